@@ -1,0 +1,1 @@
+//! The batchstep worker: training loops in libtorch and their timing.

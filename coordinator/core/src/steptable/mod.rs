@@ -1,0 +1,7 @@
+//! The step table: one [`Row`] per device model, workload and software, from the series that measured it.
+//!
+//! Called by the coordinator's `GetTable` and by tests; never decides what to measure.
+
+pub mod row;
+
+pub use row::{BestThroughput, DetailedRow, FittedPoint, OtherStep, PointRow, Row, SCHEMA_VERSION, StepKind, Table, Verdict};

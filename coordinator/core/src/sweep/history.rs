@@ -1,0 +1,86 @@
+//! What is known about one series: what it is to measure, and the rounds that were reported.
+
+use std::time::Duration;
+
+use batchstep_proto::{
+    domain::{AttemptOutcome, AttemptReport, Block, Device, Round, SweepSpec, VisitFailure, WorkerFacts},
+    ids::{SeriesId, SweepId},
+    workload::WorkloadSpec,
+};
+
+/// What one series measures: one workload of a sweep on one device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesPlan {
+    /// Derived from sweep, device and workload.
+    pub id: SeriesId,
+    /// The sweep it belongs to.
+    pub sweep: SweepId,
+    /// What was asked for.
+    pub spec: SweepSpec,
+    /// Which of the sweep's workloads.
+    pub workload: WorkloadSpec,
+    /// On what.
+    pub device: Device,
+    /// Name of the device's host.
+    pub hostname: String,
+    /// CPU threads, settled when the series was made; `None` on GPUs.
+    pub threads: Option<u32>,
+}
+
+/// One round with all that was reported of it, by whichever attempts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoundRecord {
+    /// As it was assigned.
+    pub round: Round,
+    /// Blocks in the order they were timed.
+    pub blocks: Vec<Block>,
+    /// Visits without a block.
+    pub failures: Vec<VisitFailure>,
+    /// Outcomes of its attempts, in order; the round is over when the last one is not retried.
+    pub outcomes: Vec<(AttemptOutcome, String)>,
+    /// What the worker told about its device.
+    pub facts: Option<WorkerFacts>,
+    /// Time in timed blocks.
+    pub measuring: Duration,
+    /// Time in warm-up.
+    pub warm_up: Duration,
+    /// All of the attempts' time.
+    pub elapsed: Duration,
+}
+
+impl RoundRecord {
+    /// A round of which nothing is reported yet.
+    #[must_use]
+    pub const fn new(round: Round) -> Self {
+        Self {
+            round,
+            blocks: Vec::new(),
+            failures: Vec::new(),
+            outcomes: Vec::new(),
+            facts: None,
+            measuring: Duration::ZERO,
+            warm_up: Duration::ZERO,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    /// Adds a part of an attempt's report.
+    pub fn add(&mut self, report: AttemptReport) {
+        self.blocks.extend(report.blocks);
+        self.failures.extend(report.failures);
+        self.facts = report.facts.or(self.facts.take());
+        self.measuring += report.measuring;
+        self.warm_up += report.warm_up;
+        self.elapsed += report.elapsed;
+        if let Some(outcome) = report.outcome {
+            self.outcomes.push((outcome, report.message));
+        }
+    }
+}
+
+/// The rounds of a series that are over, by index.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct History {
+    /// Ascending by `round.index`, without gaps.
+    pub rounds: Vec<RoundRecord>,
+}

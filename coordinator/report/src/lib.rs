@@ -1,0 +1,1 @@
+//! Reports: SVG plots, the self-contained HTML page, CSV and Markdown.

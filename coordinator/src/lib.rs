@@ -1,0 +1,1 @@
+//! The batchstep coordinator and its command line.

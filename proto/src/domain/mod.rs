@@ -1,0 +1,21 @@
+//! The nouns of batchstep as checked types, each with its conversion from and to the wire.
+//!
+//! A value of these types has passed every limit of [`crate::limits`]; code behind the boundary does not check again.
+
+mod batch_sizes;
+mod block;
+mod convert;
+mod device;
+mod kinds;
+mod report;
+mod round;
+mod sweep;
+
+pub use batch_sizes::{BatchSizeError, BatchSizes};
+pub use block::{Block, VisitFailure, VisitFailureKind};
+pub use convert::InvalidField;
+pub use device::{Device, HostFacts, Ineligibility, Software, WorkerFacts};
+pub use kinds::{Dtype, DeviceKind, Mode, RoundKind, UnknownWord, VisitRole};
+pub use report::{AttemptOutcome, AttemptReport};
+pub use round::{Round, Timing, Visit};
+pub use sweep::{DeviceSelector, Strategy, SweepSpec, VisitOrder};
