@@ -82,10 +82,14 @@ impl Decoder {
     ///
     /// # Errors
     /// When the frame is too long or does not decode; the stream is then of no further use.
-    pub fn next<M: Message + Default>(&mut self) -> Result<Option<M>, FrameError> {
-        let Some((prefix, rest)) = self.buffer.split_first_chunk::<PREFIX>() else { return Ok(None) };
+    pub fn next_message<M: Message + Default>(&mut self) -> Result<Option<M>, FrameError> {
+        let Some((prefix, rest)) = self.buffer.split_first_chunk::<PREFIX>() else {
+            return Ok(None);
+        };
         let length = checked_length(*prefix)?;
-        let Some(body) = rest.get(..length) else { return Ok(None) };
+        let Some(body) = rest.get(..length) else {
+            return Ok(None);
+        };
         let message = M::decode(body)?;
         self.buffer.drain(..PREFIX + length);
         Ok(Some(message))
@@ -100,7 +104,11 @@ impl Decoder {
 
 fn checked_length(prefix: [u8; PREFIX]) -> Result<usize, FrameError> {
     let length = u32::from_be_bytes(prefix) as usize;
-    if length > FRAME_BYTES { Err(FrameError::TooLong(length)) } else { Ok(length) }
+    if length > FRAME_BYTES {
+        Err(FrameError::TooLong(length))
+    } else {
+        Ok(length)
+    }
 }
 
 #[cfg(test)]
@@ -110,14 +118,20 @@ mod tests {
 
     #[test]
     fn frames_survive_any_split() {
-        let blocks: Vec<Block> = (0..5).map(|n| Block { visit: n, elapsed_ns: 1 << n, ..Block::default() }).collect();
+        let blocks: Vec<Block> = (0..5)
+            .map(|n| Block {
+                visit: n,
+                elapsed_ns: 1 << n,
+                ..Block::default()
+            })
+            .collect();
         let bytes: Vec<u8> = blocks.iter().flat_map(encode).collect();
         for chunk in 1..bytes.len() {
             let mut decoder = Decoder::default();
             let mut seen = Vec::new();
             for part in bytes.chunks(chunk) {
                 decoder.extend(part);
-                while let Some(block) = decoder.next::<Block>().unwrap() {
+                while let Some(block) = decoder.next_message::<Block>().unwrap() {
                     seen.push(block);
                 }
             }
@@ -135,9 +149,21 @@ mod tests {
     fn oversized_truncated_and_garbage_frames_are_errors() {
         let mut decoder = Decoder::default();
         decoder.extend(&u32::MAX.to_be_bytes());
-        assert!(matches!(decoder.next::<Visit>(), Err(FrameError::TooLong(_))));
-        let whole = encode(&Visit { batch_size: 3, ..Visit::default() });
-        assert!(matches!(read::<Visit>(&mut &whole[..whole.len() - 1]), Err(FrameError::Io(_))));
-        assert!(matches!(read::<Visit>(&mut &[0, 0, 0, 2, 0xff, 0xff][..]), Err(FrameError::Decode(_))));
+        assert!(matches!(
+            decoder.next_message::<Visit>(),
+            Err(FrameError::TooLong(_))
+        ));
+        let whole = encode(&Visit {
+            batch_size: 3,
+            ..Visit::default()
+        });
+        assert!(matches!(
+            read::<Visit>(&mut &whole[..whole.len() - 1]),
+            Err(FrameError::Io(_))
+        ));
+        assert!(matches!(
+            read::<Visit>(&mut &[0, 0, 0, 2, 0xff, 0xff][..]),
+            Err(FrameError::Decode(_))
+        ));
     }
 }

@@ -112,7 +112,12 @@ impl SeriesId {
     /// The series of a device and a canonical workload spec in a sweep.
     #[must_use]
     pub fn of(sweep: SweepId, device_id: &str, workload: &str) -> Self {
-        Self(derive(&[b"series", sweep.0.as_bytes(), device_id.as_bytes(), workload.as_bytes()]))
+        Self(derive(&[
+            b"series",
+            sweep.0.as_bytes(),
+            device_id.as_bytes(),
+            workload.as_bytes(),
+        ]))
     }
 }
 
@@ -120,7 +125,11 @@ impl RoundId {
     /// The `index`-th round of a series.
     #[must_use]
     pub fn of(series: SeriesId, index: u32) -> Self {
-        Self(derive(&[b"round", series.0.as_bytes(), &index.to_be_bytes()]))
+        Self(derive(&[
+            b"round",
+            series.0.as_bytes(),
+            &index.to_be_bytes(),
+        ]))
     }
 }
 
@@ -128,7 +137,11 @@ impl AttemptId {
     /// The `number`-th try at a round.
     #[must_use]
     pub fn of(round: RoundId, number: u32) -> Self {
-        Self(derive(&[b"attempt", round.0.as_bytes(), &number.to_be_bytes()]))
+        Self(derive(&[
+            b"attempt",
+            round.0.as_bytes(),
+            &number.to_be_bytes(),
+        ]))
     }
 }
 

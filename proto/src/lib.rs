@@ -16,5 +16,6 @@ pub mod wire {
     tonic::include_proto!("batchstep.v1");
 
     /// The encoded `FileDescriptorSet` of this package, for server reflection.
-    pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/batchstep.v1.bin"));
+    pub const FILE_DESCRIPTOR_SET: &[u8] =
+        include_bytes!(concat!(env!("OUT_DIR"), "/batchstep.v1.bin"));
 }

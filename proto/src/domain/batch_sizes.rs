@@ -17,7 +17,9 @@ pub enum BatchSizes {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchSizeError {
     /// Not a number, a range or `auto`.
-    #[error("{0:?} is not a batch size; write numbers and ranges such as 1-64,72,80 or 8-512:8, or auto")]
+    #[error(
+        "{0:?} is not a batch size; write numbers and ranges such as 1-64,72,80 or 8-512:8, or auto"
+    )]
     Malformed(String),
     /// Zero samples.
     #[error("batch size 0 has no samples; the smallest is 1")]
@@ -37,7 +39,9 @@ pub enum BatchSizeError {
     #[error("the range {0:?} has a stride of 0; the smallest is 1")]
     ZeroStride(String),
     /// More than a sweep can hold.
-    #[error("more than {BATCH_SIZES_PER_SWEEP} batch sizes; use a stride, such as 8-8192:8, or auto")]
+    #[error(
+        "more than {BATCH_SIZES_PER_SWEEP} batch sizes; use a stride, such as 8-8192:8, or auto"
+    )]
     TooMany,
     /// A list without entries.
     #[error("no batch size given; write numbers and ranges such as 1-64,72,80, or auto")]
@@ -76,7 +80,11 @@ fn insert(set: &mut BTreeSet<u32>, size: u64) -> Result<(), BatchSizeError> {
         Ok(size) if size <= BATCH_SIZE => set.insert(size),
         _ => return Err(BatchSizeError::TooLarge(size)),
     };
-    if set.len() > BATCH_SIZES_PER_SWEEP { Err(BatchSizeError::TooMany) } else { Ok(()) }
+    if set.len() > BATCH_SIZES_PER_SWEEP {
+        Err(BatchSizeError::TooMany)
+    } else {
+        Ok(())
+    }
 }
 
 impl FromStr for BatchSizes {
@@ -88,7 +96,11 @@ impl FromStr for BatchSizes {
             return Ok(Self::Auto);
         }
         let mut set = BTreeSet::new();
-        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        for part in text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
             let malformed = || BatchSizeError::Malformed(part.chars().take(64).collect());
             let number = |text: &str| {
                 let digits = text.trim();
@@ -124,17 +136,26 @@ impl FromStr for BatchSizes {
                 }
             }
         }
-        if set.is_empty() { Err(BatchSizeError::Empty) } else { Ok(Self::Listed(set.into_iter().collect())) }
+        if set.is_empty() {
+            Err(BatchSizeError::Empty)
+        } else {
+            Ok(Self::Listed(set.into_iter().collect()))
+        }
     }
 }
 
 impl fmt::Display for BatchSizes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Listed(sizes) = self else { return f.write_str("auto") };
+        let Self::Listed(sizes) = self else {
+            return f.write_str("auto");
+        };
         let mut rest = sizes.as_slice();
         let mut separator = "";
         while let [first, ..] = rest {
-            let run = rest.windows(2).take_while(|pair| pair[1] == pair[0] + 1).count();
+            let run = rest
+                .windows(2)
+                .take_while(|pair| pair[1] == pair[0] + 1)
+                .count();
             match run {
                 0 => write!(f, "{separator}{first}")?,
                 _ => write!(f, "{separator}{first}-{}", rest[run])?,
@@ -156,7 +177,10 @@ mod tests {
     fn numbers_ranges_and_strides() {
         let parse = |text: &str| text.parse::<BatchSizes>();
         assert_eq!(parse("auto"), Ok(BatchSizes::Auto));
-        assert_eq!(parse("1-4,72, 80"), Ok(BatchSizes::Listed(vec![1, 2, 3, 4, 72, 80])));
+        assert_eq!(
+            parse("1-4,72, 80"),
+            Ok(BatchSizes::Listed(vec![1, 2, 3, 4, 72, 80]))
+        );
         assert_eq!(parse("8-32:8"), Ok(BatchSizes::Listed(vec![8, 16, 24, 32])));
         assert_eq!(parse("3,1-3"), Ok(BatchSizes::Listed(vec![1, 2, 3])));
     }
@@ -167,15 +191,33 @@ mod tests {
             ("64-1", "the range 64-1 is reversed; write 1-64"),
             ("0", "batch size 0 has no samples; the smallest is 1"),
             ("0-8", "batch size 0 has no samples; the smallest is 1"),
-            ("99999999999999999999999", "batch size 18446744073709551615 is above the largest allowed, 1048576"),
-            ("1-1048576", "more than 4096 batch sizes; use a stride, such as 8-8192:8, or auto"),
-            ("1-64:0", "the range \"1-64:0\" has a stride of 0; the smallest is 1"),
-            ("", "no batch size given; write numbers and ranges such as 1-64,72,80, or auto"),
+            (
+                "99999999999999999999999",
+                "batch size 18446744073709551615 is above the largest allowed, 1048576",
+            ),
+            (
+                "1-1048576",
+                "more than 4096 batch sizes; use a stride, such as 8-8192:8, or auto",
+            ),
+            (
+                "1-64:0",
+                "the range \"1-64:0\" has a stride of 0; the smallest is 1",
+            ),
+            (
+                "",
+                "no batch size given; write numbers and ranges such as 1-64,72,80, or auto",
+            ),
         ] {
             assert_eq!(text.parse::<BatchSizes>().unwrap_err().to_string(), message);
         }
         for text in ["-3", "a", "1..4", "1-", "8:2", "1-4:", "+3", "1.5"] {
-            assert!(matches!(text.parse::<BatchSizes>(), Err(BatchSizeError::Malformed(_))), "{text}");
+            assert!(
+                matches!(
+                    text.parse::<BatchSizes>(),
+                    Err(BatchSizeError::Malformed(_))
+                ),
+                "{text}"
+            );
         }
     }
 

@@ -58,8 +58,9 @@ impl Block {
     /// True when the device waited for the host for more than 5 % of the block: such points hide steps.
     #[must_use]
     pub fn host_bound(&self) -> bool {
-        self.device_elapsed
-            .is_some_and(|device| self.elapsed.as_secs_f64() > device.as_secs_f64() * (1.0 + HOST_BOUND_GAP))
+        self.device_elapsed.is_some_and(|device| {
+            self.elapsed.as_secs_f64() > device.as_secs_f64() * (1.0 + HOST_BOUND_GAP)
+        })
     }
 }
 
@@ -100,7 +101,10 @@ impl VisitFailureKind {
             Ok(Kind::MemoryLimit) => Ok(Self::MemoryLimit),
             Ok(Kind::TimeLimit) => Ok(Self::TimeLimit),
             Ok(Kind::Error) => Ok(Self::Error),
-            _ => Err(InvalidField::new("failure.kind", format!("{number} is not a kind of failure"))),
+            _ => Err(InvalidField::new(
+                "failure.kind",
+                format!("{number} is not a kind of failure"),
+            )),
         }
     }
 }
@@ -128,7 +132,8 @@ impl TryFrom<wire::Block> for Block {
         if block.elapsed_ns == 0 {
             return Err(InvalidField::new("block.elapsed_ns", "is zero"));
         }
-        let number = |field, value: Option<f64>| value.map(|value| finite(field, value)).transpose();
+        let number =
+            |field, value: Option<f64>| value.map(|value| finite(field, value)).transpose();
         Ok(Self {
             visit: block.visit,
             batch_size: batch_size("block.batch_size", block.batch_size)?,
@@ -188,6 +193,11 @@ impl TryFrom<wire::VisitFailure> for VisitFailure {
 
 impl From<VisitFailure> for wire::VisitFailure {
     fn from(failure: VisitFailure) -> Self {
-        Self { visit: failure.visit, batch_size: failure.batch_size, kind: failure.kind.to_wire(), message: failure.message }
+        Self {
+            visit: failure.visit,
+            batch_size: failure.batch_size,
+            kind: failure.kind.to_wire(),
+            message: failure.message,
+        }
     }
 }

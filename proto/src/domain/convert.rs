@@ -17,16 +17,29 @@ pub struct InvalidField {
 impl InvalidField {
     /// Names a field and what is wrong with it.
     pub fn new(field: &'static str, problem: impl Into<String>) -> Self {
-        Self { field, problem: problem.into() }
+        Self {
+            field,
+            problem: problem.into(),
+        }
     }
 }
 
 /// A string within [`limits::STRING_BYTES`] and without control characters.
 pub(crate) fn text(field: &'static str, value: String) -> Result<String, InvalidField> {
     if value.len() > limits::STRING_BYTES {
-        return Err(InvalidField::new(field, format!("{} bytes, more than the {} allowed", value.len(), limits::STRING_BYTES)));
+        return Err(InvalidField::new(
+            field,
+            format!(
+                "{} bytes, more than the {} allowed",
+                value.len(),
+                limits::STRING_BYTES
+            ),
+        ));
     }
-    if value.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+    if value
+        .chars()
+        .any(|c| c.is_control() && c != '\n' && c != '\t')
+    {
         return Err(InvalidField::new(field, "contains control characters"));
     }
     Ok(value)
@@ -34,33 +47,62 @@ pub(crate) fn text(field: &'static str, value: String) -> Result<String, Invalid
 
 /// The same for a string that may not be empty.
 pub(crate) fn name(field: &'static str, value: String) -> Result<String, InvalidField> {
-    if value.is_empty() { Err(InvalidField::new(field, "is empty")) } else { text(field, value) }
+    if value.is_empty() {
+        Err(InvalidField::new(field, "is empty"))
+    } else {
+        text(field, value)
+    }
 }
 
-pub(crate) fn optional_text(field: &'static str, value: Option<String>) -> Result<Option<String>, InvalidField> {
+pub(crate) fn optional_text(
+    field: &'static str,
+    value: Option<String>,
+) -> Result<Option<String>, InvalidField> {
     value.map(|value| text(field, value)).transpose()
 }
 
 /// Parses a string with its type's own parser.
-pub(crate) fn parsed<T: FromStr<Err: std::fmt::Display>>(field: &'static str, value: &str) -> Result<T, InvalidField> {
-    value.parse().map_err(|error: T::Err| InvalidField::new(field, error.to_string()))
+pub(crate) fn parsed<T: FromStr<Err: std::fmt::Display>>(
+    field: &'static str,
+    value: &str,
+) -> Result<T, InvalidField> {
+    value
+        .parse()
+        .map_err(|error: T::Err| InvalidField::new(field, error.to_string()))
 }
 
 pub(crate) fn batch_size(field: &'static str, value: u32) -> Result<u32, InvalidField> {
     if (1..=limits::BATCH_SIZE).contains(&value) {
         Ok(value)
     } else {
-        Err(InvalidField::new(field, format!("{value} is not between 1 and {}", limits::BATCH_SIZE)))
+        Err(InvalidField::new(
+            field,
+            format!("{value} is not between 1 and {}", limits::BATCH_SIZE),
+        ))
     }
 }
 
 pub(crate) fn finite(field: &'static str, value: f64) -> Result<f64, InvalidField> {
-    if value.is_finite() { Ok(value) } else { Err(InvalidField::new(field, format!("{value} is not a finite number"))) }
+    if value.is_finite() {
+        Ok(value)
+    } else {
+        Err(InvalidField::new(
+            field,
+            format!("{value} is not a finite number"),
+        ))
+    }
 }
 
-pub(crate) fn at_most<T>(field: &'static str, values: Vec<T>, limit: usize) -> Result<Vec<T>, InvalidField> {
+pub(crate) fn at_most<T>(
+    field: &'static str,
+    values: Vec<T>,
+    limit: usize,
+) -> Result<Vec<T>, InvalidField> {
     if values.len() > limit {
-        Err(InvalidField::new(field, format!("{} entries, more than the {limit} allowed", values.len())))
+        Err(InvalidField::new(
+            field,
+            format!("{} entries, more than the {limit} allowed", values.len()),
+        ))
     } else {
         Ok(values)
     }

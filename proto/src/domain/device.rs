@@ -111,8 +111,20 @@ impl TryFrom<wire::Software> for Software {
 
 impl From<Software> for wire::Software {
     fn from(software: Software) -> Self {
-        let Software { driver, libtorch, cuda, cudnn, batchstep } = software;
-        Self { driver, libtorch, cuda, cudnn, batchstep }
+        let Software {
+            driver,
+            libtorch,
+            cuda,
+            cudnn,
+            batchstep,
+        } = software;
+        Self {
+            driver,
+            libtorch,
+            cuda,
+            cudnn,
+            batchstep,
+        }
     }
 }
 
@@ -136,8 +148,28 @@ impl TryFrom<wire::HostFacts> for HostFacts {
 
 impl From<HostFacts> for wire::HostFacts {
     fn from(host: HostFacts) -> Self {
-        let HostFacts { hostname, machine_id, kernel, os, cpu_model, logical_cores, physical_cores, memory_bytes, agent_version } = host;
-        Self { hostname, machine_id, kernel, os, cpu_model, logical_cores, physical_cores, memory_bytes, agent_version }
+        let HostFacts {
+            hostname,
+            machine_id,
+            kernel,
+            os,
+            cpu_model,
+            logical_cores,
+            physical_cores,
+            memory_bytes,
+            agent_version,
+        } = host;
+        Self {
+            hostname,
+            machine_id,
+            kernel,
+            os,
+            cpu_model,
+            logical_cores,
+            physical_cores,
+            memory_bytes,
+            agent_version,
+        }
     }
 }
 
@@ -145,13 +177,19 @@ impl TryFrom<wire::Ineligibility> for Ineligibility {
     type Error = InvalidField;
 
     fn try_from(reason: wire::Ineligibility) -> Result<Self, InvalidField> {
-        Ok(Self { code: name("ineligible.code", reason.code)?, message: text("ineligible.message", reason.message)? })
+        Ok(Self {
+            code: name("ineligible.code", reason.code)?,
+            message: text("ineligible.message", reason.message)?,
+        })
     }
 }
 
 impl From<Ineligibility> for wire::Ineligibility {
     fn from(reason: Ineligibility) -> Self {
-        Self { code: reason.code, message: reason.message }
+        Self {
+            code: reason.code,
+            message: reason.message,
+        }
     }
 }
 
@@ -166,10 +204,16 @@ impl TryFrom<wire::Device> for Device {
             compute_units: device.compute_units,
             memory_bytes: device.memory_bytes,
             mig_profile: optional_text("device.mig_profile", device.mig_profile)?,
-            compute_capability: optional_text("device.compute_capability", device.compute_capability)?,
+            compute_capability: optional_text(
+                "device.compute_capability",
+                device.compute_capability,
+            )?,
             driver: optional_text("device.driver", device.driver)?,
             pci_device_id: device.pci_device_id,
-            ineligible: at_most("device.ineligible", device.ineligible, 32)?.into_iter().map(Ineligibility::try_from).collect::<Result<_, _>>()?,
+            ineligible: at_most("device.ineligible", device.ineligible, 32)?
+                .into_iter()
+                .map(Ineligibility::try_from)
+                .collect::<Result<_, _>>()?,
         })
     }
 }
@@ -197,12 +241,17 @@ impl Device {
     /// # Errors
     /// When there are too many, one is malformed, or two have the same id.
     pub fn list(devices: Vec<wire::Device>) -> Result<Vec<Self>, InvalidField> {
-        let devices: Vec<Self> =
-            at_most("devices", devices, limits::DEVICES_PER_AGENT)?.into_iter().map(Self::try_from).collect::<Result<_, _>>()?;
+        let devices: Vec<Self> = at_most("devices", devices, limits::DEVICES_PER_AGENT)?
+            .into_iter()
+            .map(Self::try_from)
+            .collect::<Result<_, _>>()?;
         let mut ids: Vec<&str> = devices.iter().map(|device| device.id.as_str()).collect();
         ids.sort_unstable();
         match ids.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(InvalidField::new("devices", format!("two devices have the id {:?}", pair[0]))),
+            Some(pair) => Err(InvalidField::new(
+                "devices",
+                format!("two devices have the id {:?}", pair[0]),
+            )),
             None => Ok(devices),
         }
     }
@@ -217,7 +266,10 @@ impl TryFrom<wire::WorkerFacts> for WorkerFacts {
             device_name: optional_text("facts.device_name", facts.device_name)?,
             compute_units: facts.compute_units,
             threads: facts.threads,
-            compute_capability: optional_text("facts.compute_capability", facts.compute_capability)?,
+            compute_capability: optional_text(
+                "facts.compute_capability",
+                facts.compute_capability,
+            )?,
         })
     }
 }

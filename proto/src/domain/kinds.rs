@@ -141,7 +141,10 @@ mod tests {
     fn words_and_numbers_come_back() {
         for kind in DeviceKind::ALL {
             assert_eq!(kind.word().parse::<DeviceKind>().unwrap(), *kind);
-            assert_eq!(DeviceKind::from_wire("kind", kind.to_wire()).unwrap(), *kind);
+            assert_eq!(
+                DeviceKind::from_wire("kind", kind.to_wire()).unwrap(),
+                *kind
+            );
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.word());
         }
         for dtype in Dtype::ALL {
@@ -152,7 +155,10 @@ mod tests {
 
     #[test]
     fn unknown_words_and_numbers_are_named() {
-        assert_eq!("f64".parse::<Dtype>().unwrap_err().to_string(), "unknown dtype \"f64\"; known: f32, tf32, bf16, f16");
+        assert_eq!(
+            "f64".parse::<Dtype>().unwrap_err().to_string(),
+            "unknown dtype \"f64\"; known: f32, tf32, bf16, f16"
+        );
         let error = Mode::from_wire("spec.mode", 0).unwrap_err();
         assert_eq!(error.to_string(), "field `spec.mode`: 0 is not a mode");
         assert!(Mode::from_wire("spec.mode", 99).is_err());

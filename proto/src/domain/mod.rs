@@ -15,7 +15,7 @@ pub use batch_sizes::{BatchSizeError, BatchSizes};
 pub use block::{Block, VisitFailure, VisitFailureKind};
 pub use convert::InvalidField;
 pub use device::{Device, HostFacts, Ineligibility, Software, WorkerFacts};
-pub use kinds::{Dtype, DeviceKind, Mode, RoundKind, UnknownWord, VisitRole};
+pub use kinds::{DeviceKind, Dtype, Mode, RoundKind, UnknownWord, VisitRole};
 pub use report::{AttemptOutcome, AttemptReport};
 pub use round::{Round, Timing, Visit};
 pub use sweep::{DeviceSelector, Strategy, SweepSpec, VisitOrder};

@@ -53,7 +53,10 @@ impl AttemptOutcome {
             Ok(wire::AttemptOutcome::Stopped) => Ok(Self::Stopped),
             Ok(wire::AttemptOutcome::TimedOut) => Ok(Self::TimedOut),
             Ok(wire::AttemptOutcome::Refused) => Ok(Self::Refused),
-            _ => Err(InvalidField::new("report.outcome", format!("{number} is not an outcome"))),
+            _ => Err(InvalidField::new(
+                "report.outcome",
+                format!("{number} is not an outcome"),
+            )),
         }
     }
 }
@@ -101,9 +104,15 @@ impl TryFrom<wire::AttemptReport> for AttemptReport {
             attempt: parsed("report.attempt_id", &report.attempt_id)?,
             round: parsed("report.round_id", &report.round_id)?,
             part: report.part,
-            outcome: report.r#final.then(|| AttemptOutcome::from_wire(report.outcome)).transpose()?,
+            outcome: report
+                .r#final
+                .then(|| AttemptOutcome::from_wire(report.outcome))
+                .transpose()?,
             message: text("report.message", report.message)?,
-            blocks: at_most("report.blocks", report.blocks, limits::VISITS_PER_ROUND)?.into_iter().map(Block::try_from).collect::<Result<_, _>>()?,
+            blocks: at_most("report.blocks", report.blocks, limits::VISITS_PER_ROUND)?
+                .into_iter()
+                .map(Block::try_from)
+                .collect::<Result<_, _>>()?,
             failures: at_most("report.failures", report.failures, limits::VISITS_PER_ROUND)?
                 .into_iter()
                 .map(VisitFailure::try_from)

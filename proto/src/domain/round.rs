@@ -58,8 +58,16 @@ impl Timing {
             block_ceiling: Duration::from_secs(2),
             first_visit_warm_up: 3,
             later_visit_warm_up: 1,
-            device_warm_up_min: if cpu { Duration::from_millis(500) } else { Duration::from_secs(10) },
-            device_warm_up_max: if cpu { Duration::from_secs(10) } else { Duration::from_secs(120) },
+            device_warm_up_min: if cpu {
+                Duration::from_millis(500)
+            } else {
+                Duration::from_secs(10)
+            },
+            device_warm_up_max: if cpu {
+                Duration::from_secs(10)
+            } else {
+                Duration::from_secs(120)
+            },
             device_warm_up_drift: if cpu { 0.02 } else { 0.005 },
             iteration_limit: None,
             memory_share: if cpu { 0.5 } else { 0.9 },
@@ -119,7 +127,11 @@ impl TryFrom<wire::Visit> for Visit {
 
 impl From<Visit> for wire::Visit {
     fn from(visit: Visit) -> Self {
-        Self { batch_size: visit.batch_size, role: visit.role.to_wire(), iterations: visit.iterations }
+        Self {
+            batch_size: visit.batch_size,
+            role: visit.role.to_wire(),
+            iterations: visit.iterations,
+        }
     }
 }
 
@@ -129,7 +141,10 @@ impl TryFrom<wire::Timing> for Timing {
     fn try_from(timing: wire::Timing) -> Result<Self, InvalidField> {
         let share = finite("timing.memory_share", timing.memory_share)?;
         if !(0.0..=1.0).contains(&share) {
-            return Err(InvalidField::new("timing.memory_share", format!("{share} is not between 0 and 1")));
+            return Err(InvalidField::new(
+                "timing.memory_share",
+                format!("{share} is not between 0 and 1"),
+            ));
         }
         Ok(Self {
             block_target: Duration::from_nanos(timing.block_target_ns),
@@ -139,8 +154,12 @@ impl TryFrom<wire::Timing> for Timing {
             later_visit_warm_up: timing.later_visit_warm_up,
             device_warm_up_min: Duration::from_nanos(timing.device_warm_up_min_ns),
             device_warm_up_max: Duration::from_nanos(timing.device_warm_up_max_ns),
-            device_warm_up_drift: finite("timing.device_warm_up_drift", timing.device_warm_up_drift)?,
-            iteration_limit: (timing.iteration_limit_ns > 0).then(|| Duration::from_nanos(timing.iteration_limit_ns)),
+            device_warm_up_drift: finite(
+                "timing.device_warm_up_drift",
+                timing.device_warm_up_drift,
+            )?,
+            iteration_limit: (timing.iteration_limit_ns > 0)
+                .then(|| Duration::from_nanos(timing.iteration_limit_ns)),
             memory_share: share,
         })
     }
@@ -171,8 +190,14 @@ impl TryFrom<wire::Round> for Round {
         if visits.is_empty() {
             return Err(InvalidField::new("round.visits", "is empty"));
         }
-        if round.threads.is_some_and(|threads| !(1..=limits::THREADS).contains(&threads)) {
-            return Err(InvalidField::new("round.threads", format!("is not between 1 and {}", limits::THREADS)));
+        if round
+            .threads
+            .is_some_and(|threads| !(1..=limits::THREADS).contains(&threads))
+        {
+            return Err(InvalidField::new(
+                "round.threads",
+                format!("is not between 1 and {}", limits::THREADS),
+            ));
         }
         Ok(Self {
             id: parsed("round.round_id", &round.round_id)?,
@@ -186,8 +211,14 @@ impl TryFrom<wire::Round> for Round {
             dtype: Dtype::from_wire("round.dtype", round.dtype)?,
             threads: round.threads,
             seed: round.seed,
-            reference_batch_size: round.reference_batch_size.map(|size| batch_size("round.reference_batch_size", size)).transpose()?,
-            visits: visits.into_iter().map(Visit::try_from).collect::<Result<_, _>>()?,
+            reference_batch_size: round
+                .reference_batch_size
+                .map(|size| batch_size("round.reference_batch_size", size))
+                .transpose()?,
+            visits: visits
+                .into_iter()
+                .map(Visit::try_from)
+                .collect::<Result<_, _>>()?,
             timing: present("round.timing", round.timing)?.try_into()?,
             time_limit: Duration::from_nanos(round.time_limit_ns),
         })

@@ -79,13 +79,18 @@ impl TryFrom<wire::DeviceSelector> for DeviceSelector {
             Ok(Scope::All) => Ok(Self::All),
             Ok(Scope::Cpu) => Ok(Self::Cpu),
             Ok(Scope::Gpu) => Ok(Self::Gpu),
-            Ok(Scope::Listed) if selector.device_ids.is_empty() => Err(InvalidField::new("spec.devices", "lists no device")),
+            Ok(Scope::Listed) if selector.device_ids.is_empty() => {
+                Err(InvalidField::new("spec.devices", "lists no device"))
+            }
             Ok(Scope::Listed) => at_most("spec.devices", selector.device_ids, 4096)?
                 .into_iter()
                 .map(|id| name("spec.devices", id))
                 .collect::<Result<_, _>>()
                 .map(Self::Listed),
-            _ => Err(InvalidField::new("spec.devices", format!("{} is not a scope", selector.scope))),
+            _ => Err(InvalidField::new(
+                "spec.devices",
+                format!("{} is not a scope", selector.scope),
+            )),
         }
     }
 }
@@ -99,7 +104,10 @@ impl From<DeviceSelector> for wire::DeviceSelector {
             DeviceSelector::Gpu => (Scope::Gpu, Vec::new()),
             DeviceSelector::Listed(ids) => (Scope::Listed, ids),
         };
-        Self { scope: scope as i32, device_ids }
+        Self {
+            scope: scope as i32,
+            device_ids,
+        }
     }
 }
 
@@ -107,19 +115,33 @@ impl TryFrom<wire::SweepSpec> for SweepSpec {
     type Error = InvalidField;
 
     fn try_from(spec: wire::SweepSpec) -> Result<Self, InvalidField> {
-        let workloads: Vec<WorkloadSpec> = at_most("spec.workloads", spec.workloads, limits::WORKLOADS_PER_SWEEP)?
-            .iter()
-            .map(|text| parsed("spec.workloads", text))
-            .collect::<Result<_, _>>()?;
+        let workloads: Vec<WorkloadSpec> = at_most(
+            "spec.workloads",
+            spec.workloads,
+            limits::WORKLOADS_PER_SWEEP,
+        )?
+        .iter()
+        .map(|text| parsed("spec.workloads", text))
+        .collect::<Result<_, _>>()?;
         if workloads.is_empty() {
             return Err(InvalidField::new("spec.workloads", "is empty"));
         }
-        if let Some(twice) = workloads.iter().enumerate().find_map(|(n, workload)| workloads[..n].contains(workload).then_some(workload)) {
-            return Err(InvalidField::new("spec.workloads", format!("{twice} is listed twice")));
+        if let Some(twice) = workloads
+            .iter()
+            .enumerate()
+            .find_map(|(n, workload)| workloads[..n].contains(workload).then_some(workload))
+        {
+            return Err(InvalidField::new(
+                "spec.workloads",
+                format!("{twice} is listed twice"),
+            ));
         }
         let precision = finite("spec.precision", spec.precision)?;
         if !(precision > 0.0 && precision < 1.0) {
-            return Err(InvalidField::new("spec.precision", format!("{precision} is not between 0 and 1")));
+            return Err(InvalidField::new(
+                "spec.precision",
+                format!("{precision} is not between 0 and 1"),
+            ));
         }
         if spec.budget_ns == 0 {
             return Err(InvalidField::new("spec.budget_ns", "is zero"));
@@ -127,19 +149,31 @@ impl TryFrom<wire::SweepSpec> for SweepSpec {
         if spec.iterations == Some(0) {
             return Err(InvalidField::new("spec.iterations", "is zero"));
         }
-        if spec.threads.is_some_and(|threads| !(1..=limits::THREADS).contains(&threads)) {
-            return Err(InvalidField::new("spec.threads", format!("is not between 1 and {}", limits::THREADS)));
+        if spec
+            .threads
+            .is_some_and(|threads| !(1..=limits::THREADS).contains(&threads))
+        {
+            return Err(InvalidField::new(
+                "spec.threads",
+                format!("is not between 1 and {}", limits::THREADS),
+            ));
         }
         Ok(Self {
             workloads,
-            batch_sizes: BatchSizes::from_list(spec.batch_sizes).map_err(|error| InvalidField::new("spec.batch_sizes", error.to_string()))?,
+            batch_sizes: BatchSizes::from_list(spec.batch_sizes)
+                .map_err(|error| InvalidField::new("spec.batch_sizes", error.to_string()))?,
             mode: Mode::from_wire("spec.mode", spec.mode)?,
             dtype: Dtype::from_wire("spec.dtype", spec.dtype)?,
             threads: spec.threads,
             strategy: match wire::Strategy::try_from(spec.strategy) {
                 Ok(wire::Strategy::Adaptive) => Strategy::Adaptive,
                 Ok(wire::Strategy::Dense) => Strategy::Dense,
-                _ => return Err(InvalidField::new("spec.strategy", format!("{} is not a strategy", spec.strategy))),
+                _ => {
+                    return Err(InvalidField::new(
+                        "spec.strategy",
+                        format!("{} is not a strategy", spec.strategy),
+                    ));
+                }
             },
             budget: Duration::from_nanos(spec.budget_ns),
             precision,
@@ -150,7 +184,12 @@ impl TryFrom<wire::SweepSpec> for SweepSpec {
             visit_order: match wire::VisitOrder::try_from(spec.visit_order) {
                 Ok(wire::VisitOrder::Random) => VisitOrder::Random,
                 Ok(wire::VisitOrder::Ascending) => VisitOrder::Ascending,
-                _ => return Err(InvalidField::new("spec.visit_order", format!("{} is not an order", spec.visit_order))),
+                _ => {
+                    return Err(InvalidField::new(
+                        "spec.visit_order",
+                        format!("{} is not an order", spec.visit_order),
+                    ));
+                }
             },
         })
     }
