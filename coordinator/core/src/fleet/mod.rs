@@ -1,3 +1,17 @@
-//! The fleet state machine: agents, devices, series, rounds, attempts and leases.
+//! The fleet state machine: agents, devices, sweeps, series, rounds, attempts and leases.
 //!
-//! Sans-IO: the caller hands over the time and an input and carries out the effects in order. Determinism is a lint (`clippy.toml` of this crate).
+//! Sans-IO: [`State::handle`] is given the time and an [`Input`] and answers with [`Effect`]s, which the caller carries out in order. The
+//! caller commits all [`Record`]s of one call in one transaction before it carries out anything else; when that fails it drops the state and
+//! makes a new one with [`State::restore`], so a state never runs ahead of its store. No clock, no randomness, ordered maps only: the
+//! same inputs give the same effects, in the coordinator and in a simulation.
+
+mod effect;
+mod input;
+mod record;
+
+pub use effect::{Answer, Disposition, Effect, Event, Refusal, ToAgent, Verdict};
+pub use input::{HeldAttempt, HeldState, Hello, Input, Progress, ReplyKey, SessionKey};
+pub use record::{
+    AttemptState, Record, SeriesSnapshot, SeriesState, SeriesSummary, StoredAttempt, StoredRound,
+    SweepSnapshot, SweepState,
+};

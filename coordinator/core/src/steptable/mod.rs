@@ -4,4 +4,7 @@
 
 pub mod row;
 
-pub use row::{BestThroughput, DetailedRow, FittedPoint, OtherStep, PointRow, Row, SCHEMA_VERSION, StepKind, Table, Verdict};
+pub use row::{
+    BestThroughput, DetailedRow, FittedPoint, OtherStep, PointRow, Row, SCHEMA_VERSION, StepKind,
+    Table, Verdict,
+};

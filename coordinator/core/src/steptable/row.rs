@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use batchstep_proto::domain::{DeviceKind, Dtype, Mode, Software};
 pub use batchstep_inference::{BestThroughput, FittedPoint, OtherStep, StepKind};
+use batchstep_proto::domain::{DeviceKind, Dtype, Mode, Software};
 use serde::{Deserialize, Serialize};
 
 /// Version of the JSON contract.

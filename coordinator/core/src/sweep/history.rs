@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use batchstep_proto::{
-    domain::{AttemptOutcome, AttemptReport, Block, Device, Round, SweepSpec, VisitFailure, WorkerFacts},
+    domain::{
+        AttemptOutcome, AttemptReport, Block, Device, Round, SweepSpec, VisitFailure, WorkerFacts,
+    },
     ids::{SeriesId, SweepId},
     workload::WorkloadSpec,
 };

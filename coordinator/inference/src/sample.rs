@@ -1,0 +1,237 @@
+//! The trace as the fits see it: one relative response per batch size, rounds made comparable, weights by what is known.
+//!
+//! Noise is proportional to time, so every column is divided by the measured time and the response is 1 everywhere:
+//! residuals are relative errors. Made once per inference; resamples only replace the response.
+
+use crate::fit::Term;
+use crate::point::{median, robust_sigma};
+use crate::trace::Trace;
+
+/// Normalised seconds are kept within this factor of the typical ones, so that squares stay finite.
+const EXTREME: f64 = 1e60;
+
+/// Points a round must hold before its speed is compared with the others'.
+const ROUND_POINTS: usize = 5;
+
+/// Standard error of a median over that of a mean, for normal noise.
+const MEDIAN_OVER_MEAN_ERROR: f64 = 1.253;
+
+/// A block, by its round, as a ratio to the median of its batch size.
+#[derive(Clone, Copy, Debug)]
+struct Ratio {
+    round: usize,
+    ratio: f64,
+}
+
+/// What the fits work on.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    /// Batch sizes, ascending.
+    pub(crate) sizes: Vec<u32>,
+    /// Median seconds in units of [`scale`](Self::scale), rounds made comparable.
+    pub(crate) seconds: Vec<f64>,
+    /// Square root of each point's weight, about 1.
+    pub(crate) weight: Vec<f64>,
+    /// What a column is multiplied by: weight over seconds.
+    pub(crate) unit: Vec<f64>,
+    /// Weight times relative time: 1 unless clipped.
+    pub(crate) response: Vec<f64>,
+    /// Typical relative standard error of a median, from repeats; `None` without any.
+    pub(crate) repeat_error: Option<f64>,
+    /// Seconds of one unit.
+    pub(crate) scale: f64,
+    /// Blocks of each point, fastest first.
+    blocks: Vec<Vec<Ratio>>,
+    rounds: usize,
+}
+
+impl Sample {
+    /// Prepares `trace`.
+    pub(crate) fn new(trace: &Trace) -> Self {
+        let mut medians: Vec<f64> = trace.points().iter().map(|point| point.median).collect();
+        let scale = median(&mut medians.clone());
+        let relative = |seconds: f64| (seconds / scale).clamp(1.0 / EXTREME, EXTREME);
+        for seconds in &mut medians {
+            *seconds = relative(*seconds);
+        }
+        let rounds = trace.round_count();
+        let mut blocks: Vec<Vec<Ratio>> = trace
+            .blocks()
+            .iter()
+            .map(|of_point| {
+                of_point
+                    .iter()
+                    .map(|block| Ratio {
+                        round: block.round,
+                        ratio: relative(block.seconds),
+                    })
+                    .collect()
+            })
+            .collect();
+        level_rounds(&mut blocks, &mut medians, rounds);
+        let errors: Vec<f64> = blocks
+            .iter()
+            .zip(&medians)
+            .filter(|(of_point, _)| of_point.len() > 1)
+            .map(|(of_point, center)| standard_error(of_point, *center))
+            .collect();
+        let repeat_error = (errors.len() * 2 >= blocks.len())
+            .then(|| errors.iter().sum::<f64>() / errors.len().max(1) as f64);
+        let typical_blocks =
+            median(&mut blocks.iter().map(|b| b.len() as f64).collect::<Vec<_>>()).max(1.0);
+        let weight: Vec<f64> = blocks
+            .iter()
+            .map(|of_point| (of_point.len() as f64 / typical_blocks).sqrt().clamp(0.5, 1.5))
+            .collect();
+        for (of_point, center) in blocks.iter_mut().zip(&medians) {
+            for block in of_point.iter_mut() {
+                block.ratio /= center;
+            }
+            of_point.sort_by(|a, b| a.ratio.total_cmp(&b.ratio));
+        }
+        let unit = weight.iter().zip(&medians).map(|(w, t)| w / t).collect();
+        Self {
+            sizes: trace.points().iter().map(|point| point.batch_size).collect(),
+            unit,
+            response: weight.clone(),
+            weight,
+            seconds: medians,
+            repeat_error,
+            scale,
+            blocks,
+            rounds,
+        }
+    }
+
+    /// Number of batch sizes.
+    pub(crate) fn len(&self) -> usize {
+        self.sizes.len()
+    }
+
+    /// Number of different rounds.
+    pub(crate) fn rounds(&self) -> usize {
+        self.rounds
+    }
+
+    /// Whether there are repeats to resample.
+    pub(crate) fn has_repeats(&self) -> bool {
+        self.repeat_error.is_some() && self.rounds > 1
+    }
+
+    /// The smallest batch size; a trace has at least one.
+    pub(crate) fn first(&self) -> u32 {
+        self.sizes[0]
+    }
+
+    /// The largest batch size.
+    pub(crate) fn last(&self) -> u32 {
+        self.sizes[self.sizes.len() - 1]
+    }
+
+    /// The weighted column of `term`, 0 on the other side of the end of the `floor`.
+    pub(crate) fn column(&self, term: Term, floor: Option<u32>) -> Vec<f64> {
+        let below = term == Term::Floor;
+        self.sizes
+            .iter()
+            .zip(&self.unit)
+            .map(|(&size, unit)| {
+                let on_floor = floor.is_some_and(|end| size <= end);
+                if on_floor == below {
+                    term.at(size) * unit
+                } else {
+                    0.0
+                }
+            })
+            .collect()
+    }
+
+    /// The response when round `r` counts `copies[r]` times; a point none of them measured keeps its value.
+    pub(crate) fn resample(&self, copies: &[u32], response: &mut Vec<f64>) {
+        response.clear();
+        response.extend(
+            self.blocks
+                .iter()
+                .zip(&self.weight)
+                .zip(&self.response)
+                .map(|((of_point, weight), &kept)| {
+                    weighted_median(of_point, copies).map_or(kept, |ratio| {
+                        // A point that was clipped as an outlier stays clipped.
+                        kept + weight * (ratio - 1.0)
+                    })
+                }),
+        );
+    }
+}
+
+/// Divides out what a whole round was slower or faster than the others: rounds hours apart differ by more than noise,
+/// and an adaptive sweep measures different batch sizes in different rounds.
+fn level_rounds(blocks: &mut [Vec<Ratio>], medians: &mut [f64], rounds: usize) {
+    if rounds < 2 {
+        return;
+    }
+    for _ in 0..2 {
+        let mut ratios: Vec<Vec<f64>> = vec![Vec::new(); rounds];
+        for (of_point, center) in blocks.iter().zip(medians.iter()) {
+            if of_point.len() > 1 {
+                for block in of_point {
+                    ratios[block.round].push(block.ratio / center);
+                }
+            }
+        }
+        let speeds: Vec<f64> = ratios
+            .iter_mut()
+            .map(|of_round| {
+                if of_round.len() < ROUND_POINTS {
+                    1.0
+                } else {
+                    median(of_round).clamp(0.5, 2.0)
+                }
+            })
+            .collect();
+        let mut values = Vec::new();
+        for (of_point, center) in blocks.iter_mut().zip(medians.iter_mut()) {
+            values.clear();
+            for block in of_point.iter_mut() {
+                block.ratio /= speeds[block.round];
+                values.push(block.ratio);
+            }
+            *center = median(&mut values);
+        }
+    }
+}
+
+/// Relative standard error of the median of `blocks`, at least two.
+fn standard_error(blocks: &[Ratio], center: f64) -> f64 {
+    let values: Vec<f64> = blocks.iter().map(|block| block.ratio / center).collect();
+    let count = values.len() as f64;
+    // The mean absolute deviation is steadier than the median one for the five blocks there usually are; its
+    // expectation for normal noise is sqrt(2 (n - 1) / (pi n)) sigma.
+    let mean_deviation = values.iter().map(|value| (value - 1.0).abs()).sum::<f64>() / count;
+    let by_mean = mean_deviation / (0.797_88 * ((count - 1.0) / count).sqrt());
+    let by_median = robust_sigma(&values, 1.0) * (count / (count - 0.8)).min(1.5);
+    let sigma = if values.len() < 6 {
+        by_mean
+    } else {
+        by_median
+    };
+    MEDIAN_OVER_MEAN_ERROR * sigma / count.sqrt()
+}
+
+/// The median of ascending `blocks`, each counted as often as its round.
+fn weighted_median(blocks: &[Ratio], copies: &[u32]) -> Option<f64> {
+    let total: u32 = blocks.iter().map(|block| copies[block.round]).sum();
+    if total == 0 {
+        return None;
+    }
+    let (mut seen, mut lower) = (0, None);
+    for block in blocks {
+        seen += copies[block.round];
+        if 2 * seen > total {
+            return Some((lower.unwrap_or(block.ratio) + block.ratio) / 2.0);
+        }
+        if 2 * seen == total && lower.is_none() {
+            lower = Some(block.ratio);
+        }
+    }
+    lower
+}

@@ -1,0 +1,1 @@
+//! Runs a coordinator on a listener until it is told to stop.
