@@ -1,0 +1,39 @@
+# `make demo` measures this machine; `make test` checks everything. Both install libtorch into .libtorch/ first.
+# Arguments for the demo: make demo ARGS="--workload linear --budget 30s". Any cargo option: CARGOFLAGS=--offline.
+
+CARGO ?= cargo
+CARGOFLAGS ?=
+ARGS ?=
+
+.PHONY: help demo test lint build bench libtorch clean-report
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+demo: build ## Measure this machine's parallelism step sizes (a few minutes) and write batchstep-report/
+	target/debug/batchstep local $(ARGS)
+
+test: lint ## Formatting, clippy with warnings denied, all tests
+	$(CARGO) build --workspace --bins $(CARGOFLAGS)
+	$(CARGO) test --workspace $(CARGOFLAGS)
+
+lint: libtorch ## Formatting and clippy only
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets $(CARGOFLAGS) -- -D warnings
+	python3 scripts/check_sources.py
+
+build: libtorch ## The three binaries, into target/debug
+	$(CARGO) build --workspace --bins $(CARGOFLAGS)
+
+bench: libtorch ## The figures of docs/results: needs a complete PyTorch in .venv and 15 minutes
+	scripts/venv
+	$(CARGO) build --workspace --bins $(CARGOFLAGS)
+	$(CARGO) build --release -p batchstep-agent $(CARGOFLAGS)
+	$(CARGO) build -p batchstep-worker --example loop $(CARGOFLAGS)
+	.venv/bin/python tests/bench/figures.py $(ARGS)
+
+libtorch: ## Install libtorch into .libtorch/ unless LIBTORCH says where yours is
+	@scripts/libtorch
+
+clean-report: ## Remove the demo's report
+	rm -rf batchstep-report
