@@ -1,0 +1,56 @@
+//! Where the binaries under test are.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+/// The three binaries, built from this checkout.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    /// The coordinator and its command line.
+    pub batchstep: PathBuf,
+    /// The daemon.
+    pub agent: PathBuf,
+    /// The training loops.
+    pub worker: PathBuf,
+}
+
+/// The root of the checkout.
+#[must_use]
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests' package lies in the workspace")
+}
+
+/// The binaries, built first where a change of theirs is newer: cargo does not build other packages' binaries for a test.
+///
+/// # Panics
+/// When they do not build.
+pub fn binaries() -> &'static Binaries {
+    static BINARIES: OnceLock<Binaries> = OnceLock::new();
+    BINARIES.get_or_init(|| {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(cargo)
+            .args(["build", "--quiet", "--workspace", "--bins"])
+            .current_dir(root())
+            .status()
+            .expect("cargo runs");
+        assert!(built.success(), "the binaries do not build");
+        // This test's own executable lies in `<target>/debug/deps`.
+        let test = env::current_exe().expect("a process knows its executable");
+        let target = test
+            .ancestors()
+            .nth(2)
+            .expect("tests run from the target folder")
+            .to_owned();
+        Binaries {
+            batchstep: target.join("batchstep"),
+            agent: target.join("batchstep-agent"),
+            worker: target.join("batchstep-worker"),
+        }
+    })
+}

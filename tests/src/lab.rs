@@ -1,0 +1,181 @@
+//! A lab on one machine: folders, a coordinator, agents, and an operator's shell.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Finished, Process, binaries, wait::eventually};
+
+/// Folders for one test, removed with it.
+#[derive(Debug)]
+pub struct Lab {
+    folder: TempDir,
+    port: u16,
+}
+
+/// A running `batchstep serve`.
+#[derive(Debug)]
+pub struct Coordinator(pub Process);
+
+/// A running `batchstep-agent`.
+#[derive(Debug)]
+pub struct Agent(pub Process);
+
+impl Default for Lab {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Lab {
+    /// An empty lab.
+    ///
+    /// # Panics
+    /// When there is no room for a temporary folder, or no free port.
+    #[must_use]
+    pub fn new() -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        // Free now, and taken by nobody else soon: the kernel hands ephemeral ports out in turn.
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
+        Self { folder, port }
+    }
+
+    /// A path in the lab's folder.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Where the coordinator listens.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(self.folder.path())
+            .env("HOME", self.folder.path())
+            .env("NO_COLOR", "1")
+            .env_remove("XDG_DATA_HOME")
+            .env_remove("BATCHSTEP_COORDINATOR")
+            // Locks of this test's agents must not meet those of another test: each test is a host of its own.
+            .env("BATCHSTEP_LOCK_DIR", self.path("locks"));
+        command
+    }
+
+    /// `batchstep` with these arguments.
+    #[must_use]
+    pub fn batchstep(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(&binaries().batchstep);
+        command.args(arguments);
+        command
+    }
+
+    /// `batchstep-agent` with these arguments.
+    #[must_use]
+    pub fn agent_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(&binaries().agent);
+        command.args(arguments);
+        command
+    }
+
+    /// Runs a client command against the lab's coordinator.
+    #[must_use]
+    pub fn ask(&self, arguments: &[&str]) -> Finished {
+        let url = self.url();
+        Process::run(
+            "batchstep",
+            self.batchstep(arguments).env("BATCHSTEP_COORDINATOR", url),
+        )
+    }
+
+    /// The same, for its JSON.
+    ///
+    /// # Panics
+    /// When it prints none.
+    #[must_use]
+    pub fn ask_json(&self, arguments: &[&str]) -> Value {
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["--format", "json"]);
+        self.ask(&arguments).json()
+    }
+
+    /// Starts a coordinator on the lab's data directory and waits until it serves.
+    #[must_use]
+    pub fn start_coordinator(&self) -> Coordinator {
+        let data = self.path("data");
+        let listen = format!("127.0.0.1:{}", self.port);
+        let process = Process::start(
+            "batchstep serve",
+            self.batchstep(&["serve", "--listen", &listen])
+                .arg("--data-dir")
+                .arg(data),
+        );
+        eventually("the coordinator to answer", || {
+            self.ask(&["sweep", "list"]).status.success().then_some(())
+        });
+        Coordinator(process)
+    }
+
+    /// Starts an agent with the state directory `name`.
+    #[must_use]
+    pub fn start_agent(&self, name: &str) -> Agent {
+        let state = self.path(name);
+        let url = self.url();
+        let mut process = Process::start(
+            "batchstep-agent",
+            self.agent_command(&["run", "--coordinator", &url])
+                .arg("--state-dir")
+                .arg(state),
+        );
+        process.wait_for_stderr("Connected");
+        Agent(process)
+    }
+
+    /// The process ids of the workers that are children of `parent`.
+    #[must_use]
+    pub fn workers_of(parent: &Process) -> Vec<i32> {
+        let Ok(entries) = fs::read_dir("/proc") else {
+            return Vec::new();
+        };
+        entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+            .filter(|pid| {
+                let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+                    return false;
+                };
+                // pid (comm) state ppid ..; the name may hold anything, so count from its end.
+                let Some((head, tail)) = stat.rsplit_once(')') else {
+                    return false;
+                };
+                head.contains("batchstep-worke")
+                    && tail.split_whitespace().nth(1) == Some(&parent.pid().to_string())
+            })
+            .collect()
+    }
+}
+
+impl Coordinator {
+    /// Stops it as an administrator would, and checks that it ends well.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn stop(self) {
+        self.0.signal(Signal::SIGTERM);
+        let end = self.0.finish();
+        assert_eq!(end.code(), 0, "{}", end.stderr);
+    }
+}
