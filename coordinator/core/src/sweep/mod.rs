@@ -3,6 +3,19 @@
 //! Everything is a function of a [`SeriesPlan`] and its [`History`]: a coordinator that restarts from its store plans exactly what it would have
 //! planned without the restart. Called by `fleet` and `steptable`; never reads a clock.
 
+mod budget;
+mod correct;
+mod cost;
 pub mod history;
+mod plan;
+mod range;
+mod refine;
+mod rounds;
+mod rules;
+mod standing;
 
+pub use budget::{as_option, remaining, spent, sufficient_budget};
+pub use correct::{Corrected, CorrectedBlock, Flag, Quality, correct};
 pub use history::{History, RoundRecord, SeriesPlan};
+pub use plan::{Conclusion, ConclusionReason, Next, next};
+pub use rules::{REQUIRED_ROUNDS, required_rounds};

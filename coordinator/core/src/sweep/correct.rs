@@ -1,0 +1,382 @@
+//! Correction of drift, and what else is to be known about a block before it may be believed.
+//!
+//! Called by the planner, by `steptable` and by exports. Raw times are always kept beside the corrected ones; nothing is dropped here except from
+//! the observations handed to the inference.
+
+use std::collections::BTreeMap;
+
+use batchstep_inference::Observation;
+use batchstep_proto::domain::{Block, DeviceKind, RoundKind, VisitRole};
+
+use super::{
+    History, RoundRecord, SeriesPlan,
+    cost::median,
+    rules::{DRIFT_LIMIT, DRIFTING_REPEATS, REQUIRED_ROUNDS},
+};
+
+/// NVML clock event bits that void a block: HW slowdown, SW thermal, HW thermal, HW power brake (`nvml.h`, `nvmlClocksEventReason*`).
+const THROTTLE_BITS: u64 = 0x8 | 0x20 | 0x40 | 0x80;
+/// NVML's bit for the software power cap: the block is kept and tagged.
+const POWER_CAP_BIT: u64 = 0x4;
+/// A block whose SM clock is below this share of the series' median ran on another clock.
+const CLOCK_SHARE: f64 = 0.9;
+/// Foreign load beyond the idle cores, as a share of the trial's threads, that disturbs a block.
+const FOREIGN_SHARE: f64 = 0.25;
+/// A block this many times its batch size's fastest was disturbed.
+const SLOW_FACTOR: f64 = 1.5;
+/// Share of disturbed or discarded blocks that decides the verdict.
+const DISTURBED_SHARE: f64 = 0.2;
+
+/// Something about a block that a reader should know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Flag {
+    /// The reference moved by more than 3 % within the block's round.
+    Drifting,
+    /// The device waited for the host for more than 5 % of the block.
+    HostBound,
+    /// Other processes used the device, or more of the processors than were idle.
+    Contended,
+    /// More than 1.5 times the fastest block of its batch size.
+    Slow,
+    /// The device slowed itself down; not an observation.
+    Throttled,
+    /// The power limit held the clock down.
+    PowerCapped,
+}
+
+impl Flag {
+    /// Its word in exports.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Drifting => "drifting",
+            Self::HostBound => "host_bound",
+            Self::Contended => "contended",
+            Self::Slow => "slow",
+            Self::Throttled => "throttled",
+            Self::PowerCapped => "power_capped",
+        }
+    }
+}
+
+/// A block with its correction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CorrectedBlock<'a> {
+    /// Index of its round in the series.
+    pub round: u32,
+    /// As reported.
+    pub block: &'a Block,
+    /// Seconds per iteration, as timed.
+    pub seconds: f64,
+    /// The same without drift; `None` for probe blocks and where the round has no reference.
+    pub corrected_seconds: Option<f64>,
+    /// Ascending.
+    pub flags: Vec<Flag>,
+}
+
+impl CorrectedBlock<'_> {
+    /// The best figure there is: corrected if possible, seconds per iteration.
+    #[must_use]
+    pub fn best_seconds(&self) -> f64 {
+        self.corrected_seconds.unwrap_or(self.seconds)
+    }
+
+    fn has(&self, flag: Flag) -> bool {
+        self.flags.contains(&flag)
+    }
+}
+
+/// All blocks of a series, corrected.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Corrected<'a> {
+    /// In the order of rounds, and within them as reported.
+    pub blocks: Vec<CorrectedBlock<'a>>,
+    /// Indices of the rounds in which the reference drifted.
+    pub drifting_rounds: Vec<u32>,
+}
+
+/// Shares of disturbed blocks among those that measure a batch size, 0..1.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Quality {
+    /// With foreign processes or load.
+    pub foreign: f64,
+    /// Above 1.5 times their batch size's fastest.
+    pub slow: f64,
+    /// Discarded because the device slowed itself down.
+    pub throttled: f64,
+    /// In which the device waited for the host.
+    pub host_bound: f64,
+}
+
+impl Quality {
+    /// More than 20 % of the blocks were disturbed by others.
+    #[must_use]
+    pub fn contended(&self) -> bool {
+        self.foreign.max(self.slow) > DISTURBED_SHARE
+    }
+
+    /// More than 20 % of the blocks were discarded.
+    #[must_use]
+    pub fn throttled(&self) -> bool {
+        self.throttled > DISTURBED_SHARE
+    }
+}
+
+/// Corrects every block by the reference's time at that moment, relative to its median over the series.
+#[must_use]
+pub fn correct<'a>(plan: &SeriesPlan, history: &'a History) -> Corrected<'a> {
+    let baseline = reference_medians(history);
+    let clock = median_clock(history);
+    let fastest = fastest(history);
+    let mut corrected = Corrected {
+        blocks: Vec::new(),
+        drifting_rounds: Vec::new(),
+    };
+    for record in &history.rounds {
+        let first = corrected.blocks.len();
+        let mut drifting = false;
+        for part in attempts(record) {
+            let drift = (record.round.kind == RoundKind::Measure)
+                .then(|| Drift::of(part, &baseline))
+                .flatten();
+            drifting |= drift
+                .as_ref()
+                .is_some_and(|drift| drift.range() > DRIFT_LIMIT);
+            corrected.blocks.extend(part.iter().map(|block| {
+                let seconds = block.seconds_per_iteration();
+                CorrectedBlock {
+                    round: record.round.index,
+                    block,
+                    seconds,
+                    corrected_seconds: drift
+                        .as_ref()
+                        .map(|drift| seconds / drift.at(middle(block))),
+                    flags: flags(plan, block, clock, &fastest),
+                }
+            }));
+        }
+        if drifting {
+            corrected.drifting_rounds.push(record.round.index);
+            for block in &mut corrected.blocks[first..] {
+                block.flags.insert(0, Flag::Drifting);
+            }
+        }
+    }
+    corrected
+}
+
+impl Corrected<'_> {
+    /// The rounds that are measured again because the reference drifted: the first three of them.
+    pub(super) fn repeated_rounds(&self) -> &[u32] {
+        &self.drifting_rounds[..self.drifting_rounds.len().min(DRIFTING_REPEATS)]
+    }
+
+    /// What the inference may use: measuring blocks that were not throttled, and those of a drifting round only where there are not enough
+    /// others. `round` counts the blocks of a batch size, so that visits which were caught up in a later round take the place of the missed ones.
+    #[must_use]
+    pub fn observations(&self) -> Vec<Observation> {
+        let mut by_size: BTreeMap<u32, Vec<&CorrectedBlock<'_>>> = BTreeMap::new();
+        for block in self.measuring().filter(|block| !block.has(Flag::Throttled)) {
+            by_size
+                .entry(block.block.batch_size)
+                .or_default()
+                .push(block);
+        }
+        let mut observations = Vec::new();
+        for (batch_size, mut blocks) in by_size {
+            let steady = blocks
+                .iter()
+                .filter(|block| !block.has(Flag::Drifting))
+                .count();
+            if steady >= REQUIRED_ROUNDS as usize {
+                blocks.retain(|block| !block.has(Flag::Drifting));
+            }
+            observations.extend((0_u32..).zip(blocks).map(|(round, block)| Observation {
+                batch_size,
+                round,
+                seconds: block.best_seconds(),
+            }));
+        }
+        observations
+    }
+
+    /// How many of the measuring blocks were disturbed.
+    #[must_use]
+    pub fn quality(&self) -> Quality {
+        let all = self.measuring().count();
+        if all == 0 {
+            return Quality::default();
+        }
+        let share = |flag: Flag| {
+            self.measuring().filter(|block| block.has(flag)).count() as f64 / all as f64
+        };
+        Quality {
+            foreign: share(Flag::Contended),
+            slow: share(Flag::Slow),
+            throttled: share(Flag::Throttled),
+            host_bound: share(Flag::HostBound),
+        }
+    }
+
+    fn measuring(&self) -> impl Iterator<Item = &CorrectedBlock<'_>> {
+        self.blocks
+            .iter()
+            .filter(|block| block.block.role == VisitRole::Measure)
+    }
+}
+
+fn flags(
+    plan: &SeriesPlan,
+    block: &Block,
+    median_clock: Option<f64>,
+    fastest: &BTreeMap<u32, f64>,
+) -> Vec<Flag> {
+    let bits = block.throttle_reasons.unwrap_or(0);
+    let slow_clock = block
+        .sm_clock_mhz
+        .zip(median_clock)
+        .is_some_and(|(clock, median)| clock < median * CLOCK_SHARE);
+    let slow = block.role == VisitRole::Measure
+        && fastest
+            .get(&block.batch_size)
+            .is_some_and(|fastest| block.seconds_per_iteration() > fastest * SLOW_FACTOR);
+    let contended = block.foreign_processes.is_some_and(|count| count > 0)
+        || block
+            .foreign_cores
+            .is_some_and(|cores| cores > harmless_foreign_cores(plan));
+    [
+        (Flag::HostBound, block.host_bound()),
+        (Flag::Contended, contended),
+        (Flag::Slow, slow),
+        (Flag::Throttled, bits & THROTTLE_BITS != 0 || slow_clock),
+        (Flag::PowerCapped, bits & POWER_CAP_BIT != 0),
+    ]
+    .into_iter()
+    .filter_map(|(flag, set)| set.then_some(flag))
+    .collect()
+}
+
+/// Load of other processes that a trial hardly feels: what the cores it leaves idle can take, and a quarter of its threads. A GPU's trial needs one
+/// core of its host, of which nothing is known here; there the foreign processes on the device count instead.
+fn harmless_foreign_cores(plan: &SeriesPlan) -> f64 {
+    if plan.device.kind == DeviceKind::Cuda {
+        return f64::INFINITY;
+    }
+    let threads = f64::from(plan.threads.unwrap_or(1));
+    let cores = plan.device.compute_units.map_or(threads, f64::from);
+    (cores - threads).max(0.0) + FOREIGN_SHARE * threads
+}
+
+/// The reference's time along one attempt, relative to its median over the series.
+struct Drift {
+    /// Seconds since the attempt's start, and the ratio there; ascending in time, at least one.
+    knots: Vec<(f64, f64)>,
+}
+
+impl Drift {
+    fn of(blocks: &[Block], baseline: &BTreeMap<u32, f64>) -> Option<Self> {
+        let raw: Vec<(f64, f64)> = blocks
+            .iter()
+            .filter(|block| block.role == VisitRole::Reference)
+            .filter_map(|block| {
+                let median = baseline.get(&block.batch_size)?;
+                Some((middle(block), block.seconds_per_iteration() / median))
+            })
+            .collect();
+        (!raw.is_empty()).then(|| Self {
+            knots: smoothed(&raw),
+        })
+    }
+
+    fn at(&self, time: f64) -> f64 {
+        let above = self.knots.partition_point(|&(knot, _)| knot < time);
+        match (
+            above.checked_sub(1).map(|below| self.knots[below]),
+            self.knots.get(above),
+        ) {
+            (Some((start, low)), Some(&(end, high))) if end > start => {
+                low + (high - low) * (time - start) / (end - start)
+            }
+            (_, Some(&(_, ratio))) | (Some((_, ratio)), None) => ratio,
+            (None, None) => 1.0,
+        }
+    }
+
+    fn range(&self) -> f64 {
+        let ratios = || self.knots.iter().map(|&(_, ratio)| ratio);
+        let low = ratios().fold(f64::INFINITY, f64::min);
+        let high = ratios().fold(0.0, f64::max);
+        high / low - 1.0
+    }
+}
+
+/// Running medians of three, so that one disturbed reference block does not disturb sixteen others; the ends by Tukey's end-point rule, which
+/// follows a trend ("Exploratory Data Analysis", 1977, 7E).
+fn smoothed(knots: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let middle_of = |a: f64, b: f64, c: f64| a.max(b).min(a.min(b).max(c));
+    let mut smooth = knots.to_vec();
+    for (target, three) in smooth[1..].iter_mut().zip(knots.windows(3)) {
+        target.1 = middle_of(three[0].1, three[1].1, three[2].1);
+    }
+    if knots.len() >= 4 {
+        let end = |outer: f64, near: f64, far: f64| middle_of(outer, near, 3.0 * near - 2.0 * far);
+        let last = knots.len() - 1;
+        smooth[0].1 = end(knots[0].1, smooth[1].1, smooth[2].1);
+        smooth[last].1 = end(knots[last].1, smooth[last - 1].1, smooth[last - 2].1);
+    }
+    smooth
+}
+
+/// The blocks of a round by attempt: time starts again with each.
+fn attempts(record: &RoundRecord) -> impl Iterator<Item = &[Block]> {
+    record
+        .blocks
+        .chunk_by(|earlier, later| later.started_after >= earlier.started_after)
+}
+
+/// The middle of a block, seconds since its attempt's start.
+fn middle(block: &Block) -> f64 {
+    block.started_after.as_secs_f64() + block.elapsed.as_secs_f64() / 2.0
+}
+
+fn reference_medians(history: &History) -> BTreeMap<u32, f64> {
+    let mut by_size: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+    for block in blocks_of(history, VisitRole::Reference) {
+        by_size
+            .entry(block.batch_size)
+            .or_default()
+            .push(block.seconds_per_iteration());
+    }
+    by_size
+        .into_iter()
+        .map(|(size, seconds)| (size, median(seconds)))
+        .collect()
+}
+
+fn fastest(history: &History) -> BTreeMap<u32, f64> {
+    let mut fastest = BTreeMap::new();
+    for block in blocks_of(history, VisitRole::Measure) {
+        let seconds = block.seconds_per_iteration();
+        fastest
+            .entry(block.batch_size)
+            .and_modify(|least: &mut f64| *least = least.min(seconds))
+            .or_insert(seconds);
+    }
+    fastest
+}
+
+fn median_clock(history: &History) -> Option<f64> {
+    let clocks: Vec<f64> = blocks_of(history, VisitRole::Measure)
+        .filter_map(|block| block.sm_clock_mhz)
+        .collect();
+    (!clocks.is_empty()).then(|| median(clocks))
+}
+
+fn blocks_of(history: &History, role: VisitRole) -> impl Iterator<Item = &Block> {
+    history
+        .rounds
+        .iter()
+        .filter(|record| record.round.kind == RoundKind::Measure)
+        .flat_map(|record| &record.blocks)
+        .filter(move |block| block.role == role)
+}

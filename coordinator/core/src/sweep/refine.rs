@@ -1,0 +1,148 @@
+//! What is still worth measuring once every batch size has its required blocks: imprecise points, candidate edges, a wider window.
+//!
+//! Called by the planner between rounds; the only part of it that asks the inference.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use batchstep_inference::{Inference, Options, Trace, Verdict, infer};
+use batchstep_proto::domain::{Strategy, VisitRole};
+
+use super::{
+    Conclusion, ConclusionReason, History, SeriesPlan,
+    budget::remaining,
+    correct::{Flag, correct},
+    cost::Costs,
+    range,
+    rules::{HIGH_CONFIDENCE, required_rounds},
+    standing::Standing,
+};
+
+/// Blocks that count towards the required ones, for every batch size of `window`.
+///
+/// Blocks of the first drifting rounds do not count, so that these rounds are repeated, while `cost` of what would then be missing fits into the budget.
+pub(super) fn counts(
+    plan: &SeriesPlan,
+    history: &History,
+    window: &[u32],
+    cost: impl Fn(&[u32]) -> f64,
+) -> BTreeMap<u32, u32> {
+    let corrected = correct(plan, history);
+    let count = |repeated: &[u32]| {
+        let mut counts: BTreeMap<u32, u32> = window.iter().map(|&size| (size, 0)).collect();
+        for block in &corrected.blocks {
+            if block.block.role == VisitRole::Measure
+                && !block.flags.contains(&Flag::Throttled)
+                && !repeated.contains(&block.round)
+                && let Some(count) = counts.get_mut(&block.block.batch_size)
+            {
+                *count += 1;
+            }
+        }
+        counts
+    };
+    let all = count(&[]);
+    let repeated = corrected.repeated_rounds();
+    if repeated.is_empty() {
+        return all;
+    }
+    let steady = count(repeated);
+    let required = required_rounds(&plan.spec);
+    let missing: f64 = (0..required)
+        .map(|done| {
+            let behind: Vec<u32> = steady
+                .iter()
+                .filter(|&(_, &count)| count <= done)
+                .map(|(&size, _)| size)
+                .collect();
+            if behind.is_empty() {
+                0.0
+            } else {
+                cost(&behind)
+            }
+        })
+        .sum();
+    if missing <= remaining(plan, history).as_secs_f64() {
+        steady
+    } else {
+        all
+    }
+}
+
+/// The batch sizes worth another block, or the conclusion that there are none.
+pub(super) fn refined(
+    plan: &SeriesPlan,
+    history: &History,
+    standing: &Standing,
+    costs: &Costs,
+    window: &[u32],
+    reference: u32,
+) -> Result<Vec<u32>, Conclusion> {
+    let precise = |message: String| Conclusion {
+        reason: ConclusionReason::PrecisionReached,
+        message,
+    };
+    let observations = correct(plan, history).observations();
+    let Ok(trace) = Trace::new(observations) else {
+        return Ok(window.to_vec());
+    };
+    let imprecise: BTreeSet<u32> = trace
+        .points()
+        .iter()
+        .filter(|point| point.relative_standard_error > plan.spec.precision)
+        .map(|point| point.batch_size)
+        .filter(|size| window.binary_search(size).is_ok())
+        .collect();
+    let percent = plan.spec.precision * 100.0;
+    if plan.spec.strategy == Strategy::Dense {
+        return if imprecise.is_empty() {
+            Err(precise(format!(
+                "every batch size is precise to {percent} %"
+            )))
+        } else {
+            Ok(window.to_vec())
+        };
+    }
+    let inference = infer(&trace, &Options::default());
+    if let Some(edges) = settled_edges(&inference, window) {
+        let open: Vec<u32> = edges.intersection(&imprecise).copied().collect();
+        return if open.is_empty() {
+            Err(precise(format!(
+                "the step is settled and its edges are precise to {percent} %"
+            )))
+        } else {
+            Ok(open)
+        };
+    }
+    let wider = range::widened(plan, standing, window);
+    if inference.verdict == Verdict::Insufficient && !wider.is_empty() {
+        let price = costs.round(&wider, reference) * f64::from(required_rounds(&plan.spec));
+        if price <= remaining(plan, history).as_secs_f64() {
+            return Ok(wider);
+        }
+    }
+    if imprecise.is_empty() {
+        return Err(precise(format!(
+            "every batch size is precise to {percent} %"
+        )));
+    }
+    Ok(imprecise.into_iter().collect())
+}
+
+/// The batch sizes on both sides of every edge of a step that is certain.
+fn settled_edges(inference: &Inference, window: &[u32]) -> Option<BTreeSet<u32>> {
+    let step = inference.step.filter(|&step| step >= 1.0)?;
+    if inference.verdict != Verdict::Step || inference.confidence? < HIGH_CONFIDENCE {
+        return None;
+    }
+    let offset = inference.offset.unwrap_or(0.0);
+    let high = f64::from(*window.last()?);
+    Some(
+        (0..)
+            .map(|k| (f64::from(k) * step + offset + 1e-9).floor())
+            .take_while(|&edge| edge <= high)
+            .filter(|&edge| edge >= 1.0)
+            .flat_map(|edge| [edge as u32, edge as u32 + 1])
+            .filter(|size| window.binary_search(size).is_ok())
+            .collect(),
+    )
+}

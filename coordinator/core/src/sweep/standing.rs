@@ -1,0 +1,167 @@
+//! Where the batch sizes of a series stand: timed, out of memory, failing, quarantined.
+//!
+//! Read off the history by the planner before each round; decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use batchstep_proto::domain::{AttemptOutcome, RoundKind, VisitFailureKind, VisitRole};
+
+use super::{
+    History, RoundRecord,
+    rules::{CRASHES_TO_QUARANTINE, EMPTY_ROUNDS_TO_FAIL, ERRORS_TO_LEAVE_OUT},
+};
+
+/// The batch size at which a limit was met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Bound {
+    /// Samples; this and everything above is out of reach.
+    pub batch_size: u32,
+    /// Which limit.
+    pub kind: VisitFailureKind,
+    /// What the worker said.
+    pub message: String,
+}
+
+/// What the history says about each batch size.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    /// Seconds per iteration of the first probe block.
+    pub probed: BTreeMap<u32, f64>,
+    /// Seconds per iteration of every measuring block, raw.
+    pub measured: BTreeMap<u32, Vec<f64>>,
+    /// Iterations of the first block in a measuring round, by batch size and whether it was a reference.
+    pub iterations: BTreeMap<(u32, bool), u32>,
+    /// The smallest batch size that met a limit.
+    pub bound: Option<Bound>,
+    /// Visits that failed in themselves, and how the last one did.
+    pub errors: BTreeMap<u32, (u32, String)>,
+    /// Broken rounds in which a batch size was in work.
+    pub crashes: BTreeMap<u32, u32>,
+}
+
+impl Standing {
+    pub(super) fn of(history: &History) -> Self {
+        let mut standing = Self::default();
+        for record in &history.rounds {
+            for block in &record.blocks {
+                let seconds = block.seconds_per_iteration();
+                let reference = block.role == VisitRole::Reference;
+                if record.round.kind == RoundKind::Measure {
+                    standing
+                        .iterations
+                        .entry((block.batch_size, reference))
+                        .or_insert(block.iterations);
+                }
+                match block.role {
+                    VisitRole::Measure => standing
+                        .measured
+                        .entry(block.batch_size)
+                        .or_default()
+                        .push(seconds),
+                    VisitRole::Probe => {
+                        standing.probed.entry(block.batch_size).or_insert(seconds);
+                    }
+                    VisitRole::Reference => {}
+                }
+            }
+            for failure in &record.failures {
+                if !failure.kind.bounds_the_sweep() {
+                    let (count, message) = standing.errors.entry(failure.batch_size).or_default();
+                    *count += 1;
+                    message.clone_from(&failure.message);
+                } else if standing
+                    .bound
+                    .as_ref()
+                    .is_none_or(|bound| failure.batch_size < bound.batch_size)
+                {
+                    standing.bound = Some(Bound {
+                        batch_size: failure.batch_size,
+                        kind: failure.kind,
+                        message: failure.message.clone(),
+                    });
+                }
+            }
+            if let Some(batch_size) = in_work_at_the_crash(record) {
+                *standing.crashes.entry(batch_size).or_default() += 1;
+            }
+        }
+        standing
+    }
+
+    /// True once a batch size has crashed its worker too often.
+    pub(super) fn quarantined(&self, batch_size: u32) -> bool {
+        self.crashes
+            .get(&batch_size)
+            .is_some_and(|&crashes| crashes >= CRASHES_TO_QUARANTINE)
+    }
+
+    /// True when a limit, crashes or errors rule a batch size out.
+    pub(super) fn usable(&self, batch_size: u32) -> bool {
+        !self.quarantined(batch_size)
+            && self.below_bound(batch_size)
+            && self
+                .errors
+                .get(&batch_size)
+                .is_none_or(|(count, _)| *count < ERRORS_TO_LEAVE_OUT)
+    }
+
+    pub(super) fn below_bound(&self, batch_size: u32) -> bool {
+        self.bound
+            .as_ref()
+            .is_none_or(|bound| batch_size < bound.batch_size)
+    }
+
+    /// The message of the last error, for a series in which nothing else happened.
+    pub(super) fn last_error(&self) -> Option<&str> {
+        self.errors
+            .values()
+            .next_back()
+            .map(|(_, message)| message.as_str())
+    }
+}
+
+/// The last message of the rounds at the end of the history, when too many in a row broke without a block.
+pub(super) fn gives_up(history: &History) -> Option<String> {
+    let broken = |record: &&RoundRecord| {
+        record.blocks.is_empty()
+            && record.failures.is_empty()
+            && !record
+                .outcomes
+                .last()
+                .is_some_and(|(outcome, _)| *outcome == AttemptOutcome::Finished)
+    };
+    let empty = history.rounds.iter().rev().take_while(broken).count();
+    (empty >= EMPTY_ROUNDS_TO_FAIL).then(|| {
+        let message = history
+            .rounds
+            .iter()
+            .rev()
+            .take(empty)
+            .flat_map(|record| record.outcomes.iter().rev())
+            .map(|(_, message)| message.as_str())
+            .find(|message| !message.is_empty())
+            .unwrap_or("no reason was reported");
+        format!("{empty} rounds in a row ended without a single block; the last: {message}")
+    })
+}
+
+/// The first visit without a result in a round whose worker died or was over time.
+fn in_work_at_the_crash(record: &RoundRecord) -> Option<u32> {
+    let (outcome, _) = record.outcomes.last()?;
+    if !matches!(outcome, AttemptOutcome::Broken | AttemptOutcome::TimedOut) {
+        return None;
+    }
+    let done: BTreeSet<u32> = record
+        .blocks
+        .iter()
+        .map(|block| block.visit)
+        .chain(record.failures.iter().map(|failure| failure.visit))
+        .collect();
+    record
+        .round
+        .visits
+        .iter()
+        .zip(0_u32..)
+        .find(|(_, position)| !done.contains(position))
+        .map(|(visit, _)| visit.batch_size)
+}
