@@ -1,1 +1,48 @@
-//! Reports: SVG plots, the self-contained HTML page, CSV and Markdown.
+//! Reports: what a sweep found, as files that people open.
+//!
+//! [`write()`] turns a table and its timed blocks into a folder of JSON, CSV, Markdown, SVG plots and one self-contained HTML page;
+//! [`cells`], [`table_markdown`] and [`table_csv`] hold the wording that the command line shares with the page. Rendering is pure: only
+//! [`write()`] touches the file system, and nothing here asks a coordinator, reads a clock or decides what the numbers mean.
+
+use batchstep_core::steptable::Table;
+use batchstep_proto::wire;
+
+mod blocks_csv;
+pub mod cells;
+mod draw;
+mod error;
+mod markdown;
+mod page;
+mod plots;
+mod table_csv;
+mod write;
+
+pub use blocks_csv::blocks_csv;
+pub use draw::Theme;
+pub use error::ReportError;
+pub use markdown::table_markdown;
+pub use page::html;
+pub use plots::step_picture;
+pub use table_csv::table_csv;
+pub use write::write;
+
+/// Everything a report says, gathered by the caller.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// Heading of the page.
+    pub title: String,
+    /// The command line that made it, as typed.
+    pub command: String,
+    /// When, as it should be shown: RFC 3339.
+    pub generated_at: String,
+    /// Name of the host it was made on.
+    pub host: Option<String>,
+    /// Name of the preset; `article` adds the article's two plots.
+    pub preset: Option<String>,
+    /// The rows, with points and fitted curves where there are some.
+    pub table: Table,
+    /// Every timed block behind the table, in order of series, round and visit.
+    pub blocks: Vec<wire::BlockRecord>,
+    /// Remarks for the reader of the page: interruptions, devices left out.
+    pub notes: Vec<String>,
+}

@@ -1,0 +1,267 @@
+//! The wording of single values: durations, throughputs, steps, verdicts. Used by the command line's tables, the Markdown table and the page,
+//! so that one number reads the same everywhere. Never rounds what goes into JSON or CSV.
+
+use batchstep_core::steptable::{Row, StepKind, Verdict};
+use batchstep_proto::domain::DeviceKind;
+
+/// What stands where a value is absent.
+pub const ABSENT: &str = "–";
+
+/// `value` with `digits` significant digits, without an exponent and without trailing zeros after the point: 0.0123, 4120, 26.4.
+#[must_use]
+pub fn significant(value: f64, digits: i32) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return if value == 0.0 {
+            "0".to_owned()
+        } else {
+            ABSENT.to_owned()
+        };
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    let decimals = (digits - 1 - magnitude).clamp(0, 12);
+    trimmed(format!("{value:.*}", decimals as usize))
+}
+
+/// Seconds with a prefixed unit and three significant digits: "1.23 ms", "87.4 µs", "93.1 s".
+#[must_use]
+pub fn duration(seconds: f64) -> String {
+    if !seconds.is_finite() {
+        return ABSENT.to_owned();
+    }
+    let (factor, unit) = match seconds.abs() {
+        s if s == 0.0 || s >= 0.999_5 => (1.0, "s"),
+        s if s >= 0.999_5e-3 => (1e3, "ms"),
+        s if s >= 0.999_5e-6 => (1e6, "µs"),
+        _ => (1e9, "ns"),
+    };
+    format!("{} {unit}", significant(seconds * factor, 3))
+}
+
+/// A long duration in the units people plan with: "45 s", "2 min 05 s", "1 h 12 min".
+#[must_use]
+pub fn long_duration(seconds: f64) -> String {
+    if !seconds.is_finite() || seconds < 60.0 {
+        return duration(seconds);
+    }
+    let whole = seconds.round() as u64;
+    match (whole / 3600, whole / 60 % 60, whole % 60) {
+        (0, minutes, seconds) => format!("{minutes} min {seconds:02} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes:02} min"),
+    }
+}
+
+/// A rate with a prefix: "812 samples/s", "4.12k samples/s".
+#[must_use]
+pub fn throughput(samples_per_second: f64) -> String {
+    format!("{} samples/s", prefixed(samples_per_second))
+}
+
+/// A count or rate with three significant digits and k, M, G from a thousand on: "812", "4.12k", "1.3M".
+#[must_use]
+pub fn prefixed(value: f64) -> String {
+    let (factor, prefix) = match value.abs() {
+        v if v >= 0.999_5e9 => (1e-9, "G"),
+        v if v >= 0.999_5e6 => (1e-6, "M"),
+        v if v >= 0.999_5e3 => (1e-3, "k"),
+        _ => (1.0, ""),
+    };
+    format!("{}{prefix}", significant(value * factor, 3))
+}
+
+/// A share in percent with two significant digits, whole numbers from 10 % on: "41 %", "0.42 %".
+#[must_use]
+pub fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent.abs() >= 9.95 {
+        format!("{percent:.0} %")
+    } else {
+        format!("{} %", significant(percent, 2))
+    }
+}
+
+/// A period in samples: "16", "26.4".
+#[must_use]
+pub fn period(step: f64) -> String {
+    trimmed(format!("{step:.2}"))
+}
+
+/// The shape of a step in one word.
+#[must_use]
+pub const fn kind(kind: StepKind) -> &'static str {
+    match kind {
+        StepKind::Staircase => "staircase",
+        StepKind::Remainder => "remainder",
+    }
+}
+
+/// The step with shape and confidence, "16 (staircase, 0.99)"; for a confident absence its power, "none ≥ 0.4 %"; otherwise [`ABSENT`].
+#[must_use]
+pub fn step(row: &Row) -> String {
+    match (row.verdict, row.step) {
+        (Verdict::NoStep, _) => row.smallest_detectable_jump.map_or_else(
+            || "none".to_owned(),
+            |jump| format!("none ≥ {}", percent(jump)),
+        ),
+        (_, None) => ABSENT.to_owned(),
+        (_, Some(step)) => {
+            let details: Vec<String> = row
+                .kind
+                .map(|shape| kind(shape).to_owned())
+                .into_iter()
+                .chain(row.confidence.map(confidence))
+                .collect();
+            if details.is_empty() {
+                period(step)
+            } else {
+                format!("{} ({})", period(step), details.join(", "))
+            }
+        }
+    }
+}
+
+/// A confidence with two decimals; never rounded up to 1.00.
+#[must_use]
+pub fn confidence(confidence: f64) -> String {
+    let floored = (confidence * 100.0 + 1e-9).floor() / 100.0;
+    format!("{floored:.2}")
+}
+
+/// A verdict in words.
+#[must_use]
+pub const fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Step => "step",
+        Verdict::NoStep => "no step",
+        Verdict::Irregular => "irregular",
+        Verdict::Insufficient => "insufficient",
+        Verdict::Disputed => "disputed",
+        Verdict::Contended => "contended",
+        Verdict::Throttled => "throttled",
+    }
+}
+
+/// What one sample too many costs: "33 costs 41 % more than 32".
+#[must_use]
+pub fn jump(row: &Row) -> Option<String> {
+    let (at, relative) = (row.jump_at?, row.jump_relative?);
+    Some(if relative < 0.0 {
+        format!("{} costs {} less than {at}", at + 1, percent(-relative))
+    } else {
+        format!("{} costs {} more than {at}", at + 1, percent(relative))
+    })
+}
+
+/// Up to `limit` batch sizes: "16, 32, 48, … 512".
+#[must_use]
+pub fn batch_sizes(sizes: &[u32], limit: usize) -> String {
+    let limit = limit.max(2);
+    match sizes {
+        [] => ABSENT.to_owned(),
+        _ if sizes.len() <= limit => joined(sizes),
+        [.., last] => format!("{}, … {last}", joined(&sizes[..limit - 1])),
+    }
+}
+
+/// The workload as its spec: "linear:in=512,out=512".
+#[must_use]
+pub fn workload_spec(row: &Row) -> String {
+    let parameters: Vec<String> = row
+        .parameters
+        .iter()
+        .map(|(key, value)| format!("{key}={}", plain(value)))
+        .collect();
+    if parameters.is_empty() {
+        row.workload.clone()
+    } else {
+        format!("{}:{}", row.workload, parameters.join(","))
+    }
+}
+
+/// What else distinguishes the row: "train · f32 · 2 threads".
+#[must_use]
+pub fn setting(row: &Row) -> String {
+    let mut parts = vec![row.mode.to_string(), row.dtype.to_string()];
+    if let Some(threads) = row.threads {
+        parts.push(format!(
+            "{threads} {}",
+            if threads == 1 { "thread" } else { "threads" }
+        ));
+    }
+    parts.extend(
+        row.mig_profile
+            .as_ref()
+            .map(|profile| format!("MIG {profile}")),
+    );
+    parts.join(" · ")
+}
+
+/// The device's name, with a mark on what is no real device: "Test GPU (simulated)".
+#[must_use]
+pub fn device(row: &Row) -> String {
+    match row.device_kind {
+        DeviceKind::Simulated => format!("{} (simulated)", row.device_model),
+        DeviceKind::Cuda | DeviceKind::Cpu => row.device_model.clone(),
+    }
+}
+
+/// The versions a row depends on: "libtorch 2.11.0 · CUDA 13.0".
+#[must_use]
+pub fn software(row: &Row) -> String {
+    let software = &row.software;
+    [
+        ("driver", &software.driver),
+        ("libtorch", &software.libtorch),
+        ("CUDA", &software.cuda),
+        ("cuDNN", &software.cudnn),
+        ("batchstep", &software.batchstep),
+    ]
+    .into_iter()
+    .filter_map(|(name, version)| version.as_ref().map(|version| format!("{name} {version}")))
+    .collect::<Vec<_>>()
+    .join(" · ")
+}
+
+/// The answer in one line: "Step 16: 33 costs 41 % more than 32", "No step of 0.4 % or more", "Irregular".
+#[must_use]
+pub fn headline(row: &Row) -> String {
+    match (row.verdict, row.step) {
+        (Verdict::Step, Some(step)) => match jump(row) {
+            Some(jump) => format!("Step {}: {jump}", period(step)),
+            None => format!("Step {}", period(step)),
+        },
+        (Verdict::NoStep, _) => row.smallest_detectable_jump.map_or_else(
+            || "No step".to_owned(),
+            |jump| format!("No step of {} or more", percent(jump)),
+        ),
+        (other, _) => {
+            let word = verdict(other);
+            format!("{}{}", word[..1].to_uppercase(), &word[1..])
+        }
+    }
+}
+
+fn joined(sizes: &[u32]) -> String {
+    sizes
+        .iter()
+        .map(u32::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+pub(crate) fn plain(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn trimmed(number: String) -> String {
+    if number.contains('.') {
+        number
+            .trim_end_matches('0')
+            .trim_end_matches('.')
+            .to_owned()
+    } else {
+        number
+    }
+}

@@ -1,0 +1,178 @@
+//! The section of one row: its plots, what was found, what to do, and the numbers behind the points.
+
+use batchstep_core::steptable::{DetailedRow, Row, Verdict};
+use maud::{Markup, PreEscaped, html};
+
+use crate::{cells, plots};
+
+/// The id of a row's section.
+pub(super) fn anchor(index: usize) -> String {
+    format!("row-{}", index + 1)
+}
+
+/// A verdict as a word with a shape beside it, so that colour is not needed.
+pub(super) fn badge(verdict: Verdict) -> Markup {
+    let (class, shape) = match verdict {
+        Verdict::Step => ("badge found", "◆"),
+        Verdict::NoStep => ("badge", "–"),
+        Verdict::Irregular | Verdict::Disputed => ("badge unsure", "≈"),
+        Verdict::Insufficient => ("badge unsure", "?"),
+        Verdict::Contended | Verdict::Throttled => ("badge unsure", "!"),
+    };
+    html! { span class=(class) { span aria-hidden="true" { (shape) } " " (cells::verdict(verdict)) } }
+}
+
+/// The section of the row at `index` of the table.
+pub(super) fn section(index: usize, detailed: &DetailedRow, preset: Option<&str>) -> Markup {
+    let row = &detailed.row;
+    let id = anchor(index);
+    html! {
+        section.row #(id) aria-labelledby=(format!("{id}-heading")) {
+            h2 #(format!("{id}-heading")) { (row.workload) span.muted { " on " } (cells::device(row)) }
+            p.meta { span { (cells::setting(row)) } (badge(row.verdict)) }
+            p.answer { (cells::headline(row)) "." }
+            @if !row.reason.is_empty() { p { (row.reason) } }
+            @if let Some(action) = &row.next_action { p.notice { b { "Next: " } (action) } }
+            @if !row.recommended_batch_sizes.is_empty() { (recommended(row)) }
+            div.plots {
+                @for plot in plots::of(detailed, preset) {
+                    figure { (PreEscaped(plot.svg.inline(&format!("{id}-{}", plot.name)))) }
+                }
+            }
+            (facts(row))
+            (points(detailed))
+        }
+    }
+}
+
+fn recommended(row: &Row) -> Markup {
+    html! {
+        p.chips {
+            span.muted { "Recommended batch sizes " }
+            @for size in &row.recommended_batch_sizes { span.chip { (size) } " " }
+        }
+    }
+}
+
+fn facts(row: &Row) -> Markup {
+    let samples = |[low, high]: [f64; 2]| {
+        format!(
+            "{} to {} samples",
+            cells::significant(low, 5),
+            cells::significant(high, 5)
+        )
+    };
+    let others = row
+        .other_steps
+        .iter()
+        .map(|other| {
+            format!(
+                "{} ({})",
+                cells::period(other.step),
+                cells::percent(other.jump_relative)
+            )
+        })
+        .collect::<Vec<_>>()
+        .join(", ");
+    let facts: Vec<(&str, Option<String>)> = vec![
+        ("Step", row.step.map(|_| cells::step(row))),
+        ("95 % interval of the step", row.step_interval.map(samples)),
+        (
+            "Offset",
+            row.offset
+                .filter(|offset| *offset != 0.0)
+                .map(|offset| format!("{} samples", cells::period(offset))),
+        ),
+        ("Other steps (jump)", (!others.is_empty()).then_some(others)),
+        (
+            "Smallest detectable jump",
+            row.smallest_detectable_jump.map(cells::percent),
+        ),
+        (
+            "Best throughput",
+            row.best_throughput.as_ref().map(|best| {
+                format!(
+                    "{} at batch size {}",
+                    cells::throughput(best.samples_per_second),
+                    best.batch_size
+                )
+            }),
+        ),
+        (
+            "Knee",
+            row.knee_batch_size.map(|knee| format!("batch size {knee}")),
+        ),
+        (
+            "Out of memory at",
+            row.out_of_memory_at
+                .map(|size| format!("batch size {size}")),
+        ),
+        (
+            "Measured",
+            Some(format!(
+                "{} batch sizes, {} blocks, {}",
+                row.batch_sizes_measured,
+                row.blocks,
+                cells::long_duration(row.measuring_seconds)
+            )),
+        ),
+        (
+            "Compute units",
+            row.compute_units.map(|units| units.to_string()),
+        ),
+        ("Devices", Some(devices(row))),
+        ("Workload", Some(cells::workload_spec(row))),
+        (
+            "Software",
+            Some(cells::software(row)).filter(|software| !software.is_empty()),
+        ),
+    ];
+    html! {
+        dl.facts {
+            @for (name, value) in facts {
+                @if let Some(value) = value { div { dt { (name) } dd { (value) } } }
+            }
+        }
+    }
+}
+
+fn devices(row: &Row) -> String {
+    match row.devices.len() {
+        0 | 1 => row.devices.join(""),
+        count => format!(
+            "{} ({} of {count} agree)",
+            row.devices.join(", "),
+            row.agreeing_devices
+        ),
+    }
+}
+
+fn points(detailed: &DetailedRow) -> Markup {
+    html! {
+        @if !detailed.points.is_empty() {
+            details {
+                summary { "The numbers behind the points" }
+                div.scroll tabindex="0" {
+                    table.numbers {
+                        thead { tr {
+                            th.number scope="col" { "Batch size" }
+                            th.number scope="col" { "Iteration time" }
+                            th.number scope="col" { "95 % interval" }
+                            th.number scope="col" { "Throughput" }
+                            th.number scope="col" { "Blocks" }
+                            th.number scope="col" { "Outliers" }
+                        } }
+                        tbody { @for point in &detailed.points { tr {
+                            th.number scope="row" { (point.batch_size) }
+                            td.number { (cells::duration(point.seconds)) }
+                            td.number { (cells::duration(point.low)) " to " (cells::duration(point.high)) }
+                            td.number { (cells::throughput(f64::from(point.batch_size) / point.seconds)) }
+                            td.number { (point.blocks) }
+                            td.number { (point.outliers) }
+                        } } }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! A quantity against batch size: points with their intervals, the fitted law, and the good batch sizes. Used for iteration time, throughput and
+//! the article's plots, which differ in the quantity alone.
+
+use batchstep_core::steptable::{DetailedRow, PointRow, Row};
+
+use super::callouts;
+use super::frame::{self, BOTTOM, Key, LEFT, RIGHT};
+use super::labels::Labels;
+use super::quantity::Quantity;
+use crate::cells;
+use crate::draw::{Anchor, Canvas, Picture, Point, Scale};
+
+/// Room above the highest value, as a share of the range, for labels.
+const HEADROOM: f64 = 0.16;
+/// Upper interval ends count for the axis up to this multiple of the highest median; longer ones are cut off at the top.
+const INTERVAL_SHARE: f64 = 1.4;
+/// Bands of alternating rounds are drawn when a round is at least this wide, pixels.
+const BAND_LEAST: f64 = 7.0;
+/// Most labels on the horizontal axis.
+const BATCH_SIZE_TICKS: usize = 14;
+/// An out-of-memory batch size is shown on the axis up to this multiple of the largest one measured.
+const OUT_OF_MEMORY_SHARE: f64 = 1.5;
+
+/// The curve of one row, ready to draw.
+pub(super) struct Curve<'a> {
+    pub(super) row: &'a Row,
+    pub(super) quantity: Quantity,
+    pub(super) points: Vec<&'a PointRow>,
+    /// Batch size and value of the fitted law.
+    pub(super) fitted: Vec<(u32, f64)>,
+    pub(super) x: Scale,
+    pub(super) y: Scale,
+    pub(super) top: f64,
+}
+
+/// Draws `quantity` of `row` against batch size.
+pub(crate) fn draw(row: &DetailedRow, quantity: Quantity) -> Picture {
+    let mut canvas = Canvas::default();
+    let top = frame::heading(&mut canvas, &row.row, quantity.title());
+    match Curve::new(row, quantity, top) {
+        Some(curve) => curve.draw(&mut canvas),
+        None => canvas.text(
+            "note",
+            Anchor::Middle,
+            frame::center(top),
+            "No batch size was measured.",
+        ),
+    }
+    canvas.finish(
+        frame::size(),
+        &name(&row.row, quantity),
+        &description(row, quantity),
+    )
+}
+
+impl<'a> Curve<'a> {
+    fn new(row: &'a DetailedRow, quantity: Quantity, top: f64) -> Option<Self> {
+        let usable = |seconds: f64| seconds.is_finite() && seconds > 0.0;
+        let points: Vec<&PointRow> = row
+            .points
+            .iter()
+            .filter(|point| point.batch_size > 0 && usable(point.seconds))
+            .collect();
+        let fitted: Vec<(u32, f64)> = row
+            .fitted
+            .iter()
+            .filter(|point| point.batch_size > 0 && usable(point.seconds))
+            .map(|point| {
+                (
+                    point.batch_size,
+                    quantity.of(f64::from(point.batch_size), point.seconds),
+                )
+            })
+            .collect();
+        let (first, last) = (points.first()?, points.last()?);
+        let mut largest_batch = f64::from(last.batch_size);
+        if let Some(limit) = row.row.out_of_memory_at.map(f64::from)
+            && limit > largest_batch
+            && limit <= OUT_OF_MEMORY_SHARE * largest_batch
+        {
+            largest_batch = limit;
+        }
+        let medians = points
+            .iter()
+            .map(|point| quantity.of(f64::from(point.batch_size), point.seconds));
+        let values = medians.chain(fitted.iter().map(|(_, value)| *value));
+        let (smallest, highest) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), value| {
+            (low.min(value), high.max(value))
+        });
+        let reach = points
+            .iter()
+            .flat_map(|point| interval(point, quantity))
+            .fold(highest, f64::max)
+            .min(INTERVAL_SHARE * highest);
+        let lowest = points
+            .iter()
+            .flat_map(|point| interval(point, quantity))
+            .filter(|value| *value > 0.0)
+            .fold(smallest, f64::min);
+        Some(Self {
+            row: &row.row,
+            quantity,
+            x: Scale::batch_sizes(f64::from(first.batch_size), largest_batch, LEFT, RIGHT),
+            y: Scale::quantities(lowest, reach, HEADROOM, BOTTOM, top),
+            points,
+            fitted,
+            top,
+        })
+    }
+
+    fn draw(&self, canvas: &mut Canvas) {
+        self.bands(canvas);
+        self.axes(canvas);
+        let places: Vec<Point> = self.points.iter().map(|point| self.place(point)).collect();
+        let law: Vec<Point> = self
+            .fitted
+            .iter()
+            .map(|&(batch_size, value)| self.at(batch_size, value))
+            .collect();
+        let mut labels = Labels::new((LEFT, self.top - 4.0), (RIGHT, BOTTOM));
+        for line in [&places, &law] {
+            for pair in line.windows(2) {
+                labels.avoid_line(pair[0], pair[1]);
+            }
+        }
+        for place in &places {
+            labels.avoid(*place, 4.0);
+        }
+        let marks = callouts::marks(self);
+        callouts::drop_lines(canvas, &marks);
+        if law.is_empty() {
+            canvas.polyline("trail", &places);
+        }
+        self.intervals(canvas);
+        canvas.polyline("fit", &law);
+        self.dots(canvas);
+        callouts::limits(self, canvas, &mut labels);
+        callouts::draw_marks(self, canvas, &mut labels, &marks);
+        callouts::jump(self, canvas, &mut labels);
+        callouts::label_marks(self, canvas, &mut labels, &marks);
+        callouts::best(self, canvas, &mut labels);
+        let mut legend = vec![(Key::Data, "median of blocks, 95 % interval")];
+        if law.len() > 1 {
+            legend.push((Key::Fit, "fitted law"));
+        }
+        if !marks.is_empty() {
+            legend.push((Key::Mark, "recommended"));
+        }
+        frame::legend(canvas, self.top, &legend);
+    }
+
+    /// Pixel of a value at a batch size.
+    pub(super) fn at(&self, batch_size: u32, value: f64) -> Point {
+        (self.x.at(f64::from(batch_size)), self.y.at(value))
+    }
+
+    fn place(&self, point: &PointRow) -> Point {
+        self.at(
+            point.batch_size,
+            self.quantity.of(f64::from(point.batch_size), point.seconds),
+        )
+    }
+
+    /// The value at a batch size: as measured, else as fitted.
+    pub(super) fn value(&self, batch_size: u32) -> Option<f64> {
+        let measured = self
+            .points
+            .iter()
+            .find(|point| point.batch_size == batch_size);
+        measured
+            .map(|point| self.quantity.of(f64::from(batch_size), point.seconds))
+            .or_else(|| self.law(batch_size))
+    }
+
+    /// The fitted value at a batch size.
+    pub(super) fn law(&self, batch_size: u32) -> Option<f64> {
+        self.fitted
+            .iter()
+            .find(|(size, _)| *size == batch_size)
+            .map(|(_, value)| *value)
+    }
+
+    /// Shades every other round of the step, so that its rhythm shows.
+    fn bands(&self, canvas: &mut Canvas) {
+        let Some(step) = self
+            .row
+            .step
+            .filter(|step| *step >= 1.0 && !self.x.is_logarithmic())
+        else {
+            return;
+        };
+        if step * self.x.density() < BAND_LEAST {
+            return;
+        }
+        let offset = self.row.offset.unwrap_or(0.0);
+        let edge = |round: f64| {
+            self.x
+                .at((round * step + offset + 1e-9).floor() + 0.5)
+                .clamp(LEFT, RIGHT)
+        };
+        let rounds = (self.x.high() / step).ceil() as u32;
+        for round in (1..=rounds).step_by(2) {
+            let (left, right) = (edge(f64::from(round)), edge(f64::from(round) + 1.0));
+            canvas.rectangle(
+                "band",
+                (left, self.top),
+                (right - left, BOTTOM - self.top),
+                0.0,
+            );
+        }
+    }
+
+    fn axes(&self, canvas: &mut Canvas) {
+        let (title, factor) = self.quantity.axis(self.y.high());
+        let title = if self.y.is_logarithmic() {
+            format!("{title} (logarithmic)")
+        } else if self.y.has_zero() {
+            title
+        } else {
+            format!("{title} (axis does not begin at 0)")
+        };
+        frame::vertical_axis(canvas, &self.y, self.top, &title, |tick| {
+            if tick * factor >= 10_000.0 {
+                cells::prefixed(tick * factor)
+            } else {
+                cells::significant(tick * factor, 4)
+            }
+        });
+        let ticks = self.x.batch_size_ticks(BATCH_SIZE_TICKS, self.row.step);
+        let places = ticks
+            .into_iter()
+            .map(|tick| (self.x.at(tick), cells::significant(tick, 12)));
+        let title = if self.x.is_logarithmic() {
+            "batch size, samples (logarithmic)"
+        } else {
+            "batch size, samples"
+        };
+        frame::horizontal_axis(canvas, places, title);
+    }
+
+    fn intervals(&self, canvas: &mut Canvas) {
+        for point in &self.points {
+            let ends = interval(point, self.quantity)
+                .map(|value| self.y.at(value).clamp(self.top, BOTTOM));
+            let x = self.x.at(f64::from(point.batch_size));
+            if (ends[0] - ends[1]).abs() >= 1.0 {
+                canvas.line("interval", (x, ends[0]), (x, ends[1]));
+            }
+        }
+    }
+
+    fn dots(&self, canvas: &mut Canvas) {
+        let spacing = (RIGHT - LEFT) / self.points.len() as f64;
+        let radius = (0.34 * spacing).clamp(1.5, 3.8);
+        for point in &self.points {
+            let value = self.quantity.of(f64::from(point.batch_size), point.seconds);
+            let tip = format!(
+                "batch size {}: {} ({} blocks)",
+                point.batch_size,
+                self.quantity.words(value),
+                point.blocks
+            );
+            canvas.disc("data", self.place(point), radius, &tip);
+        }
+    }
+}
+
+/// The ends of a point's interval in `quantity`, unordered; its median where an end is unusable.
+fn interval(point: &PointRow, quantity: Quantity) -> [f64; 2] {
+    [point.low, point.high].map(|seconds| {
+        let seconds = if seconds.is_finite() && seconds > 0.0 {
+            seconds
+        } else {
+            point.seconds
+        };
+        quantity.of(f64::from(point.batch_size), seconds)
+    })
+}
+
+fn name(row: &Row, quantity: Quantity) -> String {
+    format!(
+        "{}: {} on {}, {}",
+        quantity.title(),
+        row.workload,
+        cells::device(row),
+        cells::setting(row)
+    )
+}
+
+fn description(row: &DetailedRow, quantity: Quantity) -> String {
+    let range = match (row.points.first(), row.points.last()) {
+        (Some(first), Some(last)) => {
+            format!(
+                "{} batch sizes from {} to {}.",
+                row.points.len(),
+                first.batch_size,
+                last.batch_size
+            )
+        }
+        _ => "No batch size was measured.".to_owned(),
+    };
+    let best = row
+        .row
+        .best_throughput
+        .as_ref()
+        .filter(|_| !quantity.lower_is_better())
+        .map_or_else(String::new, |best| {
+            format!(
+                " Best: {} at batch size {}.",
+                cells::throughput(best.samples_per_second),
+                best.batch_size
+            )
+        });
+    let recommended = if row.row.recommended_batch_sizes.is_empty() {
+        String::new()
+    } else {
+        format!(
+            " Recommended batch sizes: {}.",
+            cells::batch_sizes(&row.row.recommended_batch_sizes, 12)
+        )
+    };
+    format!(
+        "{range} {}. {}{recommended}{best}",
+        cells::headline(&row.row),
+        row.row.reason
+    )
+}

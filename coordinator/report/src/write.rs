@@ -1,0 +1,120 @@
+//! The report folder: renders everything first, writes each file under a temporary name, and renames them at the end, so that a full disk or an
+//! interruption leaves an earlier report whole. The only module of this crate that touches the file system.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::plots::{self, Plot};
+use crate::{Report, ReportError, Theme, blocks_csv, markdown, page, table_csv};
+
+/// Folder of the plots within the report.
+const PLOTS: &str = "plots";
+
+/// Writes `results.json`, `blocks.csv`, `table.csv`, `table.md`, `report.html` and `plots/*.svg` into `directory`, which is made if it does not
+/// exist, and returns their paths in that order. Files of an earlier report are replaced.
+///
+/// # Errors
+/// When the folder cannot be made or a file cannot be written; the error names it.
+pub fn write(directory: &Path, report: &Report) -> Result<Vec<PathBuf>, ReportError> {
+    let files = render(report)?;
+    let plots = directory.join(PLOTS);
+    fs::create_dir_all(&plots).map_err(|source| ReportError::CreateDirectory {
+        path: plots,
+        source,
+    })?;
+    let mut staged = Staged::default();
+    for (name, content) in &files {
+        staged.write(directory.join(name), content)?;
+    }
+    staged.publish()
+}
+
+/// Every file by its path within the report folder.
+fn render(report: &Report) -> Result<Vec<(String, String)>, ReportError> {
+    let rows = || report.table.rows.iter().map(|detailed| &detailed.row);
+    let mut json =
+        serde_json::to_string_pretty(&report.table).map_err(|source| ReportError::Json {
+            file: "results.json",
+            source,
+        })?;
+    json.push('\n');
+    let mut files = vec![
+        ("results.json".to_owned(), json),
+        (
+            "blocks.csv".to_owned(),
+            blocks_csv(&report.blocks).map_err(|source| ReportError::Csv {
+                file: "blocks.csv",
+                source,
+            })?,
+        ),
+        (
+            "table.csv".to_owned(),
+            table_csv::render(rows()).map_err(|source| ReportError::Csv {
+                file: "table.csv",
+                source,
+            })?,
+        ),
+        (
+            "table.md".to_owned(),
+            markdown::render(&rows().collect::<Vec<_>>()),
+        ),
+        ("report.html".to_owned(), page::html(report)),
+    ];
+    for (index, row) in report.table.rows.iter().enumerate() {
+        let stem = plots::file_stem(index, &row.row);
+        for plot in plots::of(row, report.preset.as_deref()) {
+            let Plot { name, svg } = &plot;
+            for theme in [Theme::Light, Theme::Dark] {
+                files.push((
+                    format!("{PLOTS}/{stem}-{name}-{theme}.svg"),
+                    svg.standalone(theme),
+                ));
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// Files under temporary names. Whatever still has its temporary name when this is dropped is removed.
+#[derive(Default)]
+struct Staged {
+    /// Temporary and final path.
+    files: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Staged {
+    fn write(&mut self, path: PathBuf, content: &str) -> Result<(), ReportError> {
+        let mut name = path
+            .file_name()
+            .map(std::ffi::OsStr::to_owned)
+            .unwrap_or_default();
+        name.push(format!(".{}.partial", std::process::id()));
+        let temporary = path.with_file_name(name);
+        let written = fs::File::create(&temporary).and_then(|mut file| {
+            self.files.push((temporary, path.clone()));
+            file.write_all(content.as_bytes())?;
+            file.sync_data()
+        });
+        written.map_err(|source| ReportError::WriteFile { path, source })
+    }
+
+    fn publish(self) -> Result<Vec<PathBuf>, ReportError> {
+        for (temporary, path) in &self.files {
+            fs::rename(temporary, path).map_err(|source| ReportError::WriteFile {
+                path: path.clone(),
+                source,
+            })?;
+        }
+        Ok(self.files.iter().map(|(_, path)| path.clone()).collect())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        for (temporary, _) in &self.files {
+            // Fails for published files, which have another name by now; nothing better can be done about the others.
+            let _ = fs::remove_file(temporary);
+        }
+    }
+}
