@@ -1,21 +1,55 @@
-//! From a trace to an answer.
+//! From a trace to an answer: the order of the rules, and what each failure is called.
 
-use crate::answer::{BestThroughput, Inference, Verdict};
+use crate::advice::{self, dense_window, percent, period_words};
+use crate::alternatives::Alternatives;
+use crate::answer::{FittedPoint, Inference, OtherStep, StepKind, Verdict};
+use crate::bootstrap::{self, Confidence, SAME_PERIOD};
+use crate::effect::{self, Effect};
+use crate::fit::{Criterion, Law, Term, dot};
+use crate::guard::{self, Sighting};
 use crate::options::Options;
+use crate::point::robust_sigma;
+use crate::reading::{Other, Reading};
+use crate::sample::Sample;
+use crate::scan::{Periods, equivalent_periods};
 use crate::trace::Trace;
+use crate::{candidates, floor};
+
+/// Fewer batch sizes cannot tell a step from an accident.
+const LEAST_SIZES: usize = 12;
+
+/// A period must beat the best rival by this much of the information criterion (Kass and Raftery 1995: very strong).
+const CLEAR_WIN: f64 = 10.0;
+
+/// Different periods whose edges are inspected before giving up.
+const MOST_INSPECTED: usize = 6;
+
+/// Residuals beyond this many robust standard deviations are clipped (Huber 1964), as long as they are few.
+const CLIP_SIGMAS: f64 = 4.0;
+const MOST_CLIPPED_SHARE: f64 = 0.1;
+
+/// Share of the total rise off the combs above which several mechanisms are at work.
+const IRREGULAR_SHARE: f64 = 0.25;
+
+/// A level change of this relative size is an algorithm switch worth naming.
+const SWITCH: f64 = 0.03;
+
+/// Confidence below which nothing is claimed.
+const LEAST_CONFIDENCE: f64 = 0.8;
+
+/// Standard errors of a jump that would have been found.
+const DETECTABLE_ERRORS: f64 = 4.0;
+
+/// A jump so large going unseen means the timings say nothing.
+const BLIND: f64 = 0.25;
+
+/// Most batch sizes of the fitted curve.
+const MOST_FITTED: u32 = 8192;
 
 /// Infers the parallelism step of `trace`. Deterministic for given options; never panics.
 pub fn infer(trace: &Trace, options: &Options) -> Inference {
-    let _ = options;
-    let best = trace
-        .points()
-        .iter()
-        .map(|point| BestThroughput {
-            batch_size: point.batch_size,
-            samples_per_second: f64::from(point.batch_size) / point.median,
-        })
-        .max_by(|a, b| a.samples_per_second.total_cmp(&b.samples_per_second));
-    Inference {
+    let (best_throughput, knee_batch_size) = advice::throughput(trace);
+    let blank = Inference {
         verdict: Verdict::Insufficient,
         step: None,
         step_interval: None,
@@ -27,11 +61,462 @@ pub fn infer(trace: &Trace, options: &Options) -> Inference {
         jump_relative: None,
         other_steps: Vec::new(),
         smallest_detectable_jump: None,
-        reason: "no law has been fitted".to_owned(),
-        next_action: Some("measure more batch sizes".to_owned()),
+        reason: String::new(),
+        next_action: None,
         recommended_batch_sizes: Vec::new(),
-        knee_batch_size: None,
-        best_throughput: best,
+        knee_batch_size,
+        best_throughput,
         fitted: Vec::new(),
+    };
+    let mut study = Study::new(trace, options);
+    if study.sample.len() < LEAST_SIZES {
+        return study.too_few(blank);
+    }
+    study.clip_outliers();
+    study.answer(blank)
+}
+
+/// Everything fitted to one trace.
+struct Study<'a> {
+    trace: &'a Trace,
+    options: &'a Options,
+    sample: Sample,
+    criterion: Criterion,
+    periods: Periods,
+    alternatives: Alternatives,
+    laws: Vec<Law>,
+}
+
+/// A step that was found, before it is weighed.
+struct Found {
+    /// Position in [`Study::laws`].
+    law: usize,
+    reading: Reading,
+    sighting: Sighting,
+}
+
+impl<'a> Study<'a> {
+    fn new(trace: &'a Trace, options: &'a Options) -> Self {
+        let sample = Sample::new(trace);
+        let criterion = Criterion::new(&sample);
+        let periods = Periods::new(&sample);
+        let mut study = Self {
+            trace,
+            options,
+            alternatives: Alternatives::fit(&sample, &criterion, &[None]),
+            sample,
+            criterion,
+            periods,
+            laws: Vec::new(),
+        };
+        if study.sample.len() >= LEAST_SIZES {
+            study.fit();
+        }
+        study
+    }
+
+    fn fit(&mut self) {
+        let (sample, criterion) = (&self.sample, &self.criterion);
+        let mut floors = vec![None];
+        floors.extend(floor::candidate(sample).map(Some));
+        self.alternatives = Alternatives::fit(sample, criterion, &floors);
+        self.laws = candidates::fit(sample, criterion, &self.alternatives, &floors, &self.periods);
+    }
+
+    fn rival(&self) -> &Law {
+        self.alternatives.best()
+    }
+
+    fn best_law(&self) -> &Law {
+        match self.laws.first() {
+            Some(law) if law.bic < self.rival().bic => law,
+            _ => self.rival(),
+        }
+    }
+
+    /// Pulls single wild points to where the best law expects them, and fits again.
+    fn clip_outliers(&mut self) {
+        let residuals = self.best_law().residuals(&self.sample);
+        let sigma = robust_sigma(&residuals, 0.0)
+            .max(0.5 * self.sample.repeat_error.unwrap_or(0.0))
+            .max(1e-4);
+        let limit = CLIP_SIGMAS * sigma;
+        let wild = residuals.iter().filter(|rest| rest.abs() > limit).count();
+        if wild == 0 || wild as f64 > MOST_CLIPPED_SHARE * self.sample.len() as f64 {
+            return;
+        }
+        for (value, rest) in self.sample.response.iter_mut().zip(&residuals) {
+            *value -= rest - rest.clamp(-limit, limit);
+        }
+        self.fit();
+    }
+
+    fn too_few(&self, mut answer: Inference) -> Inference {
+        let count = self.sample.len();
+        let sizes = if count == 1 { "size" } else { "sizes" };
+        answer.reason = format!(
+            "{count} batch {sizes} cannot tell a step from an accident: at least {LEAST_SIZES} are needed, and three \
+             edges of the step among them"
+        );
+        answer.next_action = Some(if self.sample.last() < 48 {
+            "measure 1..64 densely: --batch-sizes 1-64".to_owned()
+        } else {
+            dense_window(self.trace, self.periods.spacing)
+        });
+        answer.fitted = self.fitted(self.rival());
+        answer
+    }
+
+    fn answer(&self, mut answer: Inference) -> Inference {
+        answer.fitted = self.fitted(self.rival());
+        answer.smallest_detectable_jump = self.detectable_jump();
+        if self.periods.is_empty() {
+            answer.reason = format!(
+                "the batch sizes measured, {} to {}, lie too far apart for three edges of any step they could show",
+                self.sample.first(),
+                self.sample.last()
+            );
+            answer.next_action = Some(dense_window(self.trace, self.periods.spacing));
+            return answer;
+        }
+        let mut rejected = Vec::new();
+        match self.find(&mut rejected) {
+            Some(found) => self.weigh(answer, &found, &rejected),
+            None => self.without_step(answer, rejected.first().map(|&law| &self.laws[law])),
+        }
+    }
+
+    /// The best law whose step shows where it should. Laws that were inspected in vain are added to `rejected`.
+    fn find(&self, rejected: &mut Vec<usize>) -> Option<Found> {
+        let mut inspected: Vec<f64> = Vec::new();
+        for (law_index, law) in self.laws.iter().enumerate() {
+            if law.bic > self.rival().bic - CLEAR_WIN || inspected.len() >= MOST_INSPECTED {
+                break;
+            }
+            let Some(reading) = Reading::of(law) else {
+                continue;
+            };
+            let sighting = guard::inspect(&self.sample, law, &reading);
+            if !self.options.edge_guard || sighting.passes() {
+                return Some(Found {
+                    law: law_index,
+                    reading,
+                    sighting,
+                });
+            }
+            rejected.push(law_index);
+            if inspected
+                .iter()
+                .all(|other| (reading.period / other - 1.0).abs() > SAME_PERIOD)
+            {
+                inspected.push(reading.period);
+            }
+        }
+        None
+    }
+
+    fn weigh(&self, mut answer: Inference, found: &Found, rejected: &[usize]) -> Inference {
+        let law = &self.laws[found.law];
+        let reading = &found.reading;
+        let effect = effect::measure(&self.sample, law, reading);
+        if effect.largest < self.options.effect_gate {
+            return self.below_gate(answer, law, reading, &effect);
+        }
+        let off_comb = self.off_comb_share(law);
+        if off_comb > IRREGULAR_SHARE {
+            answer.verdict = Verdict::Irregular;
+            answer.fitted = self.fitted(law);
+            answer.reason = format!(
+                "a period of {} shows, but {} of the rise of the time lies off it: several mechanisms overlap",
+                period_words(reading.period),
+                percent(off_comb)
+            );
+            answer.next_action = Some(
+                "measure a single layer (--workload linear or conv) whose step stands alone".to_owned(),
+            );
+            return answer;
+        }
+        let mut contest: Vec<Law> = Vec::with_capacity(self.laws.len());
+        let mut chosen = 0;
+        for (k, law) in self.laws.iter().enumerate() {
+            if k == found.law {
+                chosen = contest.len();
+            }
+            if !rejected.contains(&k) {
+                contest.push(law.clone());
+            }
+        }
+        let confidence = bootstrap::confidence(
+            &self.sample,
+            &self.criterion,
+            &contest,
+            chosen,
+            self.rival(),
+            reading.period,
+            self.options,
+        );
+        answer.confidence = Some(confidence.value);
+        answer.fitted = self.fitted(law);
+        if confidence.value < LEAST_CONFIDENCE {
+            answer.reason = format!(
+                "a step of {} fits best, but only {} of the resampled rounds agree with it",
+                period_words(reading.period),
+                percent(confidence.value)
+            );
+            answer.next_action = Some(self.more_rounds());
+            return answer;
+        }
+        self.step(answer, law, found, &effect, &confidence)
+    }
+
+    fn step(
+        &self,
+        mut answer: Inference,
+        law: &Law,
+        found: &Found,
+        effect: &Effect,
+        confidence: &Confidence,
+    ) -> Inference {
+        let reading = &found.reading;
+        let start = law.floor.unwrap_or(0).max(self.sample.first());
+        let recommended = advice::recommended(
+            reading.period,
+            reading.offset,
+            start,
+            self.sample.last(),
+        );
+        let jump_at = found
+            .sighting
+            .confirmed
+            .first()
+            .or(recommended.first())
+            .copied();
+        let (low, high) =
+            equivalent_periods(&self.sample, law.floor, reading.period, reading.offset);
+        let interval = [
+            low.min(confidence.interval.0).min(reading.period),
+            high.min(1.05 * reading.period)
+                .max(confidence.interval.1)
+                .max(reading.period),
+        ];
+        answer.verdict = Verdict::Step;
+        answer.step = Some(reading.period);
+        answer.step_interval = Some(interval);
+        answer.offset = Some(reading.offset);
+        answer.kind = Some(effect.kind);
+        answer.profile.clone_from(&effect.profile);
+        answer.jump_at = jump_at;
+        answer.jump_relative =
+            jump_at.map(|at| law.at(at.saturating_add(1)) / law.at(at) - 1.0);
+        answer.other_steps = self.other_steps(law, reading);
+        answer.recommended_batch_sizes = recommended;
+        let how = match effect.kind {
+            StepKind::Staircase => "time jumps after each multiple",
+            StepKind::Remainder => "time falls back at each multiple",
+        };
+        answer.reason = format!(
+            "{how} of {}: {} of {} edges confirmed, left-over samples cost up to {} more than the multiples promise",
+            period_words(reading.period),
+            found.sighting.confirmed.len(),
+            found.sighting.seen,
+            percent(effect.largest),
+        );
+        answer
+    }
+
+    /// The other periods worth telling: at least one gate of effect.
+    fn other_steps(&self, law: &Law, reading: &Reading) -> Vec<OtherStep> {
+        let start = law.floor.unwrap_or(0).max(self.sample.first());
+        let relative = |other: &Other| {
+            let at = (f64::from(start) / other.period).ceil().max(1.0) * other.period;
+            other.jump / law.at(at.min(f64::from(u32::MAX)) as u32).max(f64::MIN_POSITIVE)
+        };
+        let mut others: Vec<OtherStep> = reading
+            .others
+            .iter()
+            .map(|other| OtherStep {
+                step: other.period,
+                jump_relative: relative(other),
+            })
+            .filter(|other| other.jump_relative >= self.options.effect_gate)
+            .collect();
+        others.sort_by(|a, b| b.jump_relative.total_cmp(&a.jump_relative));
+        others
+    }
+
+    fn below_gate(
+        &self,
+        mut answer: Inference,
+        law: &Law,
+        reading: &Reading,
+        effect: &Effect,
+    ) -> Inference {
+        answer.verdict = Verdict::NoStep;
+        answer.fitted = self.fitted(law);
+        answer.reason = format!(
+            "a period of {} exists but costs at most {}, below the {} worth caring about",
+            period_words(reading.period),
+            percent(effect.largest.max(0.0)),
+            percent(self.options.effect_gate),
+        );
+        answer.next_action = Some(ANY_SIZE.to_owned());
+        answer
+    }
+
+    fn without_step(&self, mut answer: Inference, refuted: Option<&Law>) -> Inference {
+        let rival = self.rival();
+        let switches = self.switches(rival);
+        if self.periods.spacing > 1 {
+            answer.reason = format!(
+                "the batch sizes measured lie {} apart, so a step of {} or less, or one that divides {}, could hide \
+                 between them",
+                self.periods.spacing,
+                2 * self.periods.spacing - 1,
+                self.periods.spacing,
+            );
+            answer.next_action = Some(dense_window(self.trace, self.periods.spacing));
+            return answer;
+        }
+        if !switches.is_empty() {
+            let list: Vec<String> = switches.iter().map(u32::to_string).collect();
+            answer.verdict = Verdict::Irregular;
+            answer.reason = format!(
+                "the time changes level after batch size {} without repeating: the library switches its algorithm",
+                list.join(", ")
+            );
+            answer.next_action = Some(
+                "look at the plot, and measure a narrower range between two changes if one matters to you".to_owned(),
+            );
+            return answer;
+        }
+        if answer.smallest_detectable_jump.is_none_or(|jump| jump > BLIND) {
+            answer.reason = "the timings scatter too much to see even a large jump".to_owned();
+            answer.next_action = Some(self.more_rounds());
+            return answer;
+        }
+        answer.verdict = Verdict::NoStep;
+        answer.reason = match refuted.and_then(Reading::of) {
+            Some(reading) => format!(
+                "{}; a period of {} fits on average but not at its edges",
+                self.shape(rival),
+                period_words(reading.period)
+            ),
+            None => self.shape(rival),
+        };
+        answer.next_action = Some(ANY_SIZE.to_owned());
+        answer
+    }
+
+    /// The growth of the time in words.
+    fn shape(&self, rival: &Law) -> String {
+        let (first, last) = (rival.at(self.sample.first()), rival.at(self.sample.last()));
+        let bent = |term: &Term| !matches!(term, Term::Constant | Term::Slope | Term::Floor);
+        if last < 1.1 * first {
+            format!(
+                "launch-bound: the time hardly grows from batch size {} to {}",
+                self.sample.first(),
+                self.sample.last()
+            )
+        } else if let Some(end) = rival.floor {
+            format!("a launch-bound floor up to batch size {end}, then smooth growth without jumps")
+        } else if rival.terms.iter().any(bent) {
+            "smooth: the time bends as the batch grows, but does not jump".to_owned()
+        } else {
+            "linear: each further sample costs the same".to_owned()
+        }
+    }
+
+    /// Level changes of the rival that are too large for noise, ascending.
+    fn switches(&self, rival: &Law) -> Vec<u32> {
+        let mut switches: Vec<u32> = rival
+            .terms
+            .iter()
+            .zip(&rival.coefficients)
+            .filter_map(|(term, jump)| match *term {
+                Term::Level(after) if jump.abs() > SWITCH * rival.at(after) => Some(after),
+                _ => None,
+            })
+            .collect();
+        switches.sort_unstable();
+        switches
+    }
+
+    /// What the law leaves beyond noise, as a share of the total rise.
+    fn off_comb_share(&self, law: &Law) -> f64 {
+        let Some(noise) = self.sample.repeat_error else {
+            return 0.0;
+        };
+        let residuals = law.residuals(&self.sample);
+        let excess = residuals
+            .iter()
+            .zip(&self.sample.unit)
+            .zip(&self.sample.seconds)
+            .map(|((rest, unit), seconds)| (rest / unit).powi(2) - (noise * seconds).powi(2))
+            .sum::<f64>()
+            / self.sample.len() as f64;
+        let fitted = self.sample.sizes.iter().map(|&size| law.at(size));
+        let (low, high) = fitted.fold((f64::INFINITY, 0.0_f64), |(low, high), value| {
+            (low.min(value), high.max(value))
+        });
+        2.0 * excess.max(0.0).sqrt() / (high - low).max(f64::MIN_POSITIVE)
+    }
+
+    /// About four standard errors of the jump of a comb of 8, 16 or 32, whichever the range holds, relative to the time
+    /// after the first round.
+    fn detectable_jump(&self) -> Option<f64> {
+        let rival = self.rival();
+        let freedom = self.sample.len() as f64 - rival.terms.len() as f64;
+        if freedom < 2.0 {
+            return None;
+        }
+        let noise = (rival.residual_square / freedom)
+            .sqrt()
+            .max(self.sample.repeat_error.unwrap_or(0.0));
+        [8.0, 16.0, 32.0, self.periods.shortest, self.periods.longest]
+            .into_iter()
+            .filter(|&period| self.periods.holds(period))
+            .filter_map(|period| {
+                let comb = Term::Comb {
+                    period,
+                    offset: 0.0,
+                };
+                let column = self.sample.column(comb, rival.floor);
+                let fresh = rival.basis.residual(&column);
+                let square = dot(&fresh, &fresh);
+                let at = f64::from(rival.floor.unwrap_or(0)).max(f64::from(self.sample.first()));
+                let size = ((at / period).ceil().max(1.0) * period) as u32;
+                (square > 0.0)
+                    .then(|| DETECTABLE_ERRORS * noise / square.sqrt() / rival.at(size))
+                    .filter(|jump| jump.is_finite() && *jump >= 0.0)
+            })
+            .max_by(f64::total_cmp)
+    }
+
+    fn more_rounds(&self) -> String {
+        if self.sample.has_repeats() {
+            format!(
+                "measure more rounds: {} so far; or a quieter machine",
+                self.sample.rounds()
+            )
+        } else {
+            "measure every batch size in at least 5 rounds".to_owned()
+        }
+    }
+
+    /// The law at every whole batch size of the measured range, in seconds; thinned out when there are very many.
+    fn fitted(&self, law: &Law) -> Vec<FittedPoint> {
+        let (first, last) = (self.sample.first(), self.sample.last());
+        let stride = ((last - first) / MOST_FITTED + 1) as usize;
+        (first..=last)
+            .step_by(stride)
+            .map(|batch_size| FittedPoint {
+                batch_size,
+                seconds: (law.at(batch_size) * self.sample.scale).clamp(0.0, f64::MAX),
+            })
+            .collect()
     }
 }
+
+/// The advice when no batch size is better than its neighbours.
+const ANY_SIZE: &str = "choose any batch size: from the knee of the throughput on, larger is as efficient";
+

@@ -24,11 +24,22 @@
 //! # Ok::<(), batchstep_inference::TraceError>(())
 //! ```
 
+mod advice;
+mod alternatives;
 mod answer;
+mod bootstrap;
+mod candidates;
+mod effect;
+mod fit;
+mod floor;
+mod guard;
 mod infer;
 mod options;
 mod point;
 mod random;
+mod reading;
+mod sample;
+mod scan;
 mod trace;
 
 pub use answer::{BestThroughput, FittedPoint, Inference, OtherStep, StepKind, Verdict};

@@ -1,0 +1,254 @@
+//! The edge guard: a period must show where it should, edge by edge.
+//!
+//! Around each predicted edge a line plus the pattern is fitted to that neighbourhood alone; the pattern's share there
+//! must be near 1. A curve, a floor or two algorithm switches fit a comb on average, but not at each edge. Repeating
+//! profiles must also look alike in both halves of the range and in odd and even periods.
+
+use crate::fit::{Basis, Law, Term, good_size};
+use crate::reading::{Pattern, Reading};
+use crate::sample::Sample;
+
+/// An edge has power when the pattern's share around it is known within this standard error.
+const POWER_ERROR: f64 = 0.5;
+
+/// Shares of the fitted pattern that confirm an edge.
+const CONFIRMED_SHARE: std::ops::RangeInclusive<f64> = 0.4..=2.5;
+
+/// Edges with power that must be seen, and the share of them that must be confirmed.
+const LEAST_SEEN: usize = 3;
+const LEAST_CONFIRMED: f64 = 0.75;
+
+/// Correlation of the residue means in two halves, for noise-free means.
+const LEAST_CORRELATION: f64 = 0.75;
+
+/// Most edges looked at; traces with more have enough.
+const MOST_EDGES: usize = 512;
+
+/// How far a window reaches to each side, in periods; wider ones only where narrow ones have no power.
+const REACHES: [f64; 3] = [1.0, 2.0, 4.0];
+
+/// What the guard saw.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sighting {
+    /// Edges with power.
+    pub(crate) seen: usize,
+    /// Good batch sizes whose edge was confirmed, ascending.
+    pub(crate) confirmed: Vec<u32>,
+    /// Whether the pattern repeats.
+    pub(crate) repeats: bool,
+    /// Whether the multiples are the cheapest residue.
+    pub(crate) multiples_cheapest: bool,
+}
+
+impl Sighting {
+    /// Whether the period holds.
+    pub(crate) fn passes(&self) -> bool {
+        self.repeats
+            && self.multiples_cheapest
+            && self.seen >= LEAST_SEEN
+            && self.confirmed.len() as f64 >= LEAST_CONFIRMED * self.seen as f64
+    }
+}
+
+/// Looks for the pattern of `reading` around each edge it predicts.
+pub(crate) fn inspect(sample: &Sample, law: &Law, reading: &Reading) -> Sighting {
+    let freedom = (sample.len() as f64 - law.terms.len() as f64).max(1.0);
+    let noise = (law.residual_square / freedom)
+        .sqrt()
+        .max(0.5 * sample.repeat_error.unwrap_or(0.0))
+        .max(1e-6);
+    let rest = without_pattern(sample, law, reading);
+    let mut best = Sighting::default();
+    for reach in REACHES {
+        let sighting = edges(sample, law, reading, &rest, noise, reach);
+        let enough = sighting.seen >= LEAST_SEEN;
+        if sighting.seen > best.seen || enough {
+            best = sighting;
+        }
+        if enough {
+            break;
+        }
+    }
+    (best.repeats, best.multiples_cheapest) = match &reading.pattern {
+        Pattern::Jump(_) => (true, true),
+        Pattern::Profile(profile) => (
+            repeats(sample, law, reading, noise),
+            multiples_cheapest(sample, profile, noise),
+        ),
+    };
+    best
+}
+
+/// Seconds less what level changes and other combs explain.
+fn without_pattern(sample: &Sample, law: &Law, reading: &Reading) -> Vec<f64> {
+    sample
+        .sizes
+        .iter()
+        .zip(sample.response.iter().zip(&sample.unit))
+        .map(|(&size, (response, unit))| {
+            let other = law.sum(size, |term| match term {
+                Term::Level(_) => true,
+                Term::Comb { .. } => !reading.explains(term),
+                _ => false,
+            });
+            response / unit - other
+        })
+        .collect()
+}
+
+fn edges(
+    sample: &Sample,
+    law: &Law,
+    reading: &Reading,
+    rest: &[f64],
+    noise: f64,
+    reach: f64,
+) -> Sighting {
+    let start = f64::from(law.floor.unwrap_or(0).max(sample.first()));
+    let last = f64::from(sample.last());
+    let width = (reach * reading.period).max(3.0);
+    let mut sighting = Sighting::default();
+    let mut round = ((start - reading.offset) / reading.period).floor().max(0.0);
+    for _ in 0..MOST_EDGES {
+        let edge = good_size(round, reading.period, reading.offset);
+        round += 1.0;
+        if edge < start {
+            continue;
+        }
+        if edge >= last {
+            break;
+        }
+        let from = sample
+            .sizes
+            .partition_point(|&size| f64::from(size) <= edge - width || f64::from(size) < start);
+        let middle = sample.sizes.partition_point(|&size| f64::from(size) <= edge);
+        let to = sample
+            .sizes
+            .partition_point(|&size| f64::from(size) <= edge + width);
+        if middle < from + 2 || to < middle + 2 {
+            continue;
+        }
+        let Some((share, error)) = local_share(sample, reading, rest, from..to, noise) else {
+            continue;
+        };
+        if error > POWER_ERROR {
+            continue;
+        }
+        sighting.seen += 1;
+        if CONFIRMED_SHARE.contains(&share) {
+            sighting.confirmed.push(edge as u32);
+        }
+    }
+    sighting
+}
+
+/// The share of the pattern in a neighbourhood, beside a free line, and its standard error.
+fn local_share(
+    sample: &Sample,
+    reading: &Reading,
+    rest: &[f64],
+    range: std::ops::Range<usize>,
+    noise: f64,
+) -> Option<(f64, f64)> {
+    let unit = &sample.unit[range.clone()];
+    let sizes = &sample.sizes[range.clone()];
+    let mut basis = Basis::default();
+    basis.push(unit.to_vec());
+    let origin = sizes[0];
+    basis.push(
+        sizes
+            .iter()
+            .zip(unit)
+            .map(|(size, unit)| f64::from(size - origin) * unit)
+            .collect(),
+    );
+    let pattern: Vec<f64> = sizes
+        .iter()
+        .zip(unit)
+        .map(|(&size, unit)| reading.at(size) * unit)
+        .collect();
+    let fresh = basis.residual_square(&pattern);
+    if basis.columns().len() < 2 || !basis.push(pattern) {
+        return None;
+    }
+    let response: Vec<f64> = rest[range]
+        .iter()
+        .zip(unit)
+        .map(|(rest, unit)| rest * unit)
+        .collect();
+    let share = *basis.solve(&response).last()?;
+    Some((share, noise / fresh.sqrt()))
+}
+
+/// Whether the residue means agree between the halves of the range and between odd and even periods.
+fn repeats(sample: &Sample, law: &Law, reading: &Reading, noise: f64) -> bool {
+    let period = reading.period as u32;
+    if period < 3 {
+        return true;
+    }
+    let residuals = law.residuals(sample);
+    let start = sample
+        .sizes
+        .partition_point(|&size| law.floor.is_some_and(|end| size <= end));
+    let middle = sample.sizes[start + (sample.len() - start) / 2];
+    let agree = |half: &dyn Fn(u32) -> bool| {
+        let means = |side: bool| {
+            let mut sums = vec![(0.0, 0.0); period as usize];
+            for i in start..sample.len() {
+                let size = sample.sizes[i];
+                if half(size) == side {
+                    let (unit, weight) = (sample.unit[i], sample.unit[i] * sample.unit[i]);
+                    let (sum, total) = &mut sums[(size % period) as usize];
+                    *sum += weight * (reading.at(size) + residuals[i] / unit);
+                    *total += weight;
+                }
+            }
+            sums
+        };
+        agreement(&means(false), &means(true), noise)
+    };
+    agree(&|size| size >= middle) && agree(&|size| (size / period) % 2 == 1)
+}
+
+/// Whether two sets of residue means (weighted sum, total weight) correlate as well as their noise allows.
+fn agreement(a: &[(f64, f64)], b: &[(f64, f64)], noise: f64) -> bool {
+    let pairs: Vec<(f64, f64)> = a
+        .iter()
+        .zip(b)
+        .filter(|(a, b)| a.1 > 0.0 && b.1 > 0.0)
+        .map(|(a, b)| (a.0 / a.1, b.0 / b.1))
+        .collect();
+    if pairs.len() < 3 {
+        return true;
+    }
+    let count = pairs.len() as f64;
+    let (mean_a, mean_b) = (
+        pairs.iter().map(|p| p.0).sum::<f64>() / count,
+        pairs.iter().map(|p| p.1).sum::<f64>() / count,
+    );
+    let (mut aa, mut bb, mut ab) = (0.0, 0.0, 0.0);
+    for (x, y) in pairs {
+        let (x, y) = (x - mean_a, y - mean_b);
+        aa += x * x;
+        bb += y * y;
+        ab += x * y;
+    }
+    let noise_of = |side: &[(f64, f64)]| {
+        side.iter()
+            .filter(|mean| mean.1 > 0.0)
+            .map(|mean| noise * noise / mean.1)
+            .sum::<f64>()
+    };
+    let reliable = |square: f64, noise: f64| (1.0 - noise / square.max(f64::MIN_POSITIVE)).max(0.0);
+    let reachable = (reliable(aa, noise_of(a)) * reliable(bb, noise_of(b))).sqrt();
+    ab > LEAST_CORRELATION * reachable * (aa * bb).sqrt()
+}
+
+/// Whether no residue is cheaper than the multiples, within noise or a tenth of the pattern.
+fn multiples_cheapest(sample: &Sample, profile: &[f64], noise: f64) -> bool {
+    let least = profile.iter().copied().fold(0.0, f64::min);
+    let most = profile.iter().copied().fold(0.0, f64::max);
+    // About len / period points stand behind each residue; 1 is the typical time in the sample's unit.
+    let error = noise * (2.0 * profile.len() as f64 / sample.len() as f64).sqrt();
+    -least <= (0.1 * most).max(2.5 * error)
+}

@@ -1,0 +1,183 @@
+//! What step a fitted law means: its period, its pattern, and the periods beside it.
+//!
+//! Between a period and its multiples the choice is by effect, not by fit: at small noise some real but tiny structure
+//! always exists at a multiple. Used for the answer and for every resample; it never looks at the data.
+
+use crate::candidates::residue_profile;
+use crate::fit::{Law, Term, rounds_begun};
+
+/// A divisor is the step when it carries at least this share of what the longer period carries.
+const DIVISOR_SHARE: f64 = 0.7;
+
+/// A longer period is worth mentioning when it carries more than this share beyond the step.
+const REMARKABLE_SHARE: f64 = 0.1;
+
+/// How the extra time repeats.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Pattern {
+    /// One jump per period, in the sample's unit of seconds.
+    Jump(f64),
+    /// The extra seconds of each left-over sample, in the sample's unit; 0 for the first.
+    Profile(Vec<f64>),
+}
+
+/// A further period, with its jump in the sample's unit of seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Other {
+    pub(crate) period: f64,
+    pub(crate) jump: f64,
+}
+
+/// The step of one law.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Reading {
+    pub(crate) period: f64,
+    pub(crate) offset: f64,
+    pub(crate) pattern: Pattern,
+    /// Largest jump first.
+    pub(crate) others: Vec<Other>,
+}
+
+impl Reading {
+    /// Reads `law`; `None` when it has no period or a pattern without a cost.
+    pub(crate) fn of(law: &Law) -> Option<Self> {
+        Self::with_coefficients(law, &law.coefficients)
+    }
+
+    /// Reads `law` as if its coefficients were `coefficients`.
+    pub(crate) fn with_coefficients(law: &Law, coefficients: &[f64]) -> Option<Self> {
+        if let Some((period, profile)) = residue_profile(law, coefficients) {
+            return Some(of_profile(period, &profile));
+        }
+        let mut combs: Vec<(f64, f64, f64)> = law
+            .terms
+            .iter()
+            .zip(coefficients)
+            .filter_map(|(term, &jump)| match *term {
+                Term::Comb { period, offset } => Some((period, offset, jump)),
+                _ => None,
+            })
+            .collect();
+        combs.sort_by(|a, b| b.2.total_cmp(&a.2));
+        let &(period, offset, jump) = combs.first()?;
+        (jump > 0.0).then(|| Self {
+            period,
+            offset,
+            pattern: Pattern::Jump(jump),
+            others: combs[1..]
+                .iter()
+                .map(|&(period, _, jump)| Other { period, jump })
+                .collect(),
+        })
+    }
+
+    /// The periodic part at batch size `size`, in the sample's unit of seconds, up to what is linear in `size`.
+    pub(crate) fn at(&self, size: u32) -> f64 {
+        match &self.pattern {
+            Pattern::Jump(jump) => {
+                let rounds = (f64::from(size) - self.offset) / self.period;
+                jump * (rounds_begun(size, self.period, self.offset) - rounds)
+            }
+            Pattern::Profile(profile) => profile[size as usize % profile.len()],
+        }
+    }
+
+    /// Whether `term` is part of this step's pattern.
+    pub(crate) fn explains(&self, term: Term) -> bool {
+        match term {
+            Term::Comb { period, offset } => period == self.period && offset == self.offset,
+            Term::Residue { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// The smallest divisor of `period` that carries most of the effect.
+fn of_profile(period: u32, profile: &[f64]) -> Reading {
+    let whole = effect(profile);
+    let mut divisors: Vec<(u32, Vec<f64>)> = (2..period)
+        .filter(|divisor| period.is_multiple_of(*divisor))
+        .map(|divisor| (divisor, fold(profile, divisor as usize)))
+        .collect();
+    divisors.push((period, profile.to_vec()));
+    let chosen = divisors
+        .iter()
+        .position(|(_, folded)| effect(folded) >= DIVISOR_SHARE * whole)
+        .unwrap_or(divisors.len() - 1);
+    let mut others = Vec::new();
+    let (step, pattern) = divisors[chosen].clone();
+    if step < period && effect(&pattern) < (1.0 - REMARKABLE_SHARE) * whole {
+        others.push(Other {
+            period: f64::from(period),
+            jump: profile[1],
+        });
+    }
+    // A shorter rhythm inside the step: the divisor that carries most of the rest.
+    let shorter = divisors[..chosen]
+        .iter()
+        .map(|(divisor, folded)| (effect(folded), *divisor, folded))
+        .filter(|(carried, _, _)| *carried > 2.0 * REMARKABLE_SHARE * whole)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    if let Some((_, divisor, folded)) = shorter {
+        others.push(Other {
+            period: f64::from(divisor),
+            jump: folded[1],
+        });
+    }
+    Reading {
+        period: f64::from(step),
+        offset: 0.0,
+        pattern: Pattern::Profile(pattern),
+        others,
+    }
+}
+
+/// Mean square of the extra time over the line through the multiples. About the line, not about the mean: for
+/// 0, 9, 5, 9 the multiples of 4 promise much more than the even batch sizes do.
+fn effect(profile: &[f64]) -> f64 {
+    profile.iter().map(|extra| extra * extra).sum::<f64>() / profile.len() as f64
+}
+
+/// The profile with respect to a divisor: mean over its repetitions of the extra time over the line through its multiples.
+fn fold(profile: &[f64], divisor: usize) -> Vec<f64> {
+    let repetitions = profile.len() / divisor;
+    let mut folded = vec![0.0; divisor];
+    for k in 0..repetitions {
+        let left = profile[k * divisor];
+        let right = profile[(k + 1) * divisor % profile.len()];
+        for (r, sum) in folded.iter_mut().enumerate() {
+            let line = left + (right - left) * r as f64 / divisor as f64;
+            *sum += (profile[k * divisor + r] - line) / repetitions as f64;
+        }
+    }
+    folded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_unequal_peaks_are_a_period_of_four() {
+        let reading = of_profile(4, &[0.0, 9.0, 5.0, 9.0]);
+        assert_eq!(reading.period, 4.0);
+        assert_eq!(reading.others[0].period, 2.0);
+    }
+
+    #[test]
+    fn a_dominating_alternation_is_a_period_of_two() {
+        let reading = of_profile(4, &[0.0, 9.0, 1.5, 9.0]);
+        assert_eq!(reading.period, 2.0);
+        assert_eq!(reading.others[0].period, 4.0);
+    }
+
+    #[test]
+    fn tiny_structure_at_a_multiple_does_not_count() {
+        let mut profile = [0.0, 9.0, 6.0, 3.0].repeat(4);
+        profile[4] = 0.2;
+        profile[9] += 0.3;
+        let reading = of_profile(16, &profile);
+        assert_eq!(reading.period, 4.0);
+        assert_eq!(reading.others, []);
+    }
+}

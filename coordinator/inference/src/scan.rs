@@ -1,0 +1,325 @@
+//! Which periods are worth a full fit: every period the grid resolves is priced against a few simple bases.
+//!
+//! One projection per period and basis (Frisch and Waugh 1933), a microsecond each; the few best go on to
+//! `candidates`. Nothing is decided here.
+
+use std::collections::BTreeSet;
+
+use crate::fit::{Basis, Criterion, Law, Term, dot, rounds_begun};
+use crate::sample::Sample;
+
+/// Edges that must lie inside the measured range for a period to be considered.
+pub(crate) const LEAST_EDGES: f64 = 3.0;
+
+/// Longest repetition for which one column per residue is fitted.
+const LONGEST_PROFILE: u32 = 64;
+
+/// Most periods one scan looks at.
+const MOST_PERIODS: f64 = 3000.0;
+
+/// Whole periods up to this one are always looked at.
+const LONGEST_WHOLE: u32 = 2048;
+
+/// Grid spacings over which the finest spacing must hold.
+const RUN_OF_GAPS: usize = 11;
+
+/// Periods closer than this are one peak of a scan.
+const SAME_PEAK: f64 = 0.012;
+
+/// The periods that the batch sizes measured can tell apart.
+#[derive(Clone, Debug)]
+pub(crate) struct Periods {
+    /// Distance between neighbouring batch sizes where they are densest, over a run of points.
+    pub(crate) spacing: u32,
+    /// Shortest period considered, twice the spacing.
+    pub(crate) shortest: f64,
+    /// Longest period considered.
+    pub(crate) longest: f64,
+    values: Vec<f64>,
+}
+
+impl Periods {
+    /// The grid of periods for `sample`: neighbours move the last edge by about half a sample.
+    pub(crate) fn new(sample: &Sample) -> Self {
+        let spacing = spacing(&sample.sizes);
+        let shortest = 2.0 * f64::from(spacing);
+        let longest = f64::from(sample.last() - sample.first()) / (LEAST_EDGES - 1.0);
+        let mut values = Vec::new();
+        if longest >= shortest {
+            let finest = 1.0 + 0.5 / f64::from(sample.last());
+            let ratio = finest.max((longest / shortest).powf(1.0 / MOST_PERIODS));
+            let mut period = shortest;
+            while period <= longest {
+                values.push(period);
+                // The second bound keeps the loop moving when the batch sizes are astronomic.
+                period = (period * ratio).max(period + 1e-6);
+            }
+            let whole = shortest as u32..=(longest as u32).min(LONGEST_WHOLE);
+            values.extend(whole.map(f64::from));
+            values.sort_by(f64::total_cmp);
+            values.dedup();
+            values.retain(|&period| edges_inside(sample, None, period, 0.0) >= LEAST_EDGES);
+        }
+        Self {
+            spacing,
+            shortest,
+            longest,
+            values,
+        }
+    }
+
+    /// Whether no period at all can be seen.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Whether `period` is resolved and long or short enough.
+    pub(crate) fn holds(&self, period: f64) -> bool {
+        (self.shortest..=self.longest).contains(&period)
+    }
+}
+
+/// The spacing of the densest run of batch sizes; isolated close pairs do not count.
+fn spacing(sizes: &[u32]) -> u32 {
+    let gaps: Vec<u32> = sizes.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let mut runs: Vec<u32> = gaps.windows(2).map(|pair| pair[0].max(pair[1])).collect();
+    runs.sort_unstable();
+    let rank = RUN_OF_GAPS.min(runs.len().div_ceil(2)).max(1) - 1;
+    runs.get(rank).copied().unwrap_or(u32::MAX / 4).max(1)
+}
+
+/// Edges of a comb right of the `floor` and inside the measured range.
+pub(crate) fn edges_inside(sample: &Sample, floor: Option<u32>, period: f64, offset: f64) -> f64 {
+    let start = floor.unwrap_or(0).max(sample.first());
+    rounds_begun(sample.last(), period, offset) - rounds_begun(start, period, offset)
+}
+
+/// The peaks of a comb scan on top of `law`, best first, each refined on a grid eight times finer.
+pub(crate) fn comb_peaks(sample: &Sample, law: &Law, periods: &Periods, most: usize) -> Vec<f64> {
+    let residual = law.residuals(sample);
+    let mut column = vec![0.0; sample.len()];
+    let mut gains: Vec<(f64, f64)> = periods
+        .values
+        .iter()
+        .map(|&period| {
+            (
+                comb_gain(sample, law, &residual, period, 0.0, &mut column),
+                period,
+            )
+        })
+        .filter(|&(gain, _)| gain > 0.0)
+        .collect();
+    gains.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.total_cmp(&b.1)));
+    let mut peaks: Vec<f64> = Vec::with_capacity(most);
+    for (_, period) in gains {
+        if peaks.len() == most {
+            break;
+        }
+        if peaks.iter().all(|peak| (period / peak - 1.0).abs() > SAME_PEAK) {
+            peaks.push(period);
+        }
+    }
+    for peak in &mut peaks {
+        *peak = refine_comb(sample, law, *peak, 0.0);
+    }
+    peaks
+}
+
+/// The period near `period` whose comb explains most of what `law` leaves.
+pub(crate) fn refine_comb(sample: &Sample, law: &Law, period: f64, offset: f64) -> f64 {
+    const STEPS: i32 = 24;
+    let residual = law.residuals(sample);
+    let mut column = vec![0.0; sample.len()];
+    let reach = 1.0 / f64::from(sample.last()).max(32.0);
+    let mut best = (
+        comb_gain(sample, law, &residual, period, offset, &mut column),
+        period,
+    );
+    for step in -STEPS..=STEPS {
+        let tried = period * (1.0 + reach * f64::from(step) / f64::from(STEPS) * 1.5);
+        let gain = comb_gain(sample, law, &residual, tried, offset, &mut column);
+        if gain > best.0 * (1.0 + 1e-9) {
+            best = (gain, tried);
+        }
+    }
+    simplest_period(sample, law.floor, best.1, offset)
+}
+
+/// What a comb of `period` with a positive jump would take off the squared residual of `law`; 0 for a negative jump.
+fn comb_gain(
+    sample: &Sample,
+    law: &Law,
+    residual: &[f64],
+    period: f64,
+    offset: f64,
+    column: &mut [f64],
+) -> f64 {
+    let inverse = 1.0 / period;
+    let start = law
+        .floor
+        .map_or(0, |end| sample.sizes.partition_point(|&size| size <= end));
+    column[..start].fill(0.0);
+    for ((value, &size), unit) in column[start..]
+        .iter_mut()
+        .zip(&sample.sizes[start..])
+        .zip(&sample.unit[start..])
+    {
+        let rounds = (f64::from(size) - offset) * inverse;
+        let slack = rounds - 1e-9;
+        // Rounding up by hand: `ceil` is a library call on the baseline instruction set.
+        let whole = slack as i64 as f64;
+        let up = if slack > whole { whole + 1.0 } else { whole };
+        *value = (up - rounds) * unit;
+    }
+    let product = dot(column, residual);
+    if product <= 0.0 {
+        return 0.0;
+    }
+    let square = dot(column, column);
+    let spanned: f64 = law
+        .basis
+        .columns()
+        .iter()
+        .map(|q| dot(q, column).powi(2))
+        .sum();
+    let rest = square - spanned;
+    if rest <= 1e-7 * square {
+        return 0.0;
+    }
+    product * product / rest
+}
+
+/// The periods that put every measured batch size into the same round as `period` does: `[low, high)`.
+pub(crate) fn equivalent_periods(
+    sample: &Sample,
+    floor: Option<u32>,
+    period: f64,
+    offset: f64,
+) -> (f64, f64) {
+    let start = floor.map_or(0, |end| sample.sizes.partition_point(|&size| size < end));
+    let (mut low, mut high) = (0.0_f64, f64::INFINITY);
+    for &size in &sample.sizes[start..] {
+        let rounds = rounds_begun(size, period, offset);
+        let b = f64::from(size) - offset;
+        if rounds >= 1.0 {
+            low = low.max(b / rounds);
+        }
+        if rounds >= 2.0 {
+            high = high.min(b / (rounds - 1.0));
+        }
+    }
+    (low, high)
+}
+
+/// The fraction with the smallest denominator among the periods the data cannot tell from `period`: hardware divides
+/// whole processors by whole tiles.
+pub(crate) fn simplest_period(
+    sample: &Sample,
+    floor: Option<u32>,
+    period: f64,
+    offset: f64,
+) -> f64 {
+    const LARGEST_DENOMINATOR: u32 = 64;
+    let (low, high) = equivalent_periods(sample, floor, period, offset);
+    for denominator in 1..=LARGEST_DENOMINATOR {
+        let denominator = f64::from(denominator);
+        let nearest = (period * denominator).round() / denominator;
+        if nearest >= low && nearest < high && nearest > 0.0 {
+            return nearest;
+        }
+        let up = (low * denominator).ceil() / denominator;
+        if up >= low && up < high && up > 0.0 {
+            return up;
+        }
+    }
+    period
+}
+
+/// Whole periods by how well one column per residue fits, best first: the period and which basis suited it.
+pub(crate) fn profile_peaks(
+    sample: &Sample,
+    criterion: &Criterion,
+    bases: &[Law],
+    periods: &Periods,
+    most: usize,
+) -> Vec<(u32, usize)> {
+    let points = u32::try_from(sample.len()).unwrap_or(u32::MAX);
+    let longest = LONGEST_PROFILE
+        .min(periods.longest as u32)
+        .min(points / 3)
+        .max(1);
+    let mut found: Vec<(f64, u32, usize)> = Vec::new();
+    for period in (periods.shortest as u32).max(2)..=longest {
+        if periods.spacing > 1 || !covers_residues(sample, period) {
+            continue;
+        }
+        let best = bases
+            .iter()
+            .enumerate()
+            .map(|(k, base)| (profile_bic(sample, criterion, base, period), k))
+            .min_by(|a, b| a.0.total_cmp(&b.0));
+        if let Some((bic, base)) = best {
+            found.push((bic, period, base));
+        }
+    }
+    found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    found.truncate(most);
+    found
+        .into_iter()
+        .map(|(_, period, base)| (period, base))
+        .collect()
+}
+
+/// Whether most residues were measured twice, the multiples among them.
+fn covers_residues(sample: &Sample, period: u32) -> bool {
+    let mut counts = vec![0_u32; period as usize];
+    for size in &sample.sizes {
+        counts[(size % period) as usize] += 1;
+    }
+    let repeated = counts.iter().filter(|&&count| count >= 2).count();
+    counts[0] >= 2 && repeated * 4 >= counts.len() * 3
+}
+
+/// The criterion of `base` with one column per residue of `period`, found by taking residue means off every column.
+fn profile_bic(sample: &Sample, criterion: &Criterion, base: &Law, period: u32) -> f64 {
+    let end = base.floor.unwrap_or(0);
+    let residues: Vec<usize> = sample
+        .sizes
+        .iter()
+        .map(|size| {
+            if *size <= end {
+                period as usize
+            } else {
+                (size % period) as usize
+            }
+        })
+        .collect();
+    let mut squares = vec![0.0; period as usize + 1];
+    for (&residue, unit) in residues.iter().zip(&sample.unit) {
+        squares[residue] += unit * unit;
+    }
+    let center = |values: &[f64]| -> Vec<f64> {
+        let mut sums = vec![0.0; squares.len()];
+        for ((&residue, unit), value) in residues.iter().zip(&sample.unit).zip(values) {
+            sums[residue] += unit * value;
+        }
+        for (sum, square) in sums.iter_mut().zip(&squares) {
+            *sum /= square.max(f64::MIN_POSITIVE);
+        }
+        residues
+            .iter()
+            .zip(&sample.unit)
+            .zip(values)
+            .map(|((&residue, unit), value)| value - sums[residue] * unit)
+            .collect()
+    };
+    let mut basis = Basis::default();
+    for &term in &base.terms {
+        if !matches!(term, Term::Constant | Term::Floor) {
+            basis.push(center(&sample.column(term, base.floor)));
+        }
+    }
+    let seen: BTreeSet<usize> = residues.iter().copied().collect();
+    let rest = basis.residual_square(&center(&sample.response));
+    criterion.bic(rest, base.parameters + seen.len() as f64 - 1.0)
+}
