@@ -76,7 +76,9 @@ pub(crate) fn dense_window(trace: &Trace, spacing: u32) -> String {
     let from = if from >= last { first } else { from };
     let to = from.saturating_add(width - 1).max(from);
     if spacing > 128 {
-        format!("measure {from}..{to} densely: --batch-sizes {from}-{to}, and repeat with a window twice as wide")
+        format!(
+            "measure {from}..{to} densely: --batch-sizes {from}-{to}, and repeat with a window twice as wide"
+        )
     } else {
         format!("measure {from}..{to} densely: --batch-sizes {from}-{to}")
     }

@@ -76,7 +76,10 @@ fn combs(
 ) -> Vec<Law> {
     let mut found: Vec<f64> = Vec::new();
     let add = |found: &mut Vec<f64>, period: f64| {
-        if found.iter().all(|other| (period / other - 1.0).abs() > 1e-4) {
+        if found
+            .iter()
+            .all(|other| (period / other - 1.0).abs() > 1e-4)
+        {
             found.push(period);
         }
     };
@@ -155,12 +158,24 @@ fn one_comb(
         Term::Square,
     ];
     let used = if curved { 4 } else { 3 };
-    Law::fit(sample, criterion, floor, &terms[..used], price(period, offset))
-        .with_changes(sample, criterion, MOST_CHANGES)
+    Law::fit(
+        sample,
+        criterion,
+        floor,
+        &terms[..used],
+        price(period, offset),
+    )
+    .with_changes(sample, criterion, MOST_CHANGES)
 }
 
 /// `law` with its comb of `period` moved to where it fits best beside the other terms.
-fn refine_within(sample: &Sample, criterion: &Criterion, law: &Law, period: f64, offset: f64) -> Law {
+fn refine_within(
+    sample: &Sample,
+    criterion: &Criterion,
+    law: &Law,
+    period: f64,
+    offset: f64,
+) -> Law {
     let others: Vec<Term> = law
         .terms
         .iter()
@@ -188,12 +203,7 @@ fn combs_rise(law: &Law) -> bool {
 }
 
 /// `law` with a second, perhaps a third comb, where each pays for itself.
-fn add_combs(
-    sample: &Sample,
-    criterion: &Criterion,
-    law: &Law,
-    periods: &Periods,
-) -> Option<Law> {
+fn add_combs(sample: &Sample, criterion: &Criterion, law: &Law, periods: &Periods) -> Option<Law> {
     let mut best = law.clone();
     for _ in 1..MOST_COMBS {
         let next = comb_peaks(sample, &best, periods, PEAKS_FOR_SECOND)
@@ -258,8 +268,11 @@ fn profiles(
             .chain(residues)
             .collect();
         let given = Law::fit(sample, criterion, base.floor, &as_scanned, SCAN_PRICE);
-        let grown = Law::fit(sample, criterion, base.floor, &simple, SCAN_PRICE)
-            .with_changes(sample, criterion, MOST_CHANGES);
+        let grown = Law::fit(sample, criterion, base.floor, &simple, SCAN_PRICE).with_changes(
+            sample,
+            criterion,
+            MOST_CHANGES,
+        );
         if given.bic < grown.bic { given } else { grown }
     })
     .collect()

@@ -23,7 +23,8 @@ pub(crate) fn candidate(sample: &Sample) -> Option<u32> {
     if count < FLOOR_POINTS + REST_POINTS {
         return None;
     }
-    let limit = (OFF_FLOOR_ERRORS * sample.repeat_error.unwrap_or(0.005)).clamp(NEVER_OFF, ALWAYS_OFF);
+    let limit =
+        (OFF_FLOOR_ERRORS * sample.repeat_error.unwrap_or(0.005)).clamp(NEVER_OFF, ALWAYS_OFF);
     let mut end = FLOOR_POINTS;
     let mut level = median(&mut sample.seconds[..end].to_vec());
     if sample.seconds[..end]

@@ -121,7 +121,9 @@ fn edges(
         let from = sample
             .sizes
             .partition_point(|&size| f64::from(size) <= edge - width || f64::from(size) < start);
-        let middle = sample.sizes.partition_point(|&size| f64::from(size) <= edge);
+        let middle = sample
+            .sizes
+            .partition_point(|&size| f64::from(size) <= edge);
         let to = sample
             .sizes
             .partition_point(|&size| f64::from(size) <= edge + width);

@@ -120,7 +120,13 @@ impl<'a> Study<'a> {
         let mut floors = vec![None];
         floors.extend(floor::candidate(sample).map(Some));
         self.alternatives = Alternatives::fit(sample, criterion, &floors);
-        self.laws = candidates::fit(sample, criterion, &self.alternatives, &floors, &self.periods);
+        self.laws = candidates::fit(
+            sample,
+            criterion,
+            &self.alternatives,
+            &floors,
+            &self.periods,
+        );
     }
 
     fn rival(&self) -> &Law {
@@ -232,7 +238,8 @@ impl<'a> Study<'a> {
                 percent(off_comb)
             );
             answer.next_action = Some(
-                "measure a single layer (--workload linear or conv) whose step stands alone".to_owned(),
+                "measure a single layer (--workload linear or conv) whose step stands alone"
+                    .to_owned(),
             );
             return answer;
         }
@@ -279,12 +286,8 @@ impl<'a> Study<'a> {
     ) -> Inference {
         let reading = &found.reading;
         let start = law.floor.unwrap_or(0).max(self.sample.first());
-        let recommended = advice::recommended(
-            reading.period,
-            reading.offset,
-            start,
-            self.sample.last(),
-        );
+        let recommended =
+            advice::recommended(reading.period, reading.offset, start, self.sample.last());
         let jump_at = found
             .sighting
             .confirmed
@@ -306,8 +309,7 @@ impl<'a> Study<'a> {
         answer.kind = Some(effect.kind);
         answer.profile.clone_from(&effect.profile);
         answer.jump_at = jump_at;
-        answer.jump_relative =
-            jump_at.map(|at| law.at(at.saturating_add(1)) / law.at(at) - 1.0);
+        answer.jump_relative = jump_at.map(|at| law.at(at.saturating_add(1)) / law.at(at) - 1.0);
         answer.other_steps = self.other_steps(law, reading);
         answer.recommended_batch_sizes = recommended;
         let how = match effect.kind {
@@ -329,7 +331,10 @@ impl<'a> Study<'a> {
         let start = law.floor.unwrap_or(0).max(self.sample.first());
         let relative = |other: &Other| {
             let at = (f64::from(start) / other.period).ceil().max(1.0) * other.period;
-            other.jump / law.at(at.min(f64::from(u32::MAX)) as u32).max(f64::MIN_POSITIVE)
+            other.jump
+                / law
+                    .at(at.min(f64::from(u32::MAX)) as u32)
+                    .max(f64::MIN_POSITIVE)
         };
         let mut others: Vec<OtherStep> = reading
             .others
@@ -389,7 +394,10 @@ impl<'a> Study<'a> {
             );
             return answer;
         }
-        if answer.smallest_detectable_jump.is_none_or(|jump| jump > BLIND) {
+        if answer
+            .smallest_detectable_jump
+            .is_none_or(|jump| jump > BLIND)
+        {
             answer.reason = "the timings scatter too much to see even a large jump".to_owned();
             answer.next_action = Some(self.more_rounds());
             return answer;
@@ -518,5 +526,5 @@ impl<'a> Study<'a> {
 }
 
 /// The advice when no batch size is better than its neighbours.
-const ANY_SIZE: &str = "choose any batch size: from the knee of the throughput on, larger is as efficient";
-
+const ANY_SIZE: &str =
+    "choose any batch size: from the knee of the throughput on, larger is as efficient";

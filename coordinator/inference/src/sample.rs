@@ -81,7 +81,11 @@ impl Sample {
             median(&mut blocks.iter().map(|b| b.len() as f64).collect::<Vec<_>>()).max(1.0);
         let weight: Vec<f64> = blocks
             .iter()
-            .map(|of_point| (of_point.len() as f64 / typical_blocks).sqrt().clamp(0.5, 1.5))
+            .map(|of_point| {
+                (of_point.len() as f64 / typical_blocks)
+                    .sqrt()
+                    .clamp(0.5, 1.5)
+            })
             .collect();
         for (of_point, center) in blocks.iter_mut().zip(&medians) {
             for block in of_point.iter_mut() {
@@ -91,7 +95,11 @@ impl Sample {
         }
         let unit = weight.iter().zip(&medians).map(|(w, t)| w / t).collect();
         Self {
-            sizes: trace.points().iter().map(|point| point.batch_size).collect(),
+            sizes: trace
+                .points()
+                .iter()
+                .map(|point| point.batch_size)
+                .collect(),
             unit,
             response: weight.clone(),
             weight,
@@ -209,11 +217,7 @@ fn standard_error(blocks: &[Ratio], center: f64) -> f64 {
     let mean_deviation = values.iter().map(|value| (value - 1.0).abs()).sum::<f64>() / count;
     let by_mean = mean_deviation / (0.797_88 * ((count - 1.0) / count).sqrt());
     let by_median = robust_sigma(&values, 1.0) * (count / (count - 0.8)).min(1.5);
-    let sigma = if values.len() < 6 {
-        by_mean
-    } else {
-        by_median
-    };
+    let sigma = if values.len() < 6 { by_mean } else { by_median };
     MEDIAN_OVER_MEAN_ERROR * sigma / count.sqrt()
 }
 

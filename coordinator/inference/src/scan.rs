@@ -115,7 +115,10 @@ pub(crate) fn comb_peaks(sample: &Sample, law: &Law, periods: &Periods, most: us
         if peaks.len() == most {
             break;
         }
-        if peaks.iter().all(|peak| (period / peak - 1.0).abs() > SAME_PEAK) {
+        if peaks
+            .iter()
+            .all(|peak| (period / peak - 1.0).abs() > SAME_PEAK)
+        {
             peaks.push(period);
         }
     }

@@ -62,11 +62,7 @@ impl Basis {
 
     /// Squared length of what the basis leaves of `response`.
     pub(crate) fn residual_square(&self, response: &[f64]) -> f64 {
-        let explained: f64 = self
-            .columns
-            .iter()
-            .map(|q| dot(q, response).powi(2))
-            .sum();
+        let explained: f64 = self.columns.iter().map(|q| dot(q, response).powi(2)).sum();
         (dot(response, response) - explained).max(0.0)
     }
 
