@@ -5,13 +5,32 @@
 //! makes a new one with [`State::restore`], so a state never runs ahead of its store. No clock, no randomness, ordered maps only: the
 //! same inputs give the same effects, in the coordinator and in a simulation.
 
+mod agents;
+mod attempts;
+mod config;
 mod effect;
 mod input;
+mod lanes;
+mod planner;
 mod record;
+mod reports;
+mod restore;
+mod schedule;
+mod selection;
+mod series;
+mod state;
+mod sweeps;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod views;
 
+pub use config::Config;
 pub use effect::{Answer, Disposition, Effect, Event, Refusal, ToAgent, Verdict};
 pub use input::{HeldAttempt, HeldState, Hello, Input, Progress, ReplyKey, SessionKey};
+pub use planner::{Planner, Step};
 pub use record::{
     AttemptState, Record, SeriesSnapshot, SeriesState, SeriesSummary, StoredAttempt, StoredRound,
     SweepSnapshot, SweepState,
 };
+pub use state::State;

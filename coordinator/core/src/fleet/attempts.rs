@@ -1,0 +1,313 @@
+//! Attempts: one try of one agent at one round, from its offer to its end. Reports have their own file.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use batchstep_proto::{
+    domain::Ineligibility,
+    ids::{AgentId, AttemptId, SeriesId},
+    wire,
+};
+
+use super::{
+    AttemptState, Effect, Event, Progress, Record, SessionKey, State, ToAgent, lanes::BackOff,
+    timers::Timer,
+};
+
+/// One try at a round.
+#[derive(Debug, Clone)]
+pub(super) struct Attempt {
+    pub series: SeriesId,
+    /// Index of its round.
+    pub round: u32,
+    pub agent: AgentId,
+    pub state: AttemptState,
+    /// It was told to stop.
+    pub stopping: bool,
+    /// When it is overdue, while it is open.
+    pub due: Duration,
+    /// SHA-256 of the parts stored since the coordinator started.
+    pub digests: BTreeSet<[u8; 32]>,
+}
+
+/// Where an attempt is, as far as its agent must be told something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Sent, not accepted.
+    Offered,
+    /// Accepted.
+    Running,
+    /// Told to stop, not reported.
+    Stopping,
+    /// Closed in whatever way.
+    Over,
+}
+
+impl Attempt {
+    pub const fn standing(&self) -> Standing {
+        match self.state {
+            AttemptState::Assigned | AttemptState::Accepted if self.stopping => Standing::Stopping,
+            AttemptState::Assigned => Standing::Offered,
+            AttemptState::Accepted => Standing::Running,
+            AttemptState::Reported | AttemptState::Declined | AttemptState::Expired => {
+                Standing::Over
+            }
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.standing() != Standing::Over
+    }
+
+    pub fn deadline(&self) -> Option<Duration> {
+        self.is_open().then_some(self.due)
+    }
+}
+
+impl State {
+    pub(super) fn accepted(&mut self, session: SessionKey, id: AttemptId) {
+        let Some(agent) = self.heard_on(session) else {
+            return;
+        };
+        let attempt = self
+            .attempts
+            .get(&id)
+            .filter(|attempt| attempt.agent == agent);
+        match attempt.map_or(Standing::Over, Attempt::standing) {
+            Standing::Offered => {
+                self.record_acceptance(id);
+                self.send(session, ToAgent::Recorded(id));
+            }
+            Standing::Running => self.send(session, ToAgent::Recorded(id)),
+            Standing::Stopping | Standing::Over => self.send(
+                session,
+                ToAgent::Stop {
+                    attempt: id,
+                    at_once: true,
+                    reason: "the attempt is not wanted any more".to_owned(),
+                },
+            ),
+        }
+    }
+
+    pub(super) fn declined(&mut self, session: SessionKey, id: AttemptId, reason: &Ineligibility) {
+        let Some(agent) = self.heard_on(session) else {
+            return;
+        };
+        let Some(attempt) = self
+            .attempts
+            .get(&id)
+            .filter(|attempt| attempt.agent == agent && attempt.is_open())
+        else {
+            return;
+        };
+        let series = attempt.series;
+        self.end_attempt(id, AttemptState::Declined, &reason.message);
+        if self.close_out(series) {
+            return;
+        }
+        let declined = self.tries(series, AttemptState::Declined);
+        if declined >= self.config.declined_limit {
+            self.give_up(
+                series,
+                format!("declined {declined} times in a row: {}", reason.message),
+            );
+        } else {
+            self.back_off(series, &reason.message);
+        }
+    }
+
+    pub(super) fn progress(&mut self, session: SessionKey, progress: Progress) {
+        let Some(agent) = self.heard_on(session) else {
+            return;
+        };
+        let Some(attempt) = self
+            .attempts
+            .get(&progress.attempt)
+            .filter(|attempt| attempt.agent == agent && attempt.is_open())
+        else {
+            return;
+        };
+        let Some(series) = self.series.get(&attempt.series) else {
+            return;
+        };
+        let event = Event {
+            sweep: Some(series.plan.sweep),
+            kind: wire::event::Kind::Progress(wire::RoundProgress {
+                series_id: attempt.series.to_string(),
+                round: attempt.round,
+                visits_done: progress.visits_done,
+                visits_total: progress.visits_total,
+                batch_size: progress.batch_size,
+                warming_up: progress.warming_up,
+                remaining_ns: super::views::nanos(series.remaining),
+            }),
+        };
+        self.out.push(Effect::Show(event));
+    }
+
+    /// Ends an attempt whose agent is gone or has lost it; its round waits for the next.
+    pub(super) fn expire(&mut self, id: AttemptId, message: &str) {
+        let Some(attempt) = self.attempts.get(&id) else {
+            return;
+        };
+        let series = attempt.series;
+        self.end_attempt(id, AttemptState::Expired, message);
+        self.close_out(series);
+    }
+
+    fn end_attempt(&mut self, id: AttemptId, state: AttemptState, message: &str) {
+        self.release(id, state);
+        self.persist(Record::AttemptEnded {
+            attempt: id,
+            state,
+            message: message.to_owned(),
+        });
+    }
+
+    /// Tells an attempt's agent to stop it, if it can be told; else a hello will.
+    pub(super) fn stop(&mut self, id: AttemptId, at_once: bool, reason: &str) {
+        let Some(attempt) = self.attempts.get_mut(&id) else {
+            return;
+        };
+        attempt.stopping = true;
+        let session = self
+            .agents
+            .get(&attempt.agent)
+            .and_then(|agent| agent.session);
+        if let Some(session) = session {
+            self.send(
+                session,
+                ToAgent::Stop {
+                    attempt: id,
+                    at_once,
+                    reason: reason.to_owned(),
+                },
+            );
+            self.set_deadline(id, self.config.stop_limit);
+        }
+    }
+
+    /// Gives an attempt its device.
+    pub(super) fn occupy(&mut self, id: AttemptId) {
+        let Some(attempt) = self.attempts.get(&id) else {
+            return;
+        };
+        let agent = attempt.agent;
+        let Some(series) = self.series.get(&attempt.series) else {
+            return;
+        };
+        let device = series.plan.device.id.clone();
+        self.lane(&device).open = Some(id);
+        self.open.entry(agent).or_default().insert(id);
+    }
+
+    /// Takes its device from an attempt that is over.
+    pub(super) fn release(&mut self, id: AttemptId, state: AttemptState) {
+        let Some(attempt) = self.attempts.get_mut(&id) else {
+            return;
+        };
+        attempt.state = state;
+        if let Some(open) = self.open.get_mut(&attempt.agent) {
+            open.remove(&id);
+            if open.is_empty() {
+                self.open.remove(&attempt.agent);
+            }
+        }
+        let Some(series) = self.series.get(&attempt.series) else {
+            return;
+        };
+        let device = &series.plan.device.id;
+        if let Some(lane) = self.lanes.get_mut(device)
+            && lane.open == Some(id)
+        {
+            lane.open = None;
+            self.dirty.insert(device.clone());
+        }
+    }
+
+    /// True when an expired attempt could take up its round again: nobody else has its round or its device.
+    pub(super) fn is_free_for(&self, id: AttemptId) -> bool {
+        self.is_latest(id)
+            && self
+                .attempts
+                .get(&id)
+                .and_then(|attempt| self.series.get(&attempt.series))
+                .and_then(|series| self.lanes.get(&series.plan.device.id))
+                .is_some_and(|lane| lane.open.is_none())
+    }
+
+    /// True for the last attempt of a round that is wanted and not over.
+    pub(super) fn is_latest(&self, id: AttemptId) -> bool {
+        self.attempts.get(&id).is_some_and(|attempt| {
+            self.series.get(&attempt.series).is_some_and(|series| {
+                series.over.is_none()
+                    && series.open.is_some()
+                    && series
+                        .tries
+                        .get(attempt.round as usize)
+                        .and_then(|tries| tries.last())
+                        == Some(&id)
+                    && series.history.rounds.len() == attempt.round as usize
+            })
+        })
+    }
+
+    /// Attempts of a series' open round in this state. None of them measured, so they are failures in a row.
+    pub(super) fn tries(&self, series: SeriesId, state: AttemptState) -> u32 {
+        let count = self
+            .series
+            .get(&series)
+            .and_then(|series| series.tries.get(series.history.rounds.len()))
+            .into_iter()
+            .flatten()
+            .filter(|id| {
+                self.attempts
+                    .get(*id)
+                    .is_some_and(|try_| try_.state == state)
+            })
+            .count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// Pauses a series' device.
+    pub(super) fn back_off(&mut self, series: SeriesId, reason: &str) {
+        let Some(series) = self.series.get(&series) else {
+            return;
+        };
+        let device = series.plan.device.id.clone();
+        let now = self.now;
+        let failures = self
+            .lane(&device)
+            .back_off
+            .as_ref()
+            .map_or(0, |pause| pause.failures)
+            .saturating_add(1);
+        let until = now + self.config.back_off(failures);
+        self.lane(&device).back_off = Some(BackOff {
+            failures,
+            until,
+            reason: reason.to_owned(),
+        });
+        self.set_timer(until, Timer::Lane(device));
+    }
+
+    /// How long an accepted attempt may take before it counts as stuck.
+    pub(super) fn running_limit(&self, id: AttemptId) -> Duration {
+        let limit = self
+            .attempts
+            .get(&id)
+            .and_then(|attempt| self.series.get(&attempt.series))
+            .and_then(|series| series.open.as_ref())
+            .map_or(Duration::ZERO, |record| record.round.time_limit);
+        limit.saturating_mul(2).saturating_add(self.config.overtime)
+    }
+
+    /// Makes an open attempt overdue after `wait` from now.
+    pub(super) fn set_deadline(&mut self, id: AttemptId, wait: Duration) {
+        let due = self.now.saturating_add(wait);
+        if let Some(attempt) = self.attempts.get_mut(&id) {
+            attempt.due = due;
+            self.set_timer(due, Timer::Attempt(id));
+        }
+    }
+}

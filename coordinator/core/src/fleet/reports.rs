@@ -1,0 +1,188 @@
+//! Reports: what of an attempt's result counts, and what is only kept. Nothing an agent measured is thrown away; nothing counts twice; an agent
+//! can add to its own attempts only.
+
+use std::collections::BTreeSet;
+
+use batchstep_proto::{
+    domain::{AttemptOutcome, AttemptReport, Round},
+    ids::AgentId,
+};
+
+use super::{Answer, AttemptState, Disposition, Record, Refusal, ReplyKey, State};
+
+impl State {
+    pub(super) fn report(
+        &mut self,
+        reply: ReplyKey,
+        agent: AgentId,
+        report: AttemptReport,
+        digest: [u8; 32],
+    ) {
+        self.heard_of(agent);
+        let disposition = match self.judge(agent, &report, &digest) {
+            Ok(disposition) => disposition,
+            Err(refusal) => {
+                self.reply(reply, Answer::Refused(refusal));
+                return;
+            }
+        };
+        if disposition != Disposition::Duplicate {
+            self.persist(Record::Report {
+                agent,
+                digest,
+                disposition,
+                report: report.clone(),
+            });
+        }
+        self.reply(reply, Answer::Reported(disposition));
+        if matches!(disposition, Disposition::Accepted | Disposition::Superseded)
+            && let Some(attempt) = self.attempts.get_mut(&report.attempt)
+        {
+            attempt.digests.insert(digest);
+        }
+        if disposition == Disposition::Accepted {
+            self.count(report);
+        }
+    }
+
+    /// What a report is worth.
+    fn judge(
+        &self,
+        agent: AgentId,
+        report: &AttemptReport,
+        digest: &[u8; 32],
+    ) -> Result<Disposition, Refusal> {
+        let Some(attempt) = self.attempts.get(&report.attempt) else {
+            return Ok(Disposition::Quarantined);
+        };
+        let Some(record) = self
+            .series
+            .get(&attempt.series)
+            .and_then(|series| series.round(attempt.round))
+            .filter(|_| attempt.agent == agent)
+        else {
+            return Ok(Disposition::Quarantined);
+        };
+        if attempt.digests.contains(digest) {
+            return Ok(Disposition::Duplicate);
+        }
+        check(report, &record.round)?;
+        let counts = match attempt.state {
+            AttemptState::Assigned | AttemptState::Accepted => true,
+            // Parts may overtake each other, but an attempt ends once.
+            AttemptState::Reported => report.outcome.is_none(),
+            // Given up too early, and nobody has its round: the result is as good as any.
+            AttemptState::Expired => self.is_latest(report.attempt),
+            AttemptState::Declined => false,
+        };
+        Ok(if counts {
+            Disposition::Accepted
+        } else {
+            Disposition::Superseded
+        })
+    }
+
+    /// Adds an accepted report to its round, and ends what it ends.
+    fn count(&mut self, report: AttemptReport) {
+        let id = report.attempt;
+        let Some(attempt) = self.attempts.get(&id) else {
+            return;
+        };
+        let (series_id, index) = (attempt.series, attempt.round);
+        let end = report
+            .outcome
+            .map(|outcome| (outcome, report.message.clone()));
+        let measured = !(report.blocks.is_empty() && report.failures.is_empty());
+        let blocks = u32::try_from(report.blocks.len()).unwrap_or(u32::MAX);
+        let measuring = report.measuring;
+        let Some(series) = self.series.get_mut(&series_id) else {
+            return;
+        };
+        series.summary.blocks = series.summary.blocks.saturating_add(blocks);
+        series.summary.measuring = series.summary.measuring.saturating_add(measuring);
+        if let Some(record) = series.round_mut(index) {
+            record.add(report);
+        }
+        let device = series.plan.device.id.clone();
+        if measured {
+            self.lane(&device).back_off = None;
+        }
+        let Some((outcome, message)) = end else {
+            return;
+        };
+        self.release(id, AttemptState::Reported);
+        if self.close_out(series_id) {
+            return;
+        }
+        if outcome == AttemptOutcome::Refused {
+            self.refused(series_id, &message);
+            return;
+        }
+        if !measured && self.is_round_empty(series_id) {
+            self.back_off(series_id, &message);
+        }
+        self.round_reported(series_id, outcome, message);
+    }
+
+    fn refused(&mut self, series: batchstep_proto::ids::SeriesId, message: &str) {
+        let refused = self.tries(series, AttemptState::Reported);
+        if refused >= self.config.refused_limit {
+            let message = format!("refused {refused} times in a row: {message}");
+            self.give_up(series, message);
+        } else {
+            self.back_off(series, message);
+        }
+    }
+
+    fn is_round_empty(&self, series: batchstep_proto::ids::SeriesId) -> bool {
+        self.series
+            .get(&series)
+            .and_then(|series| series.open.as_ref())
+            .is_some_and(|record| record.blocks.is_empty() && record.failures.is_empty())
+    }
+}
+
+/// Checks that a report is of this round: each visit at most once, with the batch size and role it was asked for.
+fn check(report: &AttemptReport, round: &Round) -> Result<(), Refusal> {
+    let invalid = |message: String| Err(Refusal::Invalid(message));
+    if report.round != round.id {
+        return invalid(format!(
+            "report.round_id: attempt {} is of round {}, not {}",
+            report.attempt, round.id, report.round
+        ));
+    }
+    let blocks = report.blocks.iter().map(|block| {
+        (
+            "report.blocks",
+            block.visit,
+            block.batch_size,
+            Some(block.role),
+        )
+    });
+    let failures = report
+        .failures
+        .iter()
+        .map(|failure| ("report.failures", failure.visit, failure.batch_size, None));
+    let mut seen = BTreeSet::new();
+    for (field, visit, batch_size, role) in blocks.chain(failures) {
+        let Some(asked) = round.visits.get(visit as usize) else {
+            return invalid(format!(
+                "{field}: visit {visit} is not one of the round's {}",
+                round.visits.len()
+            ));
+        };
+        if asked.batch_size != batch_size {
+            return invalid(format!(
+                "{field}: visit {visit} is of batch size {}, not {batch_size}",
+                asked.batch_size
+            ));
+        }
+        if role.is_some_and(|role| role != asked.role) {
+            return invalid(format!("{field}: visit {visit} is a {} visit", asked.role));
+        }
+        if !seen.insert(visit) {
+            return invalid(format!("{field}: visit {visit} is reported twice"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! Restoring a state from what the store kept. Devices and sessions are unknown until their agents say hello; open attempts keep their devices
+//! meanwhile, so that what still runs somewhere is heard first and nothing is started beside it.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use batchstep_proto::ids::SweepId;
+
+use super::{
+    AttemptState, Config, Effect, Planner, SeriesSnapshot, SeriesState, State, StoredRound,
+    SweepSnapshot, SweepState, attempts::Attempt,
+};
+
+impl State {
+    /// The state after a restart, from every sweep that is active, and every other one with an attempt that is assigned or accepted, in the order
+    /// of submission. Leases of open attempts are extended by the recovery grace. The effects are to be carried out like those of
+    /// [`State::handle`].
+    #[must_use]
+    pub fn restore(
+        config: Config,
+        planner: impl Planner + 'static,
+        sweeps: Vec<SweepSnapshot>,
+        now: Duration,
+    ) -> (Self, Vec<Effect>) {
+        let mut state = Self::new(config, planner);
+        state.now = now;
+        let ids: Vec<SweepId> = sweeps.iter().map(|sweep| sweep.id).collect();
+        for sweep in sweeps {
+            state.add_sweep(sweep.id, sweep.request, sweep.spec, sweep.state);
+            for (ordinal, series) in (0_u32..).zip(sweep.series) {
+                state.restore_series(sweep.id, ordinal, series, sweep.state);
+            }
+        }
+        for id in ids {
+            let series = state
+                .sweeps
+                .get(&id)
+                .map(|sweep| sweep.series.clone())
+                .unwrap_or_default();
+            for series in series {
+                state.advance(series);
+            }
+            state.settle_sweep(id);
+            state.forget_settled_sweep(id);
+        }
+        let effects = state.settle();
+        (state, effects)
+    }
+
+    fn restore_series(
+        &mut self,
+        sweep: SweepId,
+        ordinal: u32,
+        snapshot: SeriesSnapshot,
+        sweep_state: SweepState,
+    ) {
+        let id = snapshot.plan.id;
+        let device = snapshot.plan.device.id.clone();
+        self.add_series(sweep, snapshot.plan, ordinal);
+        let is_over = !matches!(snapshot.state, SeriesState::Waiting | SeriesState::Running);
+        let stopping = is_over || sweep_state != SweepState::Active;
+        for (index, round) in (0_u32..).zip(snapshot.rounds) {
+            let mut tries = Vec::with_capacity(round.attempts.len());
+            for stored in &round.attempts {
+                tries.push(stored.id);
+                self.attempts.insert(
+                    stored.id,
+                    Attempt {
+                        series: id,
+                        round: index,
+                        agent: stored.agent,
+                        state: stored.state,
+                        stopping,
+                        due: self.now,
+                        digests: BTreeSet::new(),
+                    },
+                );
+                if matches!(
+                    stored.state,
+                    AttemptState::Assigned | AttemptState::Accepted
+                ) {
+                    self.occupy(stored.id);
+                    let lease = self.config.heartbeat_floor * self.config.lost_intervals;
+                    self.set_deadline(stored.id, lease + self.config.recovery_grace);
+                }
+            }
+            self.restore_round(id, round, tries);
+        }
+        let Some(series) = self.series.get_mut(&id) else {
+            return;
+        };
+        if is_over {
+            series.over = Some((snapshot.state, snapshot.message));
+            let turn = series.turn;
+            self.lane(&device).queue.remove(&turn);
+        } else {
+            series.remaining = self.planner.remaining(&series.plan, &series.history);
+        }
+    }
+
+    fn restore_round(
+        &mut self,
+        id: batchstep_proto::ids::SeriesId,
+        round: StoredRound,
+        tries: Vec<batchstep_proto::ids::AttemptId>,
+    ) {
+        let Some(series) = self.series.get_mut(&id) else {
+            return;
+        };
+        let blocks = u32::try_from(round.record.blocks.len()).unwrap_or(u32::MAX);
+        series.summary.blocks = series.summary.blocks.saturating_add(blocks);
+        series.summary.measuring = series
+            .summary
+            .measuring
+            .saturating_add(round.record.measuring);
+        series.tries.push(tries);
+        if round.ended {
+            series.summary.rounds_done += 1;
+            series.history.rounds.push(round.record);
+        } else {
+            series.open = Some(round.record);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Which devices a sweep runs on, and with how many threads. Pure functions of what is asked and which devices are known.
+
+use std::collections::BTreeMap;
+
+use batchstep_proto::domain::{Device, DeviceKind, DeviceSelector, Dtype, HostFacts, SweepSpec};
+
+use super::{Refusal, views::shortened};
+
+/// A device with its host.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate<'a> {
+    pub device: &'a Device,
+    pub host: &'a HostFacts,
+}
+
+/// Known devices by id.
+pub(super) type Candidates<'a> = BTreeMap<&'a str, Candidate<'a>>;
+
+/// Why TF32 cannot be measured on a processor.
+const TF32_NEEDS_CUDA: &str =
+    "dtype tf32 needs the tensor cores of an NVIDIA GPU; for processors use f32, bf16 or f16";
+
+/// The devices a sweep means among the known ones, by id; none: wait for one.
+///
+/// # Errors
+/// When no device that could ever turn up would do, or a listed one is not known.
+pub(super) fn select<'a>(
+    spec: &SweepSpec,
+    known: &Candidates<'a>,
+) -> Result<Vec<Candidate<'a>>, Refusal> {
+    let mut chosen: Vec<Candidate<'a>> = match &spec.devices {
+        DeviceSelector::All => known
+            .values()
+            .filter(|candidate| is_default(candidate, known))
+            .copied()
+            .collect(),
+        DeviceSelector::Cpu => of_kind(known, DeviceKind::Cpu),
+        DeviceSelector::Gpu => of_kind(known, DeviceKind::Cuda),
+        DeviceSelector::Listed(ids) => listed(ids, known)?,
+    };
+    if spec.dtype == Dtype::Tf32 {
+        let is_cpu = |candidate: &Candidate<'_>| candidate.device.kind == DeviceKind::Cpu;
+        let impossible = match &spec.devices {
+            DeviceSelector::Cpu => true,
+            DeviceSelector::Listed(_) => chosen.iter().any(is_cpu),
+            // A GPU may still come, but then not as a surprise: a fleet of processors only is told at once.
+            DeviceSelector::All => !chosen.is_empty() && chosen.iter().all(is_cpu),
+            DeviceSelector::Gpu => false,
+        };
+        if impossible {
+            return Err(Refusal::Invalid(TF32_NEEDS_CUDA.to_owned()));
+        }
+        chosen.retain(|candidate| !is_cpu(candidate));
+    }
+    Ok(chosen)
+}
+
+/// Threads of a series on this device: as asked, else all physical cores of its host.
+pub(super) fn threads(spec: &SweepSpec, candidate: &Candidate<'_>) -> Option<u32> {
+    (candidate.device.kind == DeviceKind::Cpu).then(|| {
+        spec.threads
+            .or(candidate.host.physical_cores)
+            .or(candidate.host.logical_cores)
+            .unwrap_or(1)
+            .max(1)
+    })
+}
+
+/// What `All` means on a host: everything but the processors, or those where there is nothing else.
+fn is_default(candidate: &Candidate<'_>, known: &Candidates<'_>) -> bool {
+    candidate.device.kind != DeviceKind::Cpu
+        || !known.values().any(|other| {
+            std::ptr::eq(other.host, candidate.host) && other.device.kind != DeviceKind::Cpu
+        })
+}
+
+fn of_kind<'a>(known: &Candidates<'a>, kind: DeviceKind) -> Vec<Candidate<'a>> {
+    known
+        .values()
+        .filter(|candidate| candidate.device.kind == kind)
+        .copied()
+        .collect()
+}
+
+fn listed<'a>(ids: &[String], known: &Candidates<'a>) -> Result<Vec<Candidate<'a>>, Refusal> {
+    let mut chosen: BTreeMap<&str, Candidate<'a>> = BTreeMap::new();
+    for id in ids {
+        match known.get_key_value(id.as_str()) {
+            Some((id, candidate)) => {
+                chosen.insert(id, *candidate);
+            }
+            None if known.is_empty() => {
+                return Err(Refusal::Invalid(format!(
+                    "no device {id:?}: no agent is connected yet; start one with `batchstep-agent run`"
+                )));
+            }
+            None => {
+                let known: Vec<String> = known.keys().map(ToString::to_string).collect();
+                return Err(Refusal::Invalid(format!(
+                    "no device {id:?}; known: {}",
+                    shortened(&known)
+                )));
+            }
+        }
+    }
+    Ok(chosen.into_values().collect())
+}

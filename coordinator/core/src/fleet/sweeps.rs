@@ -1,0 +1,322 @@
+//! Sweeps: submitted, expanded into series, cancelled, ended, and forgotten.
+
+use batchstep_proto::{
+    domain::SweepSpec,
+    ids::{RequestId, SeriesId, SweepId},
+    wire,
+};
+
+use super::{
+    Answer, Record, Refusal, ReplyKey, SeriesState, State, SweepState,
+    lanes::Turn,
+    selection::{Candidate, Candidates, select, threads},
+    series::Series,
+};
+use crate::sweep::SeriesPlan;
+
+/// A sweep that is not over, or whose last attempts are still out.
+#[derive(Debug, Clone)]
+pub(super) struct Sweep {
+    pub request: RequestId,
+    pub spec: SweepSpec,
+    /// Place among the sweeps, by submission.
+    pub sequence: u64,
+    /// By ordinal; their set is fixed once there is one.
+    pub series: Vec<SeriesId>,
+    pub state: SweepState,
+}
+
+impl State {
+    pub(super) fn submit(
+        &mut self,
+        reply: ReplyKey,
+        request: RequestId,
+        id: SweepId,
+        spec: SweepSpec,
+    ) {
+        let same = self
+            .sweeps
+            .iter()
+            .find(|(known, sweep)| **known == id || sweep.request == request);
+        if let Some((known, _)) = same {
+            let known = *known;
+            self.reply(reply, Answer::Submitted(known));
+            return;
+        }
+        let plans = match select(&spec, &self.candidates()) {
+            Ok(chosen) => plans(id, &spec, &chosen),
+            Err(refusal) => {
+                self.reply(reply, Answer::Refused(refusal));
+                return;
+            }
+        };
+        self.persist(Record::SweepSubmitted {
+            sweep: id,
+            request,
+            spec: spec.clone(),
+        });
+        self.journal(
+            Some(id),
+            wire::event::Kind::SweepSubmitted(wire::SweepSubmitted {}),
+        );
+        self.add_sweep(id, request, spec, SweepState::Active);
+        self.reply(reply, Answer::Submitted(id));
+        self.expand(id, plans);
+    }
+
+    pub(super) fn add_sweep(
+        &mut self,
+        id: SweepId,
+        request: RequestId,
+        spec: SweepSpec,
+        state: SweepState,
+    ) {
+        let sequence = self.sweeps_seen;
+        self.sweeps_seen += 1;
+        self.sweeps.insert(
+            id,
+            Sweep {
+                request,
+                spec,
+                sequence,
+                series: Vec::new(),
+                state,
+            },
+        );
+    }
+
+    /// Every device that some agent offers and is not lost, each with the host that would run it.
+    pub(super) fn candidates(&self) -> Candidates<'_> {
+        let mut candidates = Candidates::new();
+        for (id, agent) in &self.agents {
+            if agent.lost {
+                continue;
+            }
+            for device in agent.devices.values() {
+                let candidate = Candidate {
+                    device,
+                    host: &agent.host,
+                };
+                if self.owner(&device.id) == Some(*id) {
+                    candidates.insert(&device.id, candidate);
+                } else {
+                    candidates.entry(&device.id).or_insert(candidate);
+                }
+            }
+        }
+        candidates
+    }
+
+    /// Gives sweeps without series those that the devices of today allow.
+    pub(super) fn expand_waiting_sweeps(&mut self) {
+        let mut waiting: Vec<(u64, SweepId)> = self
+            .sweeps
+            .iter()
+            .filter(|(_, sweep)| sweep.state == SweepState::Active && sweep.series.is_empty())
+            .map(|(id, sweep)| (sweep.sequence, *id))
+            .collect();
+        waiting.sort_unstable();
+        for (_, id) in waiting {
+            let Some(sweep) = self.sweeps.get(&id) else {
+                continue;
+            };
+            // What cannot run on the devices of today waits for others.
+            let chosen = select(&sweep.spec, &self.candidates()).unwrap_or_default();
+            let plans = plans(id, &sweep.spec, &chosen);
+            self.expand(id, plans);
+        }
+    }
+
+    fn expand(&mut self, id: SweepId, plans: Vec<SeriesPlan>) {
+        if plans.is_empty() {
+            return;
+        }
+        let mut created = Vec::with_capacity(plans.len());
+        for (ordinal, plan) in (0_u32..).zip(plans) {
+            created.push(plan.id);
+            self.persist(Record::SeriesCreated {
+                plan: plan.clone(),
+                ordinal,
+            });
+            self.add_series(id, plan, ordinal);
+        }
+        for series in created {
+            self.advance(series);
+        }
+        self.settle_sweep(id);
+    }
+
+    /// Adds a series to its sweep and to its device's line.
+    pub(super) fn add_series(&mut self, sweep: SweepId, plan: SeriesPlan, ordinal: u32) {
+        let Some(sweep) = self.sweeps.get_mut(&sweep) else {
+            return;
+        };
+        let turn = Turn {
+            sweep_sequence: sweep.sequence,
+            ordinal,
+            series: plan.id,
+        };
+        sweep.series.push(plan.id);
+        self.lane(&plan.device.id).queue.insert(turn);
+        self.series.insert(plan.id, Series::new(plan, turn));
+    }
+
+    pub(super) fn cancel(&mut self, reply: ReplyKey, id: SweepId, reason: &str) {
+        let Some(sweep) = self.sweeps.get_mut(&id) else {
+            let message = format!("no active sweep {id}");
+            self.reply(reply, Answer::Refused(Refusal::NotFound(message)));
+            return;
+        };
+        if sweep.state != SweepState::Active {
+            self.reply(reply, Answer::Cancelled(false));
+            return;
+        }
+        sweep.state = SweepState::Cancelled;
+        let message = if reason.is_empty() {
+            "cancelled".to_owned()
+        } else {
+            format!("cancelled: {reason}")
+        };
+        for series in sweep.series.clone() {
+            self.cancel_series(series, &message);
+        }
+        self.end_sweep(id, SweepState::Cancelled, message);
+        self.reply(reply, Answer::Cancelled(true));
+        self.forget_settled_sweep(id);
+    }
+
+    fn cancel_series(&mut self, id: SeriesId, message: &str) {
+        let Some(series) = self.series.get_mut(&id) else {
+            return;
+        };
+        if series.over.is_some() {
+            return;
+        }
+        let open = self
+            .lanes
+            .get(&series.plan.device.id)
+            .and_then(|lane| lane.open)
+            .filter(|open| series.tries.last().and_then(|tries| tries.last()) == Some(open));
+        match open {
+            // Its last blocks are still to come: the round ends with them.
+            Some(attempt) => self.stop(attempt, true, message),
+            None if series.tries.last().is_some_and(|tries| !tries.is_empty()) => {
+                self.end_round(id);
+            }
+            None => {
+                if series.open.take().is_some() {
+                    series.tries.pop();
+                }
+            }
+        }
+        self.end_series(id, SeriesState::Cancelled, message.to_owned());
+    }
+
+    /// Ends a sweep once all of its series are over.
+    pub(super) fn settle_sweep(&mut self, id: SweepId) {
+        let Some(sweep) = self.sweeps.get(&id) else {
+            return;
+        };
+        if sweep.state != SweepState::Active || sweep.series.is_empty() {
+            return;
+        }
+        let states: Option<Vec<SeriesState>> = sweep
+            .series
+            .iter()
+            .map(|series| {
+                let over = self.series.get(series)?.over.as_ref()?;
+                Some(over.0)
+            })
+            .collect();
+        let Some(states) = states else { return };
+        let all = states.len();
+        let done = states
+            .iter()
+            .filter(|state| **state == SeriesState::Done)
+            .count();
+        let (state, message) = if done == 0 {
+            (SweepState::Failed, format!("none of {all} series is done"))
+        } else {
+            (SweepState::Done, format!("{done} of {all} series done"))
+        };
+        self.end_sweep(id, state, message);
+        self.forget_settled_sweep(id);
+    }
+
+    fn end_sweep(&mut self, id: SweepId, state: SweepState, message: String) {
+        if let Some(sweep) = self.sweeps.get_mut(&id) {
+            sweep.state = state;
+        }
+        self.persist(Record::SweepEnded {
+            sweep: id,
+            state,
+            message: message.clone(),
+        });
+        self.journal(
+            Some(id),
+            wire::event::Kind::SweepEnded(wire::SweepEnded {
+                state: super::views::sweep_state(state) as i32,
+                message,
+            }),
+        );
+    }
+
+    /// Lets go of a sweep that is over and has no attempt out. The store keeps it.
+    pub(super) fn forget_settled_sweep(&mut self, id: SweepId) {
+        let Some(sweep) = self.sweeps.get(&id) else {
+            return;
+        };
+        let attempts = || {
+            sweep
+                .series
+                .iter()
+                .filter_map(|series| self.series.get(series))
+                .flat_map(|series| series.tries.iter().flatten())
+        };
+        let has_open = || {
+            attempts().any(|id| {
+                self.attempts
+                    .get(id)
+                    .is_some_and(|attempt| attempt.is_open())
+            })
+        };
+        if sweep.state == SweepState::Active || has_open() {
+            return;
+        }
+        let attempts: Vec<_> = attempts().copied().collect();
+        for attempt in attempts {
+            self.attempts.remove(&attempt);
+        }
+        let series = self
+            .sweeps
+            .remove(&id)
+            .map(|sweep| sweep.series)
+            .unwrap_or_default();
+        for id in series {
+            if let Some(series) = self.series.remove(&id) {
+                let device = series.plan.device.id;
+                if self.lanes.get(&device).is_some_and(|lane| lane.is_unused()) {
+                    self.lanes.remove(&device);
+                }
+            }
+        }
+    }
+}
+
+/// The series of a sweep: every workload on every chosen device, device by device.
+fn plans(sweep: SweepId, spec: &SweepSpec, chosen: &[Candidate<'_>]) -> Vec<SeriesPlan> {
+    chosen
+        .iter()
+        .flat_map(|candidate| {
+            spec.workloads.iter().map(|workload| SeriesPlan {
+                id: SeriesId::of(sweep, &candidate.device.id, &workload.to_string()),
+                sweep,
+                spec: spec.clone(),
+                workload: workload.clone(),
+                device: candidate.device.clone(),
+                hostname: candidate.host.hostname.clone(),
+                threads: threads(spec, candidate),
+            })
+        })
+        .collect()
+}

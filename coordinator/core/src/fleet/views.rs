@@ -1,0 +1,209 @@
+//! What people may see of the state, in the wire's own messages. Reads only; what only the store knows (times of day, ended sweeps) is for the
+//! caller to add.
+
+use std::time::Duration;
+
+use batchstep_proto::{domain::DeviceSelector, ids::SweepId, wire};
+
+use super::{SeriesState, State, SweepState, agents::Agent, series::Series, sweeps::Sweep};
+
+impl State {
+    /// An active sweep with its series; `submitted_at` is empty. `None`: it is over, or there is none.
+    #[must_use]
+    pub fn sweep(&self, id: SweepId) -> Option<wire::Sweep> {
+        let sweep = self
+            .sweeps
+            .get(&id)
+            .filter(|sweep| sweep.state == SweepState::Active)?;
+        Some(wire::Sweep {
+            sweep_id: id.to_string(),
+            spec: Some(sweep.spec.clone().into()),
+            state: sweep_state(sweep.state) as i32,
+            submitted_at: String::new(),
+            finished_at: None,
+            series: sweep
+                .series
+                .iter()
+                .filter_map(|id| self.series.get(id))
+                .map(|series| self.series_view(series))
+                .collect(),
+            explanation: self.sweep_explanation(sweep),
+        })
+    }
+
+    /// Active sweeps in the order of submission.
+    #[must_use]
+    pub fn active_sweeps(&self) -> Vec<SweepId> {
+        let mut sweeps: Vec<(u64, SweepId)> = self
+            .sweeps
+            .iter()
+            .filter(|(_, sweep)| sweep.state == SweepState::Active)
+            .map(|(id, sweep)| (sweep.sequence, *id))
+            .collect();
+        sweeps.sort_unstable();
+        sweeps.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Every agent that has said hello since the coordinator started, by id, as of the last input.
+    #[must_use]
+    pub fn agents(&self) -> Vec<wire::Agent> {
+        self.agents
+            .iter()
+            .map(|(id, agent)| wire::Agent {
+                agent_id: id.to_string(),
+                state: self.agent_state(agent, !self.open.contains_key(id)) as i32,
+                host: Some(agent.host.clone().into()),
+                devices: agent.devices.values().cloned().map(Into::into).collect(),
+                since_last_message_ns: nanos(self.now.saturating_sub(agent.heard)),
+            })
+            .collect()
+    }
+
+    /// True when no sweep is active and no attempt is out.
+    #[must_use]
+    pub fn idle(&self) -> bool {
+        self.sweeps.is_empty()
+    }
+
+    fn agent_state(&self, agent: &Agent, has_no_work: bool) -> wire::AgentState {
+        let silence = self.now.saturating_sub(agent.heard);
+        if agent.lost {
+            wire::AgentState::Lost
+        } else if agent.session.is_none() || silence >= agent.interval * self.config.lease_intervals
+        {
+            wire::AgentState::Unreachable
+        } else if agent.is_draining() && has_no_work {
+            wire::AgentState::Drained
+        } else if agent.is_draining() {
+            wire::AgentState::Draining
+        } else {
+            wire::AgentState::Online
+        }
+    }
+
+    pub(super) fn series_view(&self, series: &Series) -> wire::Series {
+        let state = self.series_state(series);
+        wire::Series {
+            series_id: series.plan.id.to_string(),
+            device_id: series.plan.device.id.clone(),
+            device_model: series.plan.device.model.clone(),
+            device_kind: series.plan.device.kind.to_wire(),
+            hostname: series.plan.hostname.clone(),
+            workload: series.plan.workload.to_string(),
+            threads: series.plan.threads,
+            state: series_state(state) as i32,
+            rounds_done: series.summary.rounds_done,
+            blocks: series.summary.blocks,
+            measuring_ns: nanos(series.summary.measuring),
+            remaining_ns: nanos(series.remaining),
+            explanation: self.series_explanation(series, state),
+        }
+    }
+
+    fn series_state(&self, series: &Series) -> SeriesState {
+        if let Some((state, _)) = &series.over {
+            *state
+        } else if self.runs(series) {
+            SeriesState::Running
+        } else {
+            SeriesState::Waiting
+        }
+    }
+
+    fn runs(&self, series: &Series) -> bool {
+        self.lanes
+            .get(&series.plan.device.id)
+            .and_then(|lane| self.attempts.get(&lane.open?))
+            .is_some_and(|attempt| attempt.series == series.plan.id)
+    }
+
+    /// Why a series is over, or does not run.
+    fn series_explanation(&self, series: &Series, state: SeriesState) -> String {
+        if let Some((_, message)) = &series.over {
+            return message.clone();
+        }
+        if state == SeriesState::Running {
+            return String::new();
+        }
+        let device = &series.plan.device.id;
+        let Some(lane) = self.lanes.get(device) else {
+            return self.obstacle(device).unwrap_or_default();
+        };
+        let running = lane
+            .open
+            .and_then(|id| self.attempts.get(&id))
+            .and_then(|attempt| self.series.get(&attempt.series));
+        if let Some(other) = running {
+            return format!(
+                "device {device} is busy with {} of sweep {}",
+                other.plan.workload, other.plan.sweep
+            );
+        }
+        if let Some(obstacle) = self.obstacle(device) {
+            return obstacle;
+        }
+        match lane.queue.range(..series.turn).count() {
+            0 => "about to start".to_owned(),
+            1 => format!("1 series is before it on device {device}"),
+            before => format!("{before} series are before it on device {device}"),
+        }
+    }
+
+    /// Why a sweep has no series yet.
+    fn sweep_explanation(&self, sweep: &Sweep) -> Vec<String> {
+        if !sweep.series.is_empty() {
+            return Vec::new();
+        }
+        let known: Vec<String> = self.candidates().keys().map(ToString::to_string).collect();
+        let wanted = match &sweep.spec.devices {
+            DeviceSelector::All => "any device",
+            DeviceSelector::Cpu => "a processor",
+            DeviceSelector::Gpu => "an NVIDIA GPU",
+            DeviceSelector::Listed(_) => "one of the listed devices",
+        };
+        vec![if known.is_empty() {
+            "no agent is connected yet; start one with `batchstep-agent run`".to_owned()
+        } else {
+            format!(
+                "no agent has a matching device: {wanted} is wanted for dtype {}; known: {}",
+                sweep.spec.dtype,
+                shortened(&known)
+            )
+        }]
+    }
+}
+
+/// The wire's word for a sweep's state.
+pub(super) const fn sweep_state(state: SweepState) -> wire::SweepState {
+    match state {
+        SweepState::Active => wire::SweepState::Active,
+        SweepState::Done => wire::SweepState::Done,
+        SweepState::Cancelled => wire::SweepState::Cancelled,
+        SweepState::Failed => wire::SweepState::Failed,
+    }
+}
+
+const fn series_state(state: SeriesState) -> wire::SeriesState {
+    match state {
+        SeriesState::Waiting => wire::SeriesState::Waiting,
+        SeriesState::Running => wire::SeriesState::Running,
+        SeriesState::Done => wire::SeriesState::Done,
+        SeriesState::Failed => wire::SeriesState::Failed,
+        SeriesState::Cancelled => wire::SeriesState::Cancelled,
+    }
+}
+
+/// Nanoseconds for the wire; saturates after 584 years.
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A list for a message: the first few, and how many more there are.
+pub(super) fn shortened(names: &[String]) -> String {
+    const SHOWN: usize = 16;
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    match names.len().checked_sub(SHOWN) {
+        None | Some(0) => shown,
+        Some(more) => format!("{shown} and {more} more"),
+    }
+}
