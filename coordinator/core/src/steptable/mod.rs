@@ -2,9 +2,13 @@
 //!
 //! Called by the coordinator's `GetTable` and by tests; never decides what to measure.
 
+mod assess;
+mod key;
 pub mod row;
+mod rows;
 
 pub use row::{
     BestThroughput, DetailedRow, FittedPoint, OtherStep, PointRow, Row, SCHEMA_VERSION, StepKind,
     Table, Verdict,
 };
+pub use rows::{SeriesResult, rows};

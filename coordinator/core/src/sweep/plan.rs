@@ -20,6 +20,10 @@ use super::{
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one exists at a time, and mostly it is a round"
+)]
 pub enum Next {
     /// Measure this.
     Round(Round),

@@ -125,10 +125,10 @@ pub(super) fn gives_up(history: &History) -> Option<String> {
     let broken = |record: &&RoundRecord| {
         record.blocks.is_empty()
             && record.failures.is_empty()
-            && !record
+            && record
                 .outcomes
                 .last()
-                .is_some_and(|(outcome, _)| *outcome == AttemptOutcome::Finished)
+                .is_none_or(|(outcome, _)| *outcome != AttemptOutcome::Finished)
     };
     let empty = history.rounds.iter().rev().take_while(broken).count();
     (empty >= EMPTY_ROUNDS_TO_FAIL).then(|| {

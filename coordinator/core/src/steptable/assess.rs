@@ -1,0 +1,285 @@
+//! What one series says: the inference on its corrected blocks, and whether the measurement allows an answer at all.
+//!
+//! Called once per series by `rows`; never compares devices.
+
+use std::collections::BTreeMap;
+
+use batchstep_inference::{
+    BestThroughput, Inference, Observation, Options, Trace, Verdict as Inferred, infer,
+};
+use batchstep_proto::domain::{VisitFailureKind, VisitRole};
+
+use super::{PointRow, Verdict, rows::SeriesResult};
+use crate::sweep::{Corrected, Quality, as_option, correct, required_rounds, sufficient_budget};
+
+/// Share of the batch sizes in the settled range that must have their required blocks.
+const SETTLED_SHARE: f64 = 0.8;
+/// Share of host-bound blocks from which the reason mentions them.
+const HOST_BOUND_SHARE: f64 = 0.2;
+
+/// A series, judged.
+#[derive(Debug, Clone)]
+pub(super) struct Assessment {
+    pub verdict: Verdict,
+    /// Its step fields are empty unless the verdict is [`Verdict::Step`].
+    pub inference: Inference,
+    pub points: Vec<PointRow>,
+    pub out_of_memory_at: Option<u32>,
+    pub batch_sizes_measured: u32,
+    pub blocks: u32,
+    pub measuring_seconds: f64,
+    /// The largest batch size behind the inference.
+    pub largest: u32,
+}
+
+impl Assessment {
+    pub(super) fn of(series: &SeriesResult<'_>) -> Self {
+        let corrected = correct(series.plan, series.history);
+        let observations = corrected.observations();
+        let settled = Settled::of(series, &observations);
+        let quality = corrected.quality();
+        let (trace, mut inference) = match Trace::new(settled.observations.clone()) {
+            Ok(trace) => {
+                let inference = infer(&trace, &Options::default());
+                (Some(trace), inference)
+            }
+            Err(_) => (None, nothing_measured(series)),
+        };
+        let verdict = if trace.is_none() {
+            Verdict::Insufficient
+        } else {
+            judge(series, &settled, quality, &mut inference)
+        };
+        if verdict != Verdict::Step {
+            clear_step(&mut inference);
+        }
+        add_remarks(&corrected, quality, &mut inference);
+        let records = &series.history.rounds;
+        Self {
+            verdict,
+            points: trace.iter().flat_map(Trace::points).map(point).collect(),
+            out_of_memory_at: records
+                .iter()
+                .flat_map(|record| &record.failures)
+                .filter(|failure| {
+                    matches!(
+                        failure.kind,
+                        VisitFailureKind::OutOfMemory | VisitFailureKind::MemoryLimit
+                    )
+                })
+                .map(|failure| failure.batch_size)
+                .min(),
+            batch_sizes_measured: count(settled.measured),
+            blocks: count(corrected.blocks.len()),
+            measuring_seconds: records
+                .iter()
+                .map(|record| record.measuring.as_secs_f64())
+                .sum(),
+            largest: trace
+                .iter()
+                .flat_map(Trace::points)
+                .last()
+                .map_or(0, |point| point.batch_size),
+            inference,
+        }
+    }
+
+    /// True for an answer, as opposed to the statement that there is none yet.
+    pub(super) const fn decisive(&self) -> bool {
+        matches!(
+            self.verdict,
+            Verdict::Step | Verdict::NoStep | Verdict::Irregular
+        )
+    }
+}
+
+/// The observations of batch sizes that have their required blocks.
+struct Settled {
+    observations: Vec<Observation>,
+    /// Batch sizes with any block.
+    measured: usize,
+    /// Blocks that most batch sizes have, of those required, where that is too few.
+    short: Option<u32>,
+}
+
+impl Settled {
+    fn of(series: &SeriesResult<'_>, observations: &[Observation]) -> Self {
+        let required = required_rounds(&series.plan.spec);
+        let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
+        for observation in observations {
+            *counts.entry(observation.batch_size).or_default() += 1;
+        }
+        let enough = |size: &u32| counts.get(size).is_some_and(|&count| count >= required);
+        let settled: Vec<u32> = counts.keys().copied().filter(enough).collect();
+        // A wider window that the budget did not finish must not spoil the narrower one, nor may every other batch size be missing.
+        let within = settled
+            .first()
+            .zip(settled.last())
+            .map_or(0, |(low, high)| counts.range(low..=high).count());
+        if within > 0 && settled.len() as f64 >= SETTLED_SHARE * within as f64 {
+            return Self {
+                observations: observations
+                    .iter()
+                    .filter(|observation| enough(&observation.batch_size))
+                    .copied()
+                    .collect(),
+                measured: counts.len(),
+                short: None,
+            };
+        }
+        let mut ascending: Vec<u32> = counts.values().copied().collect();
+        ascending.sort_unstable();
+        let most_have = ascending.len() - (SETTLED_SHARE * ascending.len() as f64).ceil() as usize;
+        Self {
+            observations: observations.to_vec(),
+            measured: counts.len(),
+            short: Some(ascending.get(most_have).copied().unwrap_or(0)),
+        }
+    }
+}
+
+/// The verdict: the measurement's own where it disallows an answer, else the inference's. Writes the reason and the next action.
+fn judge(
+    series: &SeriesResult<'_>,
+    settled: &Settled,
+    quality: Quality,
+    inference: &mut Inference,
+) -> Verdict {
+    let percent = |share: f64| (share * 100.0).round();
+    if quality.throttled() {
+        inference.reason = format!(
+            "the device slowed itself down in {} % of the blocks, for heat or power",
+            percent(quality.throttled)
+        );
+        inference.next_action =
+            Some("mend cooling or power supply of the device, then measure again".to_owned());
+        return Verdict::Throttled;
+    }
+    if quality.contended() {
+        let hint = match (inference.verdict, inference.step, inference.confidence) {
+            (Inferred::Step, Some(step), Some(confidence)) => {
+                format!(
+                    "; for what they are worth, the timings show a step of {step} with confidence {confidence:.2}"
+                )
+            }
+            _ => String::new(),
+        };
+        inference.reason = format!(
+            "other processes used the device during {} % of the blocks, and {} % took more than 1.5 times the fastest of their batch size{hint}",
+            percent(quality.foreign),
+            percent(quality.slow)
+        );
+        inference.next_action =
+            Some("measure again while nothing else runs on this machine".to_owned());
+        return Verdict::Contended;
+    }
+    if let Some(rounds) = settled.short {
+        let required = required_rounds(&series.plan.spec);
+        inference.reason = format!("measured {rounds} rounds of the {required} needed");
+        inference.next_action = Some(more_budget(series));
+        return Verdict::Insufficient;
+    }
+    match inference.verdict {
+        Inferred::Step => Verdict::Step,
+        Inferred::NoStep => Verdict::NoStep,
+        Inferred::Irregular => Verdict::Irregular,
+        Inferred::Insufficient => Verdict::Insufficient,
+    }
+}
+
+/// What to do when too little was measured.
+fn more_budget(series: &SeriesResult<'_>) -> String {
+    if !series.finished {
+        return "wait: the sweep is not over".to_owned();
+    }
+    sufficient_budget(series.plan, series.history).map_or_else(
+        || {
+            let doubled = series.plan.spec.budget.saturating_mul(4);
+            format!("give --budget {}", as_option(doubled))
+        },
+        |budget| format!("give --budget {}", as_option(budget)),
+    )
+}
+
+/// The answer where there is not a single observation.
+fn nothing_measured(series: &SeriesResult<'_>) -> Inference {
+    let probed = series
+        .history
+        .rounds
+        .iter()
+        .flat_map(|record| &record.blocks)
+        .any(|block| block.role == VisitRole::Probe);
+    let message = series.message.filter(|message| !message.is_empty());
+    Inference {
+        verdict: Inferred::Insufficient,
+        step: None,
+        step_interval: None,
+        offset: None,
+        kind: None,
+        profile: None,
+        confidence: None,
+        jump_at: None,
+        jump_relative: None,
+        other_steps: Vec::new(),
+        smallest_detectable_jump: None,
+        reason: message.map_or_else(|| "nothing was measured".to_owned(), str::to_owned),
+        next_action: Some(if !series.finished || probed || message.is_none() {
+            more_budget(series)
+        } else {
+            "mend what the reason names, then measure again; `batchstep-agent doctor` on the host tells more"
+                .to_owned()
+        }),
+        recommended_batch_sizes: Vec::new(),
+        knee_batch_size: None,
+        best_throughput: None::<BestThroughput>,
+        fitted: Vec::new(),
+    }
+}
+
+/// What must not be shown without the verdict `step`.
+fn clear_step(inference: &mut Inference) {
+    inference.step = None;
+    inference.step_interval = None;
+    inference.offset = None;
+    inference.kind = None;
+    inference.profile = None;
+    inference.jump_at = None;
+    inference.jump_relative = None;
+    inference.other_steps.clear();
+    inference.recommended_batch_sizes.clear();
+    if inference.next_action.is_none() {
+        inference.next_action = Some("measure again with a larger --budget".to_owned());
+    }
+}
+
+/// What a reader should know beside the verdict.
+fn add_remarks(corrected: &Corrected<'_>, quality: Quality, inference: &mut Inference) {
+    if quality.host_bound > HOST_BOUND_SHARE {
+        inference.reason.push_str(&format!(
+            "; in {:.0} % of the blocks the device waited for its host, which hides steps",
+            quality.host_bound * 100.0
+        ));
+    }
+    if !corrected.drifting_rounds.is_empty() {
+        inference.reason.push_str(&format!(
+            "; the reference drifted by more than 3 % in {} rounds, which was corrected",
+            corrected.drifting_rounds.len()
+        ));
+    }
+}
+
+fn point(point: &batchstep_inference::Point) -> PointRow {
+    PointRow {
+        batch_size: point.batch_size,
+        seconds: point.median,
+        low: point.low,
+        high: point.high,
+        blocks: count(point.blocks),
+        outliers: count(point.outliers),
+    }
+}
+
+/// Counts of a row; far below the limit.
+pub(super) fn count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
