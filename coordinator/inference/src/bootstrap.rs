@@ -3,7 +3,7 @@
 //! A law's columns do not change between resamples, so each costs one projection. Without repeats the residuals of the
 //! best law are drawn instead, which knows nothing of what differs between rounds.
 
-use crate::fit::{Criterion, Law};
+use crate::fit::{Basis, Criterion, Law, Term, dot};
 use crate::options::Options;
 use crate::random::Draws;
 use crate::reading::Reading;
@@ -15,9 +15,13 @@ pub(crate) const SAME_PERIOD: f64 = 0.02;
 /// Confidence cannot be high without repeats.
 const MOST_WITHOUT_REPEATS: f64 = 0.94;
 
-/// Agreement when one of odd and even rounds chooses another period, and when both do.
-const ONE_DISAGREES: f64 = 0.75;
-const BOTH_DISAGREE: f64 = 0.5;
+/// What odd or even rounds contribute to the agreement when another period suits them better, and when they do not even
+/// show the pattern.
+const PREFERS_ANOTHER: f64 = 0.85;
+const CONTRADICTS: f64 = 0.5;
+
+/// Shares of the pattern that half of the rounds may show.
+const SHOWN_SHARE: std::ops::RangeInclusive<f64> = 0.4..=2.5;
 
 /// Laws that compete in a resample.
 const MOST_LAWS: usize = 24;
@@ -82,21 +86,52 @@ pub(crate) fn confidence(
     }
     let share = agreeing as f64 / resamples as f64;
     let value = if sample.has_repeats() {
-        let disagreeing = [0, 1]
-            .into_iter()
-            .filter(|parity| {
-                for (round, copy) in copies.iter_mut().enumerate() {
-                    *copy = u32::from(round % 2 == *parity);
-                }
-                sample.resample(&copies, &mut response);
-                !same(choose(&response))
-            })
-            .count();
-        share.min([1.0, ONE_DISAGREES, BOTH_DISAGREE][disagreeing])
+        let agreement = [0, 1].map(|parity| {
+            for (round, copy) in copies.iter_mut().enumerate() {
+                *copy = u32::from(round % 2 == parity);
+            }
+            sample.resample(&copies, &mut response);
+            if same(choose(&response)) {
+                1.0
+            } else if SHOWN_SHARE.contains(&shown_share(sample, &laws[chosen], &response)) {
+                PREFERS_ANOTHER
+            } else {
+                CONTRADICTS
+            }
+        });
+        share.min((agreement[0] + agreement[1]) / 2.0)
     } else {
         share.min(MOST_WITHOUT_REPEATS)
     };
     Confidence { value, interval }
+}
+
+/// How much of the law's periodic part `response` shows.
+fn shown_share(sample: &Sample, law: &Law, response: &[f64]) -> f64 {
+    let Some(reading) = Reading::of(law) else {
+        return 0.0;
+    };
+    let pattern: Vec<f64> = sample
+        .sizes
+        .iter()
+        .zip(&sample.unit)
+        .map(|(&size, unit)| {
+            let part = law.sum(size, |term| reading.explains(term));
+            part * unit
+        })
+        .collect();
+    let rest: Vec<Term> = law
+        .terms
+        .iter()
+        .copied()
+        .filter(|&term| !reading.explains(term))
+        .collect();
+    let mut basis = Basis::default();
+    for term in rest {
+        basis.push(sample.column(term, law.floor));
+    }
+    let fresh = basis.residual(&pattern);
+    dot(&fresh, response) / dot(&fresh, &fresh).max(f64::MIN_POSITIVE)
 }
 
 /// The period of the law that explains `response` best, if it beats the rival.

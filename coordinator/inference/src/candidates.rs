@@ -22,6 +22,7 @@ const MOST_CHANGES: usize = 2;
 /// Peaks taken from each scan.
 const PEAKS_PER_BASIS: usize = 5;
 const PROFILE_PEAKS: usize = 6;
+const SHAPE_PEAKS: usize = 5;
 
 /// Single-comb laws on which a second comb is looked for, and the peaks tried.
 const LAWS_FOR_SECOND: usize = 2;
@@ -51,6 +52,7 @@ pub(crate) fn fit(
         .filter_map(|law| add_combs(sample, criterion, law, periods))
         .collect();
     let mut laws = combs;
+    laws.extend(shapes(sample, criterion, alternatives, periods));
     laws.extend(profiles);
     laws.extend(pairs);
     laws.sort_by(|a, b| a.bic.total_cmp(&b.bic));
@@ -140,6 +142,13 @@ fn comb_law(
     if refined.bic < law.bic {
         law = refined;
     }
+    let current = single_period(&law)?;
+    if current.fract() != 0.0 && current > 2.0 {
+        let whole = with_period(sample, criterion, &law, current, current.round(), offset);
+        if whole.bic < law.bic {
+            law = whole;
+        }
+    }
     combs_rise(&law).then_some(law)
 }
 
@@ -182,15 +191,31 @@ fn refine_within(
         .copied()
         .filter(|&term| term != Term::Floor && term != Term::Comb { period, offset })
         .collect();
-    let extra = law.parameters - law.terms.iter().map(|term| term.parameters()).sum::<f64>();
     let without = Law::fit(sample, criterion, law.floor, &others, 0.0);
     let refined = refine_comb(sample, &without, period, offset);
-    let mut terms = others;
-    terms.push(Term::Comb {
-        period: refined,
-        offset,
-    });
-    let price = extra - price(period, offset) + price(refined, offset);
+    with_period(sample, criterion, law, period, refined, offset)
+}
+
+/// `law` with its comb of period `from` replaced by one of period `to`.
+fn with_period(
+    sample: &Sample,
+    criterion: &Criterion,
+    law: &Law,
+    from: f64,
+    to: f64,
+    offset: f64,
+) -> Law {
+    let terms: Vec<Term> = law
+        .terms
+        .iter()
+        .filter(|&&term| term != Term::Floor)
+        .map(|&term| match term {
+            Term::Comb { period, offset } if period == from => Term::Comb { period: to, offset },
+            other => other,
+        })
+        .collect();
+    let extra = law.parameters - law.terms.iter().map(|term| term.parameters()).sum::<f64>();
+    let price = extra - price(from, offset) + price(to, offset);
     Law::fit(sample, criterion, law.floor, &terms, price)
 }
 
@@ -204,6 +229,29 @@ fn combs_rise(law: &Law) -> bool {
 
 /// `law` with a second, perhaps a third comb, where each pays for itself.
 fn add_combs(sample: &Sample, criterion: &Criterion, law: &Law, periods: &Periods) -> Option<Law> {
+    // Changes may have stood in for the second comb: start without them, and add them back at the end.
+    let bare: Vec<Term> = law
+        .terms
+        .iter()
+        .copied()
+        .filter(|term| !matches!(term, Term::Level(_) | Term::Hinge(_) | Term::Floor))
+        .collect();
+    let (period, offset) = bare.iter().find_map(|term| match *term {
+        Term::Comb { period, offset } => Some((period, offset)),
+        _ => None,
+    })?;
+    let bare = Law::fit(sample, criterion, law.floor, &bare, price(period, offset));
+    [
+        grow_combs(sample, criterion, &bare, periods),
+        grow_combs(sample, criterion, law, periods),
+    ]
+    .into_iter()
+    .flatten()
+    .min_by(|a, b| a.bic.total_cmp(&b.bic))
+}
+
+/// `law` with one or two more combs, then changes, as long as the criterion improves; `None` when no comb pays.
+fn grow_combs(sample: &Sample, criterion: &Criterion, law: &Law, periods: &Periods) -> Option<Law> {
     let mut best = law.clone();
     for _ in 1..MOST_COMBS {
         let next = comb_peaks(sample, &best, periods, PEAKS_FOR_SECOND)
@@ -223,7 +271,13 @@ fn add_combs(sample: &Sample, criterion: &Criterion, law: &Law, periods: &Period
             _ => break,
         }
     }
-    (best.terms.len() > law.terms.len()).then_some(best)
+    let changes = best
+        .terms
+        .iter()
+        .filter(|term| matches!(term, Term::Level(_) | Term::Hinge(_)))
+        .count();
+    (best.terms.len() > law.terms.len())
+        .then(|| best.with_changes(sample, criterion, MOST_CHANGES.saturating_sub(changes)))
 }
 
 /// Refines each comb beside the others, once.
@@ -278,6 +332,32 @@ fn profiles(
     .collect()
 }
 
+/// Laws whose left-over samples cost the same, or ever more: one parameter where a profile has many.
+fn shapes(
+    sample: &Sample,
+    criterion: &Criterion,
+    alternatives: &Alternatives,
+    periods: &Periods,
+) -> Vec<Law> {
+    scan::shape_peaks(sample, &alternatives.bases, periods, SHAPE_PEAKS)
+        .into_iter()
+        .filter_map(|(term, base)| {
+            let base = &alternatives.bases[base];
+            let terms = [Term::Constant, Term::Slope, term];
+            let grown = Law::fit(sample, criterion, base.floor, &terms, SCAN_PRICE).with_changes(
+                sample,
+                criterion,
+                MOST_CHANGES,
+            );
+            let law = match base.with(sample, criterion, term, SCAN_PRICE) {
+                Some(given) if given.bic < grown.bic => given,
+                _ => grown,
+            };
+            (law.coefficient(term) > 0.0).then_some(law)
+        })
+        .collect()
+}
+
 /// Combs with an offset where a profile rises most after another residue than 0.
 fn shifted(sample: &Sample, criterion: &Criterion, profiles: &[Law]) -> Vec<Law> {
     profiles
@@ -301,10 +381,16 @@ fn shifted(sample: &Sample, criterion: &Criterion, profiles: &[Law]) -> Vec<Law>
 /// The period and the fitted extra seconds of each residue over residue 0, when the law has such columns. Residues
 /// nobody measured are interpolated.
 pub(crate) fn residue_profile(law: &Law, coefficients: &[f64]) -> Option<(u32, Vec<f64>)> {
-    let period = law.terms.iter().find_map(|term| match *term {
-        Term::Residue { period, .. } => Some(period),
+    let (shape, period) = law.terms.iter().find_map(|&term| match term {
+        Term::Residue { period, .. } => Some((None, period)),
+        Term::LeftOver(period) | Term::Ramp(period) => Some((Some(term), period)),
         _ => None,
     })?;
+    if let Some(shape) = shape {
+        let at = law.terms.iter().position(|&term| term == shape)?;
+        let profile = (0..period).map(|r| coefficients[at] * shape.at(r));
+        return Some((period, profile.collect()));
+    }
     let mut known: Vec<(usize, f64)> = vec![(0, 0.0)];
     for (term, &c) in law.terms.iter().zip(coefficients) {
         if let Term::Residue { residue, .. } = *term {

@@ -8,6 +8,5 @@ mod law;
 mod term;
 
 pub(crate) use basis::{Basis, dot};
-pub(crate) use change::best_change;
 pub(crate) use law::{Criterion, Law};
 pub(crate) use term::{Term, good_size, rounds_begun};

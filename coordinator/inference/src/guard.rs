@@ -72,7 +72,11 @@ pub(crate) fn inspect(sample: &Sample, law: &Law, reading: &Reading) -> Sighting
     (best.repeats, best.multiples_cheapest) = match &reading.pattern {
         Pattern::Jump(_) => (true, true),
         Pattern::Profile(profile) => (
-            repeats(sample, law, reading, noise),
+            // A shape of one parameter has nothing to agree on but its edges.
+            !law.terms
+                .iter()
+                .any(|term| matches!(term, Term::Residue { .. }))
+                || repeats(sample, law, reading, noise),
             multiples_cheapest(sample, profile, noise),
         ),
     };

@@ -86,7 +86,7 @@ impl Reading {
     pub(crate) fn explains(&self, term: Term) -> bool {
         match term {
             Term::Comb { period, offset } => period == self.period && offset == self.offset,
-            Term::Residue { .. } => true,
+            Term::Residue { .. } | Term::LeftOver(_) | Term::Ramp(_) => true,
             _ => false,
         }
     }

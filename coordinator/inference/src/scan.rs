@@ -273,6 +273,48 @@ pub(crate) fn profile_peaks(
         .collect()
 }
 
+/// Whole periods by how well one shape of the left-over cost fits, best first: the term and which basis suited it.
+pub(crate) fn shape_peaks(
+    sample: &Sample,
+    bases: &[Law],
+    periods: &Periods,
+    most: usize,
+) -> Vec<(Term, usize)> {
+    if periods.spacing > 1 {
+        return Vec::new();
+    }
+    let mut found: Vec<(f64, Term, usize)> = Vec::new();
+    let longest = LONGEST_PROFILE.min(periods.longest as u32);
+    for (k, base) in bases.iter().enumerate() {
+        let residual = base.residuals(sample);
+        let left: f64 = dot(&residual, &residual);
+        for period in 2..=longest {
+            for term in [Term::LeftOver(period), Term::Ramp(period)] {
+                let column = sample.column(term, base.floor);
+                let product = dot(&column, &residual);
+                if product <= 0.0 || (period == 2 && term == Term::Ramp(2)) {
+                    continue;
+                }
+                let rest = base.basis.residual_square(&column);
+                if rest > 1e-7 * dot(&column, &column) {
+                    found.push((left - product * product / rest, term, k));
+                }
+            }
+        }
+    }
+    found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut peaks: Vec<(Term, usize)> = Vec::with_capacity(most);
+    for (_, term, base) in found {
+        if peaks.len() == most {
+            break;
+        }
+        if peaks.iter().all(|(other, _)| *other != term) {
+            peaks.push((term, base));
+        }
+    }
+    peaks
+}
+
 /// Whether most residues were measured twice, the multiples among them.
 fn covers_residues(sample: &Sample, period: u32) -> bool {
     let mut counts = vec![0_u32; period as usize];

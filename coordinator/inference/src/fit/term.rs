@@ -31,6 +31,10 @@ pub(crate) enum Term {
         /// Samples by which the good batch sizes are shifted.
         offset: f64,
     },
+    /// 1 unless the batch size is a multiple: any left-over sample takes a slower path.
+    LeftOver(u32),
+    /// Left-over samples over the period: a path that handles them one by one.
+    Ramp(u32),
     /// 1 where the batch size leaves `residue` after division by `period`.
     Residue {
         /// Samples per repetition.
@@ -55,14 +59,20 @@ impl Term {
                 let rounds = (b - offset) / period;
                 (rounds - EDGE_SLACK_PERIODS).ceil() - rounds
             }
+            Self::LeftOver(period) => f64::from(u8::from(!size.is_multiple_of(period))),
+            Self::Ramp(period) => f64::from(size % period) / f64::from(period),
             Self::Residue { period, residue } => f64::from(u8::from(size % period == residue)),
         }
     }
 
-    /// Free parameters the term adds: its coefficient, and where it stands.
+    /// Free parameters the term adds: its coefficient, and where it stands. Having chosen a place among all points
+    /// costs more than a smooth parameter (Zhang and Siegmund, "A modified Bayes information criterion", 2007); a
+    /// hinge's place matters less than a jump's.
     pub(crate) fn parameters(self) -> f64 {
         match self {
-            Self::Level(_) | Self::Hinge(_) | Self::Floor => 2.0,
+            Self::Level(_) => 3.0,
+            Self::Hinge(_) => 2.5,
+            Self::Floor => 2.0,
             _ => 1.0,
         }
     }

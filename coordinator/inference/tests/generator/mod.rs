@@ -364,7 +364,8 @@ pub fn generate(class: &str, seed: u64, sigma: f64) -> Case {
         }
         "offset" => {
             let p = whole_period.max(6.0);
-            let shift = f64::from(r.whole(1, p as u32 - 1));
+            // An offset of -1 is also a slightly shorter period: no range tells them apart.
+            let shift = f64::from(r.whole(1, p as u32 - 2));
             let (a, s) = line(r, 3.0 * p, 0.05, 0.8);
             (
                 Box::new(move |b| {
@@ -480,6 +481,9 @@ pub fn generate(class: &str, seed: u64, sigma: f64) -> Case {
     };
     let last = if class == "three edges" {
         period * 3.0 + period * r.uniform(0.4, 0.9)
+    } else if class == "fractional" {
+        // Long enough to tell the period from its neighbours by 1 %.
+        (period * periods_seen).max(100.0)
     } else {
         period * periods_seen + offset
     };
