@@ -12,6 +12,10 @@ use super::{Record, ReplyKey, SessionKey};
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "effects live for one call and are few; an event is not worth an allocation each"
+)]
 pub enum Effect {
     /// Commit this, with the other records of the same call, before anything else of that call is done.
     Persist(Box<Record>),

@@ -28,7 +28,7 @@ mod views;
 pub use config::Config;
 pub use effect::{Answer, Disposition, Effect, Event, Refusal, ToAgent, Verdict};
 pub use input::{HeldAttempt, HeldState, Hello, Input, Progress, ReplyKey, SessionKey};
-pub use planner::{Planner, Step};
+pub use planner::{Planner, SweepPlanner};
 pub use record::{
     AttemptState, Record, SeriesSnapshot, SeriesState, SeriesSummary, StoredAttempt, StoredRound,
     SweepSnapshot, SweepState,

@@ -3,26 +3,27 @@
 
 use std::time::Duration;
 
-use batchstep_proto::domain::Round;
-
-use crate::sweep::{History, SeriesPlan};
-
-/// What a series does next.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Step {
-    /// Measure this. Its index is the number of rounds in the history, its id derived from that.
-    Round(Box<Round>),
-    /// Nothing is left to measure; why, for people.
-    Done(String),
-    /// It cannot go on; why, for people.
-    Failed(String),
-}
+use crate::sweep::{self, History, Next, SeriesPlan};
 
 /// Decides what a series measures. Must be a function of its arguments alone: after a restart the same answers are asked for again.
 pub trait Planner: Send {
-    /// What comes after the rounds of the history.
-    fn next(&self, plan: &SeriesPlan, history: &History) -> Step;
+    /// What comes after the rounds of the history. A round's index is the number of rounds in the history, and its id is derived from that.
+    fn next(&self, plan: &SeriesPlan, history: &History) -> Next;
 
     /// Device time the series will still take at most.
     fn remaining(&self, plan: &SeriesPlan, history: &History) -> Duration;
+}
+
+/// The planner of [`crate::sweep`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SweepPlanner;
+
+impl Planner for SweepPlanner {
+    fn next(&self, plan: &SeriesPlan, history: &History) -> Next {
+        sweep::next(plan, history)
+    }
+
+    fn remaining(&self, plan: &SeriesPlan, history: &History) -> Duration {
+        sweep::remaining(plan, history)
+    }
 }

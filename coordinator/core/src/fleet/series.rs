@@ -8,8 +8,8 @@ use batchstep_proto::{
     wire,
 };
 
-use super::{Record, SeriesState, SeriesSummary, State, Step, lanes::Turn};
-use crate::sweep::{History, RoundRecord, SeriesPlan};
+use super::{Record, SeriesState, SeriesSummary, State, lanes::Turn};
+use crate::sweep::{History, Next, RoundRecord, SeriesPlan};
 
 /// One series of an active sweep.
 #[derive(Debug, Clone)]
@@ -80,13 +80,13 @@ impl State {
         }
         series.remaining = self.planner.remaining(&series.plan, &series.history);
         match self.planner.next(&series.plan, &series.history) {
-            Step::Round(round) => {
+            Next::Round(round) => {
                 self.dirty.insert(series.plan.device.id.clone());
-                series.open = Some(RoundRecord::new(*round));
+                series.open = Some(RoundRecord::new(round));
                 series.tries.push(Vec::new());
             }
-            Step::Done(message) => self.end_series(id, SeriesState::Done, message),
-            Step::Failed(message) => self.end_series(id, SeriesState::Failed, message),
+            Next::Done(why) => self.end_series(id, SeriesState::Done, why.message),
+            Next::Failed(message) => self.end_series(id, SeriesState::Failed, message),
         }
     }
 
