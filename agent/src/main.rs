@@ -1,2 +1,124 @@
-//! Stub.
-fn main() {}
+//! `batchstep-agent`: parses the command line, sets up logs and signals, runs the agent or the doctor, and turns errors into exit codes.
+
+mod cli;
+mod signals;
+
+use std::{
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use batchstep_agent::{
+    config::Config,
+    device::{self, Host, LockDir},
+    doctor::{self, Report},
+    executor::ProcessExecutor,
+    session::TcpDialer,
+    state_dir::StateDir,
+    worker_path,
+};
+use clap::{CommandFactory as _, Parser as _};
+use cli::{Cli, Command, Doctor, DoctorFormat, LogFormat, Run};
+use signals::Parent;
+use tracing::warn;
+use tracing_subscriber::EnvFilter;
+
+/// Something stopped the agent, or would stop trials.
+const EXIT_FAILED: u8 = 3;
+
+// One thread: the agent must cost an idle host nothing, and the parent-death signal of workers follows the thread that started them.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(arguments) => run(*arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Doctor(arguments) => examine(arguments).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "batchstep-agent",
+                &mut io::stdout(),
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(EXIT_FAILED)
+    })
+}
+
+async fn run(arguments: Run) -> anyhow::Result<()> {
+    let parent = arguments
+        .exit_with_parent
+        .then(Parent::follow)
+        .transpose()?;
+    log(&arguments.log, arguments.log_format)?;
+    let shutdown = signals::listen(parent).context("cannot listen for signals")?;
+    let dialer = TcpDialer::new(&arguments.coordinator)?;
+    let state = StateDir::open(&arguments.state_dir)?;
+    let worker = worker_path::find(arguments.worker.as_deref());
+    if let Err(error) = &worker {
+        if arguments.worker.is_some() {
+            return Err(error.clone().into());
+        }
+        warn!(error = %error, "There is no worker; devices are offered as not eligible.");
+    }
+    let host = Host::read();
+    let devices = device::select(device::discover(&host, &worker).await, &arguments.devices)?;
+    let config = Config {
+        drain_limit: arguments.drain_limit.0,
+        ..Config::new(host.facts, devices)
+    };
+    batchstep_agent::run(
+        config,
+        state,
+        dialer,
+        ProcessExecutor::new(worker),
+        shutdown,
+    )
+    .await?;
+    Ok(())
+}
+
+async fn examine(arguments: Doctor) -> anyhow::Result<ExitCode> {
+    let report = doctor::examine(
+        arguments.worker.as_deref(),
+        arguments.state_dir.as_deref(),
+        &LockDir::of_host(),
+    )
+    .await;
+    let mut stdout = io::stdout().lock();
+    print(&report, arguments.format, &mut stdout).context("cannot write the report")?;
+    Ok(if report.would_stop_trials() {
+        ExitCode::from(EXIT_FAILED)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn print(report: &Report, format: DoctorFormat, out: &mut impl io::Write) -> io::Result<()> {
+    match format {
+        DoctorFormat::Table => write!(out, "{report}"),
+        DoctorFormat::Json => {
+            serde_json::to_writer_pretty(&mut *out, report)?;
+            writeln!(out)
+        }
+    }
+}
+
+fn log(filter: &str, format: LogFormat) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter).with_context(|| {
+        format!("{filter:?} is not a log filter; write a level, or target=level pairs")
+    })?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    match format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! The command line: flags, their environment variables and their help. Parsed by `main`; holds no behaviour.
+
+use std::{path::PathBuf, time::Duration};
+
+use batchstep_agent::{config::DRAIN_LIMIT, device::Selection};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  # join a coordinator on this host
+  batchstep-agent run --coordinator http://127.0.0.1:7421 --state-dir ~/.local/state/batchstep-agent
+
+  # offer the processors only, and name the worker
+  batchstep-agent run --coordinator http://127.0.0.1:7421 --state-dir /var/lib/batchstep --devices cpu --worker ./batchstep-worker
+
+  # what would stop trials here?
+  batchstep-agent doctor
+
+SIGTERM finishes the running round and leaves; a second SIGTERM, or Ctrl-C, stops it at once and keeps what was measured.";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  batchstep-agent doctor
+  batchstep-agent doctor --format json | jq '.checks[] | select(.status != \"ok\")'
+
+Exit code 0: trials can run. 3: something would stop them.";
+
+/// The batchstep agent: reports this host's devices to a coordinator and measures on them.
+#[derive(Debug, Parser)]
+#[command(name = "batchstep-agent", version, after_help = EXAMPLES, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the agent until it is told to stop
+    #[command(after_help = EXAMPLES)]
+    Run(Box<Run>),
+    /// Say what would stop trials on this host, and how to mend it
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(Doctor),
+    /// Print completions for a shell
+    #[command(
+        after_help = "Example:\n  batchstep-agent completions bash > ~/.local/share/bash-completion/completions/batchstep-agent"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Address of the coordinator
+    #[arg(long, value_name = "URL", env = "BATCHSTEP_COORDINATOR")]
+    pub(crate) coordinator: String,
+    /// Where the agent keeps its identity and undelivered reports; on a local disk
+    #[arg(long, value_name = "DIR", env = "BATCHSTEP_STATE_DIR")]
+    pub(crate) state_dir: PathBuf,
+    /// The worker binary [default: the one beside the agent, else in PATH]
+    #[arg(long, value_name = "PATH", env = "BATCHSTEP_WORKER")]
+    pub(crate) worker: Option<PathBuf>,
+    /// Devices to offer: all, cpu, gpu, or ids separated by commas
+    #[arg(
+        long,
+        value_name = "DEVICES",
+        env = "BATCHSTEP_DEVICES",
+        default_value = "all"
+    )]
+    pub(crate) devices: Selection,
+    /// After SIGTERM, how long running rounds may take to finish
+    #[arg(long, value_name = "DURATION", env = "BATCHSTEP_DRAIN_LIMIT", value_parser = duration, default_value_t = Seconds(DRAIN_LIMIT))]
+    pub(crate) drain_limit: Seconds,
+    /// Stop when the process that started the agent ends
+    #[arg(long)]
+    pub(crate) exit_with_parent: bool,
+    /// What to log: error, warn, info, debug, trace, or a filter such as `batchstep_agent=debug`
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "BATCHSTEP_LOG",
+        default_value = "info"
+    )]
+    pub(crate) log: String,
+    /// How to log, on stderr
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "BATCHSTEP_LOG_FORMAT",
+        default_value = "text"
+    )]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// How to print the checks
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: DoctorFormat,
+    /// The worker binary [default: the one beside the agent, else in PATH]
+    #[arg(long, value_name = "PATH", env = "BATCHSTEP_WORKER")]
+    pub(crate) worker: Option<PathBuf>,
+    /// The state directory to check
+    #[arg(long, value_name = "DIR", env = "BATCHSTEP_STATE_DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DoctorFormat {
+    Table,
+    Json,
+}
+
+/// A duration that prints as people write it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+fn duration(text: &str) -> Result<Seconds, humantime::DurationError> {
+    humantime::parse_duration(text).map(Seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+}

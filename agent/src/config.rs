@@ -1,0 +1,39 @@
+//! What an agent is told at its start. Built by `main` from flags and environment, or by a test; never changed afterwards.
+
+use std::time::Duration;
+
+use batchstep_proto::domain::{Device, HostFacts};
+
+use crate::device::LockDir;
+
+/// Time a drain may take before the running rounds are stopped.
+pub const DRAIN_LIMIT: Duration = Duration::from_secs(120);
+
+/// An agent's world, as far as it is data.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Facts for the hello.
+    pub host: HostFacts,
+    /// Devices offered.
+    pub devices: Vec<Device>,
+    /// Where devices are locked.
+    pub locks: LockDir,
+    /// After this a draining agent stops what still runs.
+    pub drain_limit: Duration,
+    /// Length of the parts in which a long round is reported.
+    pub part_interval: Duration,
+}
+
+impl Config {
+    /// With the usual times.
+    #[must_use]
+    pub fn new(host: HostFacts, devices: Vec<Device>) -> Self {
+        Self {
+            host,
+            devices,
+            locks: LockDir::of_host(),
+            drain_limit: DRAIN_LIMIT,
+            part_interval: Duration::from_secs(10),
+        }
+    }
+}

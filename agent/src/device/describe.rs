@@ -1,0 +1,155 @@
+//! Asks the worker what libtorch it has and which GPUs that reaches (`batchstep-worker --describe`): the agent links neither.
+
+use std::{io, path::Path, process::Stdio, time::Duration};
+
+use batchstep_proto::domain::{Device, DeviceKind};
+use serde::Deserialize;
+use tokio::{process::Command, time};
+
+use crate::executor::explain_start;
+
+/// For loading libtorch and CUDA from a cold network disk.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A worker that cannot describe itself.
+#[derive(Debug, thiserror::Error)]
+pub enum DescribeError {
+    /// It cannot be started.
+    #[error("the worker cannot be started")]
+    Start(#[source] io::Error),
+    /// It takes too long.
+    #[error("the worker did not answer within {} s", LIMIT.as_secs())]
+    Slow,
+    /// It ended with an error; in words, with what to do.
+    #[error("{0}")]
+    Failed(String),
+    /// Its answer is not the expected JSON.
+    #[error("the worker's description is not understood; agent and worker must be of one build")]
+    Answer(#[source] serde_json::Error),
+}
+
+/// What a worker says about itself.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Description {
+    /// Its libtorch.
+    pub libtorch: LibtorchDescription,
+    /// CUDA version that libtorch was built for and reaches; absent without.
+    #[serde(default)]
+    pub cuda: Option<serde_json::Value>,
+    /// GPUs that CUDA reaches.
+    #[serde(default)]
+    pub devices: Vec<GpuDescription>,
+    /// Threads libtorch would use.
+    #[serde(default)]
+    pub threads: Option<u32>,
+}
+
+/// Versions of libtorch.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct LibtorchDescription {
+    /// The one the worker was built for.
+    pub built: String,
+    /// The one that was loaded.
+    #[serde(default)]
+    pub loaded: Option<String>,
+}
+
+/// A GPU as CUDA tells it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct GpuDescription {
+    /// "GPU-..." or "MIG-...".
+    #[serde(alias = "id")]
+    pub uuid: String,
+    /// Marketing name.
+    #[serde(alias = "model")]
+    pub name: String,
+    /// SMs.
+    #[serde(default)]
+    pub compute_units: Option<u32>,
+    /// Bytes.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// "9.0".
+    #[serde(default)]
+    pub compute_capability: Option<String>,
+}
+
+impl Description {
+    /// The GPUs as devices.
+    pub fn gpus(&self, driver: &str) -> impl Iterator<Item = Device> {
+        self.devices.iter().map(move |gpu| Device {
+            id: gpu.uuid.clone(),
+            kind: DeviceKind::Cuda,
+            model: gpu.name.clone(),
+            compute_units: gpu.compute_units,
+            memory_bytes: gpu.memory_bytes,
+            mig_profile: None,
+            compute_capability: gpu.compute_capability.clone(),
+            driver: (driver != "unknown").then(|| driver.to_owned()),
+            pci_device_id: None,
+            ineligible: Vec::new(),
+        })
+    }
+}
+
+/// Runs `worker --describe`.
+///
+/// # Errors
+/// When it cannot be started, fails, takes too long or answers something else.
+pub async fn describe(worker: &Path) -> Result<Description, DescribeError> {
+    let output = Command::new(worker)
+        .arg("--describe")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = time::timeout(LIMIT, output)
+        .await
+        .map_err(|_| DescribeError::Slow)?
+        .map_err(DescribeError::Start)?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        return Err(DescribeError::Failed(explain_start(
+            output.status,
+            stderr.trim(),
+        )));
+    }
+    serde_json::from_slice(&output.stdout).map_err(DescribeError::Answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_gives_devices() {
+        let text = r#"{"libtorch":{"built":"2.11.0","loaded":"2.11.0"},"cuda":"13.0","threads":8,
+            "devices":[{"uuid":"GPU-1","name":"NVIDIA H200","compute_units":132,"memory_bytes":150754820096,"compute_capability":"9.0"}]}"#;
+        let description: Description = serde_json::from_str(text).unwrap();
+        let gpus: Vec<Device> = description.gpus("590.48.01").collect();
+        assert_eq!(gpus.len(), 1);
+        assert_eq!(
+            (gpus[0].id.as_str(), gpus[0].kind),
+            ("GPU-1", DeviceKind::Cuda)
+        );
+        assert_eq!(gpus[0].driver.as_deref(), Some("590.48.01"));
+        let bare: Description =
+            serde_json::from_str(r#"{"libtorch":{"built":"2.11.0"},"cuda":null}"#).unwrap();
+        assert_eq!(bare.gpus("unknown").count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_fails_is_explained() {
+        assert!(matches!(
+            describe(Path::new("/nonexistent")).await,
+            Err(DescribeError::Start(_))
+        ));
+        assert!(matches!(
+            describe(Path::new("/bin/false")).await,
+            Err(DescribeError::Failed(_))
+        ));
+        assert!(matches!(
+            describe(Path::new("/bin/echo")).await,
+            Err(DescribeError::Answer(_))
+        ));
+    }
+}

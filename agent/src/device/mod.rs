@@ -1,0 +1,188 @@
+//! The devices of this host: which there are, whether trials may start on them, and the lock that gives one process a device.
+//!
+//! Asked once at the start; the worker is asked about GPUs, since the agent itself never loads CUDA.
+
+mod describe;
+mod host;
+mod lock;
+
+use std::path::{Path, PathBuf};
+
+use batchstep_proto::domain::{Device, DeviceKind, HostFacts, Ineligibility};
+use tracing::warn;
+
+pub use describe::{DescribeError, Description, GpuDescription, LibtorchDescription, describe};
+pub(crate) use host::meminfo_bytes;
+pub use host::{Host, nvidia_driver};
+pub use lock::{DeviceLock, LockDir, LockError};
+
+use crate::worker_path::WorkerNotFound;
+
+/// Devices that an agent offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// Everything there is.
+    All,
+    /// The processors.
+    Cpu,
+    /// GPUs.
+    Gpu,
+    /// These, by id.
+    Listed(Vec<String>),
+}
+
+impl std::str::FromStr for Selection {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "all" => Ok(Self::All),
+            "cpu" => Ok(Self::Cpu),
+            "gpu" => Ok(Self::Gpu),
+            list => {
+                let ids: Vec<String> = list
+                    .split(',')
+                    .map(|id| id.trim().to_owned())
+                    .filter(|id| !id.is_empty())
+                    .collect();
+                if ids.is_empty() {
+                    Err("names no device; write all, cpu, gpu or device ids".to_owned())
+                } else {
+                    Ok(Self::Listed(ids))
+                }
+            }
+        }
+    }
+}
+
+/// A selection that this host cannot serve.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SelectionError {
+    /// An id that no device has.
+    #[error("there is no device {id} on this host; there are: {known}")]
+    Unknown {
+        /// As given.
+        id: String,
+        /// The ids there are.
+        known: String,
+    },
+    /// GPUs were asked for.
+    #[error(
+        "there is no GPU that batchstep can use on this host; `batchstep-agent doctor` says why, --devices cpu uses its processors"
+    )]
+    NoGpu,
+}
+
+/// Every device of this host, the processors last.
+pub async fn discover(host: &Host, worker: &Result<PathBuf, WorkerNotFound>) -> Vec<Device> {
+    let mut devices = Vec::new();
+    if let (Some(driver), Ok(worker)) = (nvidia_driver(Path::new("/")), worker) {
+        match describe(worker).await {
+            Ok(description) => devices.extend(description.gpus(&driver)),
+            Err(error) => warn!(
+                error = %error,
+                "The worker cannot say which GPUs there are; this agent offers none. `batchstep-agent doctor` tells more."
+            ),
+        }
+    }
+    devices.push(processors(host));
+    if let Err(error) = worker {
+        for device in &mut devices {
+            device.ineligible.push(Ineligibility {
+                code: "no_worker".to_owned(),
+                message: error.to_string(),
+            });
+        }
+    }
+    devices
+}
+
+/// Keeps the selected devices.
+///
+/// # Errors
+/// When a listed device does not exist, or GPUs are asked for and there are none.
+pub fn select(devices: Vec<Device>, selection: &Selection) -> Result<Vec<Device>, SelectionError> {
+    let kept: Vec<Device> = match selection {
+        Selection::All => devices,
+        Selection::Cpu => of_kind(devices, DeviceKind::Cpu),
+        Selection::Gpu => {
+            let gpus = of_kind(devices, DeviceKind::Cuda);
+            if gpus.is_empty() {
+                return Err(SelectionError::NoGpu);
+            }
+            gpus
+        }
+        Selection::Listed(ids) => {
+            if let Some(id) = ids
+                .iter()
+                .find(|id| devices.iter().all(|device| device.id != **id))
+            {
+                let known: Vec<&str> = devices.iter().map(|device| device.id.as_str()).collect();
+                return Err(SelectionError::Unknown {
+                    id: id.clone(),
+                    known: known.join(", "),
+                });
+            }
+            devices
+                .into_iter()
+                .filter(|device| ids.contains(&device.id))
+                .collect()
+        }
+    };
+    Ok(kept)
+}
+
+fn of_kind(devices: Vec<Device>, kind: DeviceKind) -> Vec<Device> {
+    devices
+        .into_iter()
+        .filter(|device| device.kind == kind)
+        .collect()
+}
+
+/// The processors of a host as one device.
+pub(crate) fn processors(host: &Host) -> Device {
+    let HostFacts {
+        machine_id,
+        cpu_model,
+        logical_cores,
+        memory_bytes,
+        ..
+    } = &host.facts;
+    Device {
+        id: format!("CPU-{}", &machine_id[..machine_id.len().min(12)]),
+        kind: DeviceKind::Cpu,
+        model: cpu_model
+            .clone()
+            .unwrap_or_else(|| format!("{} processor", std::env::consts::ARCH)),
+        compute_units: *logical_cores,
+        memory_bytes: *memory_bytes,
+        mig_profile: None,
+        compute_capability: None,
+        driver: None,
+        pci_device_id: None,
+        ineligible: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selections_name_what_is_not_there() {
+        let devices = vec![processors(&Host::read())];
+        let id = devices[0].id.clone();
+        assert!(id.starts_with("CPU-") && id.len() == 16, "{id}");
+        assert_eq!(
+            select(devices.clone(), &Selection::Gpu),
+            Err(SelectionError::NoGpu)
+        );
+        let error = select(devices.clone(), &"GPU-7".parse().unwrap()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("there is no device GPU-7 on this host; there are: {id}")
+        );
+        assert_eq!(select(devices, &id.parse().unwrap()).unwrap().len(), 1);
+        assert!(" , ".parse::<Selection>().is_err());
+    }
+}

@@ -1,0 +1,100 @@
+//! The agent's line to its coordinator: dials, says hello, passes messages both ways, and dials again when the line is lost.
+//!
+//! It carries wake-ups only: nothing here may be needed to survive a lost connection. The supervisor decides what the messages mean.
+
+mod connection;
+mod dial;
+
+use std::sync::Arc;
+
+use batchstep_proto::wire;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{self, Instant},
+};
+use tonic::transport::Channel;
+use tracing::{info, warn};
+
+pub use dial::{DialError, Dialer, TcpDialer};
+
+use crate::retry::{self, Backoff};
+use connection::End;
+
+/// What the supervisor hears from the line.
+pub(crate) enum LineEvent {
+    /// A hello is about to be said: what is true now?
+    HelloWanted(oneshot::Sender<wire::AgentHello>),
+    /// The coordinator has welcomed this agent.
+    Connected {
+        welcome: wire::Welcome,
+        outbound: mpsc::UnboundedSender<wire::agent_message::Message>,
+    },
+    /// The coordinator says something.
+    Message(wire::coordinator_message::Message),
+    /// The line is lost; another try follows.
+    Disconnected,
+    /// The coordinator does not want this agent again.
+    Rejected(String),
+}
+
+/// The line's ends in the rest of the agent.
+pub(crate) struct Line {
+    pub(crate) events: mpsc::Sender<LineEvent>,
+    /// The open channel, for unary calls.
+    pub(crate) channel: watch::Sender<Option<Channel>>,
+    /// True while this process takes no new work.
+    pub(crate) draining: watch::Receiver<bool>,
+}
+
+/// Keeps a line open until the coordinator rejects this agent or its task is dropped.
+pub(crate) async fn keep(dialer: Arc<impl Dialer>, line: Line) {
+    let mut backoff = Backoff::default();
+    let mut welcomed = false;
+    let mut lost_at = Instant::now();
+    // An outage is logged once when it begins and once when it ends.
+    let mut told = false;
+    loop {
+        let why = match dialer.dial().await {
+            Ok(channel) => {
+                let run = connection::serve(channel, &line, &mut backoff).await;
+                line.channel.send_replace(None);
+                if run.welcomed {
+                    welcomed = true;
+                    lost_at = Instant::now();
+                    told = false;
+                    let _ = line.events.send(LineEvent::Disconnected).await;
+                }
+                match run.end {
+                    End::Lost(why) => why,
+                    End::Rejected(why) => {
+                        let _ = line.events.send(LineEvent::Rejected(why)).await;
+                        return;
+                    }
+                }
+            }
+            Err(error) => error.to_string(),
+        };
+        let outage = lost_at.elapsed();
+        let wait = backoff.next(outage, welcomed, retry::random());
+        if told || (!welcomed && outage < retry::START_PHASE) {
+            tracing::debug!(
+                reason = why,
+                retry_in_ms = wait.as_millis(),
+                "The coordinator was not reached."
+            );
+        } else if welcomed {
+            info!(
+                reason = why,
+                "The connection to the coordinator was lost; trying again until it is back."
+            );
+            told = true;
+        } else {
+            warn!(
+                reason = why,
+                "The coordinator was not reached; trying again until it is."
+            );
+            told = true;
+        }
+        time::sleep(wait).await;
+    }
+}

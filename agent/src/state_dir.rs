@@ -1,0 +1,186 @@
+//! The agent's state directory: who it is, what it has accepted and what it has not yet delivered. One process at a time owns it.
+//!
+//! `main` opens it before anything else starts; nothing else creates files at its top level.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use batchstep_proto::ids::AgentId;
+
+use crate::durable;
+
+/// A state directory that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateDirError {
+    /// It does not exist and cannot be made.
+    #[error("cannot create the state directory {path}; choose another with --state-dir")]
+    Create {
+        /// As given.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It cannot be written to.
+    #[error(
+        "the state directory {path} is not writable; give this user write access or choose another with --state-dir"
+    )]
+    NotWritable {
+        /// As given.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another agent owns it.
+    #[error(
+        "the state directory {path} is in use by another agent; stop that one, or give this one its own --state-dir"
+    )]
+    InUse {
+        /// As given.
+        path: PathBuf,
+    },
+    /// The file with the agent's id is damaged.
+    #[error("{path} does not hold an agent id; restore it, or remove it to start as a new agent")]
+    BadAgentId {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file in it cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// An open state directory. Locked as long as the value lives.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    agent_id: AgentId,
+    _lock: File,
+}
+
+impl StateDir {
+    /// Opens a state directory, making it and the agent's id where there are none.
+    ///
+    /// # Errors
+    /// When it cannot be made, written or read, when another process holds it, and when its agent id is damaged.
+    pub fn open(path: &Path) -> Result<Self, StateDirError> {
+        fs::create_dir_all(path).map_err(|source| StateDirError::Create {
+            path: path.to_owned(),
+            source,
+        })?;
+        let not_writable = |source| StateDirError::NotWritable {
+            path: path.to_owned(),
+            source,
+        };
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path.join("lock"))
+            .map_err(not_writable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StateDirError::InUse {
+                    path: path.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(not_writable(source)),
+        }
+        durable::sweep(path).map_err(not_writable)?;
+        for directory in ["spool", "accepted"] {
+            fs::create_dir_all(path.join(directory)).map_err(not_writable)?;
+        }
+        let agent_id = agent_id(&path.join("agent_id"))?;
+        Ok(Self {
+            path: path.to_owned(),
+            agent_id,
+            _lock: lock,
+        })
+    }
+
+    /// The agent's identity.
+    #[must_use]
+    pub const fn agent_id(&self) -> AgentId {
+        self.agent_id
+    }
+
+    /// Where undelivered reports wait.
+    #[must_use]
+    pub fn spool(&self) -> PathBuf {
+        self.path.join("spool")
+    }
+
+    /// Where accepted and unfinished attempts are on record.
+    #[must_use]
+    pub fn accepted(&self) -> PathBuf {
+        self.path.join("accepted")
+    }
+}
+
+fn agent_id(path: &Path) -> Result<AgentId, StateDirError> {
+    match fs::read_to_string(path) {
+        Ok(text) => text.trim().parse().map_err(|_| StateDirError::BadAgentId {
+            path: path.to_owned(),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let id = AgentId::generate();
+            durable::write(path, format!("{id}\n").as_bytes()).map_err(|source| {
+                StateDirError::NotWritable {
+                    path: path.to_owned(),
+                    source,
+                }
+            })?;
+            Ok(id)
+        }
+        Err(source) => Err(StateDirError::Read {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_keeps_its_id_and_does_not_share_its_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("new/agent");
+        let first = StateDir::open(&path).unwrap();
+        let id = first.agent_id();
+        assert!(matches!(
+            StateDir::open(&path),
+            Err(StateDirError::InUse { .. })
+        ));
+        drop(first);
+        assert_eq!(StateDir::open(&path).unwrap().agent_id(), id);
+        fs::write(path.join("agent_id"), "not an id").unwrap();
+        assert!(matches!(
+            StateDir::open(&path),
+            Err(StateDirError::BadAgentId { .. })
+        ));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().join("below-a-file");
+        let message = StateDir::open(&path).unwrap_err().to_string();
+        assert!(
+            message.contains(&path.display().to_string()) && message.contains("--state-dir"),
+            "{message}"
+        );
+    }
+}
