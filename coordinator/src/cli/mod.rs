@@ -1,1 +1,132 @@
-//! The command line of `batchstep`.
+//! The command line: what people type, and which module answers it. Called by `main` only.
+//!
+//! One module per noun. `args`, `exit`, `logs`, `signals` and `text` know no commands; commands know them, never each other's flags, so that the
+//! arrows run downward. Nothing here decides what to measure or what a trace means.
+
+mod agent_child;
+mod analyze;
+mod analyze_view;
+mod args;
+mod article;
+mod csv_input;
+mod endpoint;
+pub mod exit;
+mod export;
+mod follow;
+mod local;
+pub mod logs;
+mod machine;
+mod progress;
+mod serve;
+mod signals;
+mod sweep;
+mod sweep_view;
+mod tables;
+mod text;
+mod workloads;
+
+use std::io::{self, Write as _};
+
+use anyhow::Result;
+use batchstep_proto::version;
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+pub use exit::Exit;
+
+/// `concat!` takes no constants, so the protocol's number is a literal that the next line keeps true.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (protocol 1)");
+const _: () = assert!(version::PROTOCOL == 1, "VERSION names the protocol");
+
+/// Measures the parallelism step size of a device: the period in batch size at which iteration time jumps.
+#[derive(Debug, Parser)]
+#[command(
+    name = "batchstep",
+    version = VERSION,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  batchstep local                                  measure this machine
+  batchstep local --workload linear --budget 30s   one layer, half a minute
+  batchstep analyze timings.csv                    find the step in your own timings
+
+Exit codes: 0 done, 1 bad news, 2 usage, 3 incomplete, insufficient or failed, 4 ambiguous (with --strict)."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    command: Command,
+    /// What is logged on stderr: error, warn, info, debug, trace, or directives such as batchstep_coordinator=debug.
+    #[arg(long, global = true, value_name = "LEVEL", env = "BATCHSTEP_LOG")]
+    log: Option<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure this machine: an embedded coordinator, an agent, a table and a report.
+    Local(local::Options),
+    /// Run the coordinator that agents and operators dial.
+    Serve(serve::Options),
+    /// Ask a coordinator for measurements, and follow them.
+    #[command(subcommand)]
+    Sweep(sweep::Command),
+    /// Print the step table.
+    Table(tables::Options),
+    /// Write the report of a stored sweep, or print its timed blocks.
+    Export(export::Options),
+    /// Find the step in timings of any origin.
+    Analyze(analyze::Options),
+    /// List the workloads and their parameters.
+    Workloads(workloads::Options),
+    /// Print a completion script for a shell.
+    #[command(after_help = "Examples:
+  batchstep completions bash > ~/.local/share/bash-completion/completions/batchstep
+  batchstep completions zsh > ~/.zfunc/_batchstep
+  batchstep completions fish > ~/.config/fish/completions/batchstep.fish")]
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+impl Cli {
+    /// True for the daemon, whose log is what it has to say.
+    fn is_daemon(&self) -> bool {
+        matches!(self.command, Command::Serve(_))
+    }
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// When the command failed; [`exit::report`] prints the error and chooses the code.
+pub async fn run(cli: Cli) -> Result<Exit> {
+    match cli.command {
+        Command::Local(options) => local::run(options).await,
+        Command::Serve(options) => serve::run(options).await,
+        Command::Sweep(command) => sweep::run(command).await,
+        Command::Table(options) => tables::run(options).await,
+        Command::Export(options) => export::run(options).await,
+        Command::Analyze(options) => analyze::run(&options),
+        Command::Workloads(options) => workloads::run(&options),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "batchstep", &mut script);
+            text::print(&script)?;
+            io::stdout().flush()?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

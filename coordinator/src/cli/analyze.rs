@@ -1,0 +1,98 @@
+//! `batchstep analyze`: the step in timings of any origin. Reads a file, asks the inference, prints its answer; judges nothing itself.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use batchstep_core::steptable::SCHEMA_VERSION;
+use batchstep_inference::{Inference, Options as InferenceOptions, Trace, Verdict, infer};
+use clap::Args;
+use serde::Serialize;
+
+use super::{Exit, analyze_view, args::Format, csv_input, exit, text};
+
+/// Confidence from which an answer counts as certain.
+const HIGH_CONFIDENCE: f64 = 0.95;
+
+/// Flags of `batchstep analyze`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The file has the header batch_size,seconds and one row per timed block or iteration, in order of measurement; seconds are
+per iteration. Repeated batch sizes are welcome: they are what the confidence rests on. A column `round` groups rows that were
+measured close in time; without one, the k-th row of each batch size is round k. Further columns are ignored.
+
+Examples:
+  batchstep analyze timings.csv
+  my-benchmark | batchstep analyze - --format json
+  batchstep analyze report/blocks.csv --series 3f2a"
+)]
+pub(super) struct Options {
+    /// CSV file with the columns batch_size and seconds; - reads stdin.
+    #[arg(value_name = "FILE.csv")]
+    file: PathBuf,
+    /// How the answer is printed.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    /// Seed of the resampling behind the confidence [default: a fixed one].
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Which series of a blocks.csv, by the beginning of its id.
+    #[arg(long, value_name = "ID")]
+    series: Option<String>,
+    /// End with code 4 when the step is less than 95 % certain.
+    #[arg(long)]
+    strict: bool,
+}
+
+/// The published JSON.
+#[derive(Serialize)]
+struct Answer<'a> {
+    schema_version: u32,
+    #[serde(flatten)]
+    inference: &'a Inference,
+}
+
+/// Analyses one file.
+///
+/// # Errors
+/// When the file is not a list of timings.
+pub(super) fn run(options: &Options) -> Result<Exit> {
+    let observations =
+        csv_input::read(&options.file, options.series.as_deref()).map_err(|error| {
+            match std::error::Error::source(&error) {
+                Some(source) => exit::usage(source.to_string()).context(error.to_string()),
+                None => exit::usage(error.to_string()),
+            }
+        })?;
+    let trace = Trace::new(observations)
+        .map_err(|error| exit::usage(format!("{}: {error}", options.file.display())))?;
+    let mut settings = InferenceOptions::default();
+    if let Some(seed) = options.seed {
+        settings.seed = seed;
+    }
+    let inference = infer(&trace, &settings);
+    match options.format {
+        Format::Json => text::print_json(&Answer {
+            schema_version: SCHEMA_VERSION,
+            inference: &inference,
+        })?,
+        Format::Table => text::print_line(&analyze_view::for_people(&trace, &inference))?,
+        Format::Csv => text::print(&analyze_view::csv(&inference)?)?,
+        Format::Markdown => text::print_line(&analyze_view::markdown(&inference))?,
+    }
+    Ok(exit_of(&inference, options.strict))
+}
+
+fn exit_of(inference: &Inference, strict: bool) -> Exit {
+    match inference.verdict {
+        Verdict::Insufficient => Exit::Incomplete,
+        Verdict::Step
+            if strict
+                && inference
+                    .confidence
+                    .is_none_or(|share| share < HIGH_CONFIDENCE) =>
+        {
+            Exit::Ambiguous
+        }
+        Verdict::Step | Verdict::NoStep | Verdict::Irregular => Exit::Done,
+    }
+}

@@ -1,0 +1,256 @@
+//! Flags that several commands share: what a sweep measures, which coordinator is asked, how an answer is printed. Knows no commands.
+
+use std::{path::PathBuf, time::Duration};
+
+use batchstep_proto::{
+    domain::{BatchSizes, DeviceSelector, Dtype, Mode, Strategy, SweepSpec, VisitOrder},
+    limits,
+    workload::WorkloadSpec,
+};
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+
+/// Measuring time per device and workload when none is given: two workloads on a CPU take a few minutes.
+const USUAL_BUDGET: &str = "2m";
+/// Wanted relative standard error when none is given.
+const USUAL_PRECISION: &str = "0.3%";
+/// Seed when none is given; any fixed number does.
+const USUAL_SEED: &str = "1";
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Table,
+    /// For programs; carries `schema_version`.
+    Json,
+    /// For spreadsheets.
+    Csv,
+    /// For documents.
+    Markdown,
+}
+
+/// Which coordinator is asked.
+#[derive(Debug, Clone, Args)]
+pub(super) struct CoordinatorArgs {
+    /// URL of the coordinator.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "BATCHSTEP_COORDINATOR",
+        default_value = "http://127.0.0.1:7847"
+    )]
+    pub(super) coordinator: String,
+    /// Ask this data directory instead; no coordinator may be running on it.
+    #[arg(long, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+}
+
+/// Which devices measure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Devices(pub(super) DeviceSelector);
+
+impl std::str::FromStr for Devices {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let ids: Vec<String> = text
+            .split(',')
+            .map(|id| id.trim().to_owned())
+            .filter(|id| !id.is_empty())
+            .collect();
+        match ids.as_slice() {
+            [] => Err("no device given; write all, cpu, gpu, or device ids".to_owned()),
+            [word] if word == "all" => Ok(Self(DeviceSelector::All)),
+            [word] if word == "cpu" => Ok(Self(DeviceSelector::Cpu)),
+            [word] if word == "gpu" => Ok(Self(DeviceSelector::Gpu)),
+            ids => match ids
+                .iter()
+                .find(|id| ["all", "cpu", "gpu"].contains(&id.as_str()))
+            {
+                Some(word) => Err(format!(
+                    "{word} stands for a set of devices and cannot be in a list of ids; give it alone"
+                )),
+                None => Ok(Self(DeviceSelector::Listed(ids.to_vec()))),
+            },
+        }
+    }
+}
+
+/// What to measure.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Sweep")]
+pub(super) struct SweepArgs {
+    /// Network as name:key=value,.. (repeatable; `batchstep workloads` lists them) [default: cnn and linear].
+    #[arg(long = "workload", value_name = "SPEC")]
+    pub(super) workloads: Vec<WorkloadSpec>,
+    /// Numbers and ranges such as 1-64,72,80 or 8-512:8, or auto [default: auto].
+    #[arg(long, value_name = "LIST")]
+    pub(super) batch_sizes: Option<BatchSizes>,
+    /// What one iteration does.
+    #[arg(long, default_value = "train", value_parser = mode_parser())]
+    pub(super) mode: Mode,
+    /// Arithmetic of weights and activations.
+    #[arg(long, default_value = "f32", value_parser = dtype_parser())]
+    pub(super) dtype: Dtype,
+    /// CPU threads [default: all physical cores].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::THREADS)))]
+    pub(super) threads: Option<u32>,
+    /// How the budget is spent [default: adaptive].
+    #[arg(long)]
+    pub(super) strategy: Option<StrategyWord>,
+    /// Measuring time per device and workload, such as 90s, 5m or 1h.
+    #[arg(long, value_name = "TIME", value_parser = budget)]
+    #[arg(help = format!("Measuring time per device and workload, such as 90s, 5m or 1h [default: {USUAL_BUDGET}]"))]
+    pub(super) budget: Option<Duration>,
+    /// Wanted relative standard error of each batch size's median: 0.3% or 0.003.
+    #[arg(long, value_name = "SHARE", default_value = USUAL_PRECISION, value_parser = precision)]
+    pub(super) precision: f64,
+    /// Iterations of every timed block, instead of a block length chosen by the protocol.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) iterations: Option<u32>,
+    /// Seeds weights, data and the order of visits.
+    #[arg(long, value_name = "N", default_value = USUAL_SEED)]
+    pub(super) seed: u64,
+    /// Order of batch sizes within a round; ascending only shows what random is worth.
+    #[arg(long, default_value = "random", hide = true)]
+    pub(super) visit_order: OrderWord,
+    /// all (GPUs where there are some, else the CPU), cpu, gpu, or device ids separated by commas.
+    #[arg(long, value_name = "LIST", default_value = "all")]
+    pub(super) devices: Devices,
+    /// A ready-made sweep: article repeats the experiment this tool grew from.
+    #[arg(long, value_name = "NAME")]
+    pub(super) preset: Option<Preset>,
+}
+
+/// A ready-made sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Preset {
+    /// The cnn on 256x256x3 images, 1000 training iterations per batch size.
+    Article,
+}
+
+/// `--strategy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum StrategyWord {
+    /// Measures where the verdict can still change.
+    Adaptive,
+    /// Measures every batch size alike.
+    Dense,
+}
+
+/// `--visit-order`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum OrderWord {
+    /// A fresh permutation each round, with reference visits.
+    Random,
+    /// Ascending, without reference visits.
+    Ascending,
+}
+
+impl SweepArgs {
+    /// The sweep that was asked for, presets aside.
+    pub(super) fn spec(&self) -> SweepSpec {
+        let workloads = if self.workloads.is_empty() {
+            usual_workloads()
+        } else {
+            self.workloads.clone()
+        };
+        SweepSpec {
+            workloads,
+            batch_sizes: self.batch_sizes.clone().unwrap_or(BatchSizes::Auto),
+            mode: self.mode,
+            dtype: self.dtype,
+            threads: self.threads,
+            strategy: match self.strategy {
+                Some(StrategyWord::Dense) => Strategy::Dense,
+                Some(StrategyWord::Adaptive) | None => Strategy::Adaptive,
+            },
+            budget: self.budget.unwrap_or(Duration::from_secs(120)),
+            precision: self.precision,
+            iterations: self.iterations,
+            seed: self.seed,
+            devices: self.devices.0.clone(),
+            preset: None,
+            visit_order: match self.visit_order {
+                OrderWord::Random => VisitOrder::Random,
+                OrderWord::Ascending => VisitOrder::Ascending,
+            },
+        }
+    }
+}
+
+fn usual_workloads() -> Vec<WorkloadSpec> {
+    use batchstep_proto::workload::{Cnn, Linear};
+    vec![
+        WorkloadSpec::Cnn(Cnn::default()),
+        WorkloadSpec::Linear(Linear::default()),
+    ]
+}
+
+fn mode_parser() -> impl TypedValueParser<Value = Mode> {
+    PossibleValuesParser::new(Mode::ALL.iter().map(|mode| mode.word()))
+        .try_map(|word| word.parse::<Mode>())
+}
+
+fn dtype_parser() -> impl TypedValueParser<Value = Dtype> {
+    PossibleValuesParser::new(Dtype::ALL.iter().map(|dtype| dtype.word()))
+        .try_map(|word| word.parse::<Dtype>())
+}
+
+fn budget(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(budget) if budget.is_zero() => {
+            Err("a budget of zero measures nothing; write a time such as 90s, 5m or 1h".to_owned())
+        }
+        Ok(budget) => Ok(budget),
+        Err(error) => Err(format!("{error}; write a time such as 90s, 5m or 1h")),
+    }
+}
+
+fn precision(text: &str) -> Result<f64, String> {
+    let (number, scale) = match text.trim().strip_suffix('%') {
+        Some(number) => (number.trim_end(), 0.01),
+        None => (text.trim(), 1.0),
+    };
+    match number.parse::<f64>().map(|value| value * scale) {
+        Ok(value) if value > 0.0 && value < 1.0 => Ok(value),
+        Ok(_) => Err("the share must lie between 0 and 100 %; write 0.3% or 0.003".to_owned()),
+        Err(_) => Err("not a number; write 0.3% or 0.003".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn precision_is_a_share_or_a_percentage() {
+        assert!((precision("0.3%").unwrap() - 0.003).abs() < 1e-12);
+        assert!((precision("0.003").unwrap() - 0.003).abs() < 1e-12);
+        for bad in ["0", "-1%", "100%", "nan", "inf", "few", ""] {
+            assert!(precision(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_usual_budget_is_what_the_help_says() {
+        assert_eq!(budget(USUAL_BUDGET).unwrap(), Duration::from_secs(120));
+        assert!(budget("0s").unwrap_err().contains("measures nothing"));
+        assert!(budget("soon").is_err());
+    }
+
+    #[test]
+    fn devices_are_a_set_or_a_list() {
+        let parse = |text: &str| text.parse::<Devices>().map(|devices| devices.0);
+        assert_eq!(parse("all"), Ok(DeviceSelector::All));
+        assert_eq!(
+            parse("GPU-1, CPU-2"),
+            Ok(DeviceSelector::Listed(vec!["GPU-1".into(), "CPU-2".into()]))
+        );
+        assert!(parse("cpu,GPU-1").unwrap_err().contains("give it alone"));
+        assert!(parse(",").is_err());
+    }
+}

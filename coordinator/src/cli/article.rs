@@ -1,0 +1,136 @@
+//! `--preset article`: the experiment this tool grew from, how long it would take here, and the way that keeps to a budget. Called by `local` and
+//! `sweep run`; the estimate comes from a few seconds of the same protocol, never from a formula for some other machine.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context as _, Result};
+use batchstep_core::steptable::Table;
+use batchstep_proto::{
+    domain::{BatchSizes, Strategy, SweepSpec},
+    workload::{Cnn, WorkloadSpec},
+};
+
+use super::{args::SweepArgs, machine::Machine, sweep, tables};
+
+/// Name of the preset, on the wire and in reports.
+const NAME: &str = "article";
+/// Iterations per batch size in the article.
+const ITERATIONS: u32 = 1000;
+/// Blocks they are split into: the least number of rounds of the measurement protocol.
+const ROUNDS: u32 = 5;
+/// Batch sizes that are measured unless others are asked for.
+const LARGEST_BATCH: u32 = 64;
+/// The article asks for a count of iterations, not for a precision: the planner must not add rounds.
+const ANY_PRECISION: f64 = 0.99;
+/// Bounds a run of the preset; the count of iterations ends it long before, and the estimate says when.
+const LONGEST: Duration = Duration::from_secs(30 * 86_400);
+/// The estimate's measuring time.
+const PROBE_BUDGET: Duration = Duration::from_secs(5);
+/// Longest wait for the estimate, loading libtorch included.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(90);
+/// Batch sizes of the estimate: time grows linearly between and beyond them on a CPU.
+const PROBE_SIZES: [u32; 3] = [1, 2, 4];
+/// Reference visits, warm-up and assignment, as a share of the counted iterations.
+const OVERHEAD: f64 = 1.15;
+/// The budget that is offered instead.
+pub(super) const OFFERED_BUDGET: &str = "10m";
+
+/// Turns what was asked for into the article's experiment: with a budget, its network and plots within that time; without one, its 1000
+/// iterations per batch size, as five blocks of 200 in random order.
+pub(super) fn apply(spec: &mut SweepSpec, args: &SweepArgs) {
+    spec.preset = Some(NAME.to_owned());
+    spec.workloads = vec![WorkloadSpec::Cnn(Cnn::default())];
+    if args.budget.is_some() {
+        return;
+    }
+    if args.batch_sizes.is_none() {
+        spec.batch_sizes = BatchSizes::Listed((1..=LARGEST_BATCH).collect());
+    }
+    spec.strategy = Strategy::Dense;
+    spec.iterations = Some(ITERATIONS / ROUNDS);
+    spec.precision = ANY_PRECISION;
+    spec.budget = LONGEST;
+}
+
+/// How long `spec` takes on this machine, from a short sweep of the same network in a folder of its own below `data_dir`.
+///
+/// # Errors
+/// When the short sweep fails.
+pub(super) async fn estimate(spec: &SweepSpec, data_dir: &Path) -> Result<Duration> {
+    let folder = data_dir.join(format!("estimate-{}", std::process::id()));
+    let outcome = probe(spec, &folder).await;
+    // A folder that cannot be removed is in nobody's way.
+    let _ = std::fs::remove_dir_all(&folder);
+    let table = outcome.context("cannot estimate how long the article's experiment takes")?;
+    let sizes = match &spec.batch_sizes {
+        BatchSizes::Auto => (1..=LARGEST_BATCH).collect(),
+        BatchSizes::Listed(sizes) => sizes.clone(),
+    };
+    let iterations = f64::from(spec.iterations.unwrap_or(ITERATIONS / ROUNDS) * ROUNDS);
+    let seconds = table
+        .rows
+        .iter()
+        .filter_map(|row| {
+            let points: Vec<(u32, f64)> = row
+                .points
+                .iter()
+                .map(|point| (point.batch_size, point.seconds))
+                .collect();
+            extrapolate(&points, &sizes)
+        })
+        .fold(0.0, f64::max);
+    anyhow::ensure!(
+        seconds > 0.0,
+        "the few seconds of the estimate timed no block; `batchstep local --workload cnn` says what is wrong"
+    );
+    Ok(Duration::try_from_secs_f64(seconds * iterations * OVERHEAD).unwrap_or(LONGEST))
+}
+
+async fn probe(spec: &SweepSpec, folder: &Path) -> Result<Table> {
+    let mut machine = Machine::start(folder).await?;
+    let probe = SweepSpec {
+        batch_sizes: BatchSizes::Listed(PROBE_SIZES.to_vec()),
+        iterations: None,
+        budget: PROBE_BUDGET,
+        strategy: Strategy::Dense,
+        preset: None,
+        ..spec.clone()
+    };
+    let sweep_id = sweep::submit(&mut machine.client, probe).await?;
+    // Only its blocks count; a probe that takes too long has timed enough of them.
+    let _ = tokio::time::timeout(PROBE_TIMEOUT, machine.wait_for_end(&sweep_id)).await;
+    let table = tables::fetch_sweep(&mut machine.client, &sweep_id, true).await;
+    machine.stop().await?;
+    table
+}
+
+/// Seconds of one iteration at every batch size together, by the line through the smallest and the largest point; `None` without points.
+fn extrapolate(points: &[(u32, f64)], sizes: &[u32]) -> Option<f64> {
+    let (&(small, at_small), &(large, at_large)) = (points.first()?, points.last()?);
+    let per_sample = if large > small {
+        ((at_large - at_small) / f64::from(large - small)).max(0.0)
+    } else {
+        at_small / f64::from(small.max(1))
+    };
+    let one = |size: u32| (at_small + per_sample * (f64::from(size) - f64::from(small))).max(0.0);
+    Some(sizes.iter().copied().map(one).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::extrapolate;
+
+    #[test]
+    fn a_line_through_the_probe_reaches_every_size() {
+        let line = |size: u32| 0.5 + 0.25 * f64::from(size);
+        let points: Vec<(u32, f64)> = [1, 2, 4]
+            .into_iter()
+            .map(|size| (size, line(size)))
+            .collect();
+        let sizes: Vec<u32> = (1..=64).collect();
+        let expected: f64 = sizes.iter().copied().map(line).sum();
+        assert!((extrapolate(&points, &sizes).unwrap() - expected).abs() < 1e-9);
+        assert_eq!(extrapolate(&[(2, 1.0)], &[4]), Some(2.0));
+        assert_eq!(extrapolate(&[], &sizes), None);
+    }
+}

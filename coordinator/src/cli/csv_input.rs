@@ -1,0 +1,465 @@
+//! Reads timings from CSV: anyone's `batch_size,seconds` and our own `blocks.csv`. Called by `analyze`; every error names the file, the line and
+//! the column, and nothing that is not a timing gets through.
+
+use std::{collections::BTreeMap, fmt, fs::File, io::Read, path::Path};
+
+use batchstep_inference::Observation;
+use batchstep_proto::limits;
+use csv::StringRecord;
+
+/// Column of our own export that says why a block was timed; only these blocks measure their batch size.
+const ROLE: &str = "role";
+const MEASURE: &str = "measure";
+/// Column of our own export that tells its series apart.
+const SERIES: &str = "series_id";
+/// Column of our own export with the drift-corrected time.
+const CORRECTED: &str = "corrected_seconds";
+/// Shown with errors about the form of the file.
+const FORM: &str = "write the header batch_size,seconds and one row per timed block or iteration, such as 32,0.0123";
+
+/// A file whose timings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CsvError {
+    /// It cannot be opened or read.
+    #[error("cannot read {file}")]
+    Unreadable {
+        file: String,
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is a folder.
+    #[error("{0} is a directory; give the CSV file in it, such as blocks.csv of a report")]
+    Directory(String),
+    /// Nothing is in it.
+    #[error("{file} is empty; {FORM}")]
+    Empty { file: String },
+    /// There is a header and nothing else.
+    #[error("{file} has a header but no timings; {FORM}")]
+    NoRows { file: String },
+    /// The first line is data.
+    #[error("{file}:1: the header is missing (the first line is {line:?}); {FORM}")]
+    NoHeader { file: String, line: String },
+    /// Another separator.
+    #[error(
+        "{file}:1: the columns are separated by {separator}, not by commas; convert the file first, for instance with `tr '{tr}' ,`"
+    )]
+    Separator {
+        file: String,
+        separator: &'static str,
+        tr: &'static str,
+    },
+    /// A needed column is not there.
+    #[error("{file}:1: the header has no column {column} (it has {found}); {FORM}")]
+    NoColumn {
+        file: String,
+        column: &'static str,
+        found: String,
+    },
+    /// Which of two columns is meant?
+    #[error("{file}:1: the header has two columns {column}; keep one")]
+    TwoColumns { file: String, column: &'static str },
+    /// The file breaks CSV's rules.
+    #[error("{file}:{line}: {problem}")]
+    Row {
+        file: String,
+        line: u64,
+        problem: String,
+    },
+    /// One value is not what its column holds.
+    #[error("{file}:{line}: column {column}: {problem}")]
+    Value {
+        file: String,
+        line: u64,
+        column: &'static str,
+        problem: String,
+    },
+    /// More than one series and no choice.
+    #[error("{file} holds {} series; choose one with --series ID:\n{}", .series.len(), listing(.series))]
+    ManySeries {
+        file: String,
+        series: Vec<SeriesLabel>,
+    },
+    /// The chosen series is not there, or not the only one.
+    #[error("{file} has {matches} series whose id begins with {wanted:?}; it holds:\n{}", listing(.series))]
+    SeriesChoice {
+        file: String,
+        wanted: String,
+        matches: &'static str,
+        series: Vec<SeriesLabel>,
+    },
+}
+
+/// A series as people tell it from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SeriesLabel {
+    id: String,
+    about: String,
+    blocks: usize,
+}
+
+impl fmt::Display for SeriesLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  {}  {} ({} blocks)", self.id, self.about, self.blocks)
+    }
+}
+
+fn listing(series: &[SeriesLabel]) -> String {
+    series
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Reads `path`, `-` for stdin; `series` chooses among several by the beginning of its id.
+///
+/// # Errors
+/// The first thing that is wrong, with its place.
+pub(super) fn read(path: &Path, series: Option<&str>) -> Result<Vec<Observation>, CsvError> {
+    let stdin = path.as_os_str() == "-";
+    let file = if stdin {
+        "<stdin>".to_owned()
+    } else {
+        path.display().to_string()
+    };
+    if !stdin && path.is_dir() {
+        return Err(CsvError::Directory(file));
+    }
+    let mut bytes = Vec::new();
+    let reading = if stdin {
+        std::io::stdin().lock().read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|mut opened| opened.read_to_end(&mut bytes))
+    };
+    match reading {
+        Ok(_) => parse(&file, &bytes, series),
+        Err(source) => Err(CsvError::Unreadable { file, source }),
+    }
+}
+
+/// Where the known columns are.
+struct Columns {
+    batch_size: usize,
+    seconds: usize,
+    corrected: Option<usize>,
+    round: Option<usize>,
+    role: Option<usize>,
+    series: Option<usize>,
+    about: Vec<usize>,
+}
+
+impl Columns {
+    fn find(file: &str, header: &StringRecord) -> Result<Self, CsvError> {
+        let optional = |column: &'static str| {
+            let mut places = header
+                .iter()
+                .enumerate()
+                .filter(|(_, name)| name.trim().eq_ignore_ascii_case(column))
+                .map(|(place, _)| place);
+            match (places.next(), places.next()) {
+                (_, Some(_)) => Err(CsvError::TwoColumns {
+                    file: file.to_owned(),
+                    column,
+                }),
+                (place, None) => Ok(place),
+            }
+        };
+        let needed = |column: &'static str| {
+            optional(column)?.ok_or_else(|| CsvError::NoColumn {
+                file: file.to_owned(),
+                column,
+                found: header.iter().map(str::trim).collect::<Vec<_>>().join(", "),
+            })
+        };
+        let about = ["device_model", "workload", "threads"]
+            .into_iter()
+            .map(optional)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            batch_size: needed("batch_size")?,
+            seconds: needed("seconds")?,
+            corrected: optional(CORRECTED)?,
+            round: optional("round")?,
+            role: optional(ROLE)?,
+            series: optional(SERIES)?,
+            about: about.into_iter().flatten().collect(),
+        })
+    }
+}
+
+fn parse(file: &str, bytes: &[u8], wanted: Option<&str>) -> Result<Vec<Observation>, CsvError> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(CsvError::Empty {
+            file: file.to_owned(),
+        });
+    }
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .from_reader(bytes);
+    let row_error = |error: csv::Error| CsvError::Row {
+        file: file.to_owned(),
+        line: error.position().map_or(1, csv::Position::line),
+        problem: match error.kind() {
+            csv::ErrorKind::Utf8 { .. } => "not UTF-8 text; save the file as UTF-8 CSV".to_owned(),
+            _ => error.to_string(),
+        },
+    };
+    let header = reader.headers().map_err(row_error)?.clone();
+    check_header(file, &header)?;
+    let columns = Columns::find(file, &header)?;
+    let mut rows = Rows::default();
+    for record in reader.records() {
+        let record = record.map_err(row_error)?;
+        if record.iter().all(str::is_empty) {
+            continue;
+        }
+        rows.add(file, &columns, &record)?;
+    }
+    rows.choose(file, wanted)
+}
+
+/// Recognises a first line that is not our header, to say so instead of missing a column.
+fn check_header(file: &str, header: &StringRecord) -> Result<(), CsvError> {
+    let numbers = header.iter().any(|field| field.parse::<f64>().is_ok());
+    let line: String = header.iter().collect::<Vec<_>>().join(",");
+    if header.len() == 1 {
+        for (byte, separator, tr) in [(';', "semicolons", ";"), ('\t', "tabs", "\\t")] {
+            if line.contains(byte) {
+                return Err(CsvError::Separator {
+                    file: file.to_owned(),
+                    separator,
+                    tr,
+                });
+            }
+        }
+    }
+    if numbers {
+        return Err(CsvError::NoHeader {
+            file: file.to_owned(),
+            line: line.chars().take(60).collect(),
+        });
+    }
+    Ok(())
+}
+
+/// What has been read so far, by series.
+#[derive(Default)]
+struct Rows {
+    series: Vec<(SeriesLabel, Vec<Observation>)>,
+    /// Rounds counted from repeats: how often each batch size of a series was seen.
+    seen: BTreeMap<(usize, u32), u32>,
+}
+
+impl Rows {
+    fn add(
+        &mut self,
+        file: &str,
+        columns: &Columns,
+        record: &StringRecord,
+    ) -> Result<(), CsvError> {
+        let line = record.position().map_or(0, csv::Position::line);
+        let value_error = |column, problem| CsvError::Value {
+            file: file.to_owned(),
+            line,
+            column,
+            problem,
+        };
+        let field = |place: usize, column: &'static str| match record.get(place) {
+            None => Err(value_error(
+                column,
+                format!("is missing; the line has only {} columns", record.len()),
+            )),
+            Some("") => Err(value_error(column, "is empty".to_owned())),
+            Some(text) => Ok(text),
+        };
+        if let Some(place) = columns.role
+            && field(place, ROLE)? != MEASURE
+        {
+            return Ok(());
+        }
+        let batch_size = batch_size(field(columns.batch_size, "batch_size")?)
+            .map_err(|problem| value_error("batch_size", problem))?;
+        let corrected = columns
+            .corrected
+            .filter(|place| record.get(*place).is_some_and(|text| !text.is_empty()));
+        let (place, column) = match corrected {
+            Some(place) => (place, CORRECTED),
+            None => (columns.seconds, "seconds"),
+        };
+        let seconds =
+            seconds(field(place, column)?).map_err(|problem| value_error(column, problem))?;
+        let label = columns
+            .series
+            .and_then(|place| record.get(place))
+            .unwrap_or("");
+        let ordinal = self.ordinal(label, columns, record);
+        let round = match columns.round {
+            Some(place) => {
+                let text = field(place, "round")?;
+                text.parse().map_err(|_| {
+                    value_error(
+                        "round",
+                        format!("{text:?} is not a round: write 0, 1, 2, .."),
+                    )
+                })?
+            }
+            None => {
+                let times = self.seen.entry((ordinal, batch_size)).or_default();
+                *times += 1;
+                *times - 1
+            }
+        };
+        let (label, observations) = &mut self.series[ordinal];
+        label.blocks += 1;
+        observations.push(Observation {
+            batch_size,
+            round,
+            seconds,
+        });
+        Ok(())
+    }
+
+    fn ordinal(&mut self, id: &str, columns: &Columns, record: &StringRecord) -> usize {
+        if let Some(known) = self.series.iter().position(|(label, _)| label.id == id) {
+            return known;
+        }
+        let about: Vec<&str> = columns
+            .about
+            .iter()
+            .filter_map(|place| record.get(*place))
+            .filter(|text| !text.is_empty())
+            .collect();
+        let label = SeriesLabel {
+            id: id.to_owned(),
+            about: about.join(", "),
+            blocks: 0,
+        };
+        self.series.push((label, Vec::new()));
+        self.series.len() - 1
+    }
+
+    fn choose(mut self, file: &str, wanted: Option<&str>) -> Result<Vec<Observation>, CsvError> {
+        let labels = |rows: &Self| rows.series.iter().map(|(label, _)| label.clone()).collect();
+        match wanted {
+            None if self.series.len() > 1 => Err(CsvError::ManySeries {
+                file: file.to_owned(),
+                series: labels(&self),
+            }),
+            None => match self.series.pop() {
+                Some((_, observations)) => Ok(observations),
+                None => Err(CsvError::NoRows {
+                    file: file.to_owned(),
+                }),
+            },
+            Some(wanted) => {
+                let mut matching: Vec<usize> = (0..self.series.len())
+                    .filter(|place| self.series[*place].0.id.starts_with(wanted))
+                    .collect();
+                match (matching.pop(), matching.is_empty()) {
+                    (Some(place), true) => Ok(self.series.swap_remove(place).1),
+                    (place, _) => Err(CsvError::SeriesChoice {
+                        file: file.to_owned(),
+                        wanted: wanted.chars().take(64).collect(),
+                        matches: if place.is_some() { "several" } else { "no" },
+                        series: labels(&self),
+                    }),
+                }
+            }
+        }
+    }
+}
+
+fn batch_size(text: &str) -> Result<u32, String> {
+    let shown: String = text.chars().take(40).collect();
+    let Ok(number) = text.parse::<f64>() else {
+        return Err(format!("{shown:?} is not a number"));
+    };
+    if number.is_nan() {
+        return Err(format!("{shown:?} is not a number"));
+    }
+    if number.fract() != 0.0 {
+        return Err(format!("{shown} is not a whole number of samples"));
+    }
+    if number < 1.0 {
+        return Err(format!("{shown} is below 1, the smallest batch size"));
+    }
+    if number > f64::from(limits::BATCH_SIZE) {
+        return Err(format!(
+            "{shown} is above the largest batch size allowed, {}",
+            limits::BATCH_SIZE
+        ));
+    }
+    Ok(number as u32)
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let shown: String = text.chars().take(40).collect();
+    match text.parse::<f64>() {
+        Err(_) => Err(format!(
+            "{shown:?} is not a number; write seconds per iteration such as 0.0123"
+        )),
+        Ok(value) if !value.is_finite() => Err(format!(
+            "{shown} is not a time; leave out rows without a timing"
+        )),
+        Ok(value) if value <= 0.0 => Err(format!(
+            "{shown} is not above zero; seconds per iteration are"
+        )),
+        Ok(value) => Ok(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Vec<Observation>, CsvError> {
+        parse("t.csv", text.as_bytes(), None)
+    }
+
+    #[test]
+    fn repeats_become_rounds_in_order_of_measurement() {
+        let observations =
+            parsed("\u{feff}seconds, batch_size,note\r\n0.5,2,a\r\n0.25,1,b\r\n0.6,2.0,c\r\n")
+                .unwrap();
+        let found: Vec<_> = observations
+            .iter()
+            .map(|o| (o.batch_size, o.round))
+            .collect();
+        assert_eq!(found, [(2, 0), (1, 0), (2, 1)]);
+    }
+
+    #[test]
+    fn a_round_column_is_taken_as_it_is() {
+        let observations = parsed("batch_size,seconds,round\n1,1,7\n1,1,7\n").unwrap();
+        assert!(
+            observations
+                .iter()
+                .all(|observation| observation.round == 7)
+        );
+    }
+
+    #[test]
+    fn our_own_blocks_are_filtered_and_chosen() {
+        let text = "series_id,workload,batch_size,role,round,seconds,corrected_seconds\n\
+            aa,cnn,1,measure,0,1.0,0.9\naa,cnn,1,reference,0,9.0,9.0\nab,linear,1,measure,0,2.0,\n";
+        let error = parsed(text).unwrap_err().to_string();
+        assert!(
+            error.contains("holds 2 series") && error.contains("ab  linear (1 blocks)"),
+            "{error}"
+        );
+        let chosen = |wanted| parse("t.csv", text.as_bytes(), Some(wanted));
+        let series = chosen("aa").unwrap();
+        assert_eq!(series.len(), 1);
+        assert_eq!(series[0].seconds, 0.9);
+        assert_eq!(chosen("ab").unwrap()[0].seconds, 2.0);
+        assert!(
+            chosen("a")
+                .unwrap_err()
+                .to_string()
+                .contains("several series")
+        );
+        assert!(chosen("x").unwrap_err().to_string().contains("no series"));
+    }
+}

@@ -1,0 +1,214 @@
+//! This machine as a lab of one: an embedded coordinator and its agent on a data directory. Used by `local` and by the article's estimate; chooses
+//! devices, but not what to measure.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use batchstep_proto::{
+    domain::{DeviceKind, DeviceSelector},
+    wire,
+};
+
+use super::{
+    agent_child::AgentChild,
+    endpoint::{self, Client, Embedded, refusal},
+    follow,
+};
+
+/// How long an agent may take to say hello: it looks for devices and checks its worker first.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause between looks for its hello; it decides how soon the first block can start.
+const HELLO_PAUSE: Duration = Duration::from_millis(10);
+/// Pause between looks at a sweep that nobody watches.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+/// How long an agent that has nothing to do may take to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
+/// How long an interrupted one may take to report what it has: people wait for it.
+const INTERRUPTED_PATIENCE: Duration = Duration::from_millis(700);
+
+/// A coordinator and an agent of our own.
+pub(super) struct Machine {
+    /// Where requests go.
+    pub(super) client: Client,
+    /// What the agent offers.
+    pub(super) devices: Vec<wire::Device>,
+    agent: AgentChild,
+    coordinator: Embedded,
+}
+
+impl Machine {
+    /// Starts both and waits until the agent has said hello.
+    ///
+    /// # Errors
+    /// When the data directory cannot be used, or the agent does not come up.
+    pub(super) async fn start(data_dir: &Path) -> Result<Self> {
+        let coordinator = Embedded::start(data_dir).await?;
+        let mut agent = AgentChild::start(coordinator.url(), data_dir)?;
+        let mut client = endpoint::connect(coordinator.url()).await?;
+        let devices = hello(&mut client, &mut agent).await?;
+        Ok(Self {
+            client,
+            devices,
+            agent,
+            coordinator,
+        })
+    }
+
+    /// Follows a sweep to its end.
+    ///
+    /// # Errors
+    /// When the agent ends before, or the coordinator fails.
+    pub(super) async fn follow(&mut self, sweep_id: &str) -> Result<wire::Sweep> {
+        let Self { client, agent, .. } = self;
+        tokio::select! {
+            sweep = follow::follow(client, sweep_id) => return sweep,
+            _ = agent.ended() => {}
+        }
+        Err(self
+            .agent
+            .failure("The agent ended in the middle of the sweep; what was measured is kept. `batchstep local --resume` goes on."))
+    }
+
+    /// Waits for a sweep's end without showing it.
+    ///
+    /// # Errors
+    /// When the coordinator fails.
+    pub(super) async fn wait_for_end(&mut self, sweep_id: &str) -> Result<()> {
+        while follow::is_active(
+            &follow::get(&mut self.client, sweep_id)
+                .await
+                .map_err(refusal)?,
+        ) {
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// Stops the agent at once, keeping what it has measured, and returns the sweep as it is then.
+    pub(super) async fn interrupt(mut self, sweep_id: &str) -> Option<wire::Sweep> {
+        self.agent.stop(INTERRUPTED_PATIENCE).await;
+        let sweep = follow::get(&mut self.client, sweep_id).await.ok();
+        // Everything is committed; what is left ends with the process.
+        drop(self.client);
+        let _ = tokio::time::timeout(Duration::from_millis(100), self.coordinator.stop()).await;
+        sweep
+    }
+
+    /// Ends both.
+    ///
+    /// # Errors
+    /// When the coordinator had failed.
+    pub(super) async fn stop(mut self) -> Result<()> {
+        self.agent.stop(STOP_PATIENCE).await;
+        drop(self.client);
+        self.coordinator.stop().await
+    }
+
+    /// The devices that a selector means here, and remarks on those that cannot be used now.
+    ///
+    /// # Errors
+    /// When it means none, names one that does not exist, or none of them can be used.
+    pub(super) fn choose(
+        &self,
+        selector: &DeviceSelector,
+    ) -> Result<(Vec<&wire::Device>, Vec<String>)> {
+        let is = |device: &wire::Device, kind| device.kind() == kind;
+        let of_kind = |kind| {
+            self.devices
+                .iter()
+                .filter(|device| is(device, kind))
+                .collect::<Vec<_>>()
+        };
+        let chosen = match selector {
+            DeviceSelector::Cpu => of_kind(wire::DeviceKind::Cpu),
+            DeviceSelector::Gpu => of_kind(wire::DeviceKind::Cuda),
+            DeviceSelector::All => match of_kind(wire::DeviceKind::Cuda) {
+                gpus if gpus.is_empty() => of_kind(wire::DeviceKind::Cpu),
+                gpus => gpus,
+            },
+            DeviceSelector::Listed(ids) => ids
+                .iter()
+                .map(|id| {
+                    self.devices
+                        .iter()
+                        .find(|device| device.id == *id)
+                        .with_context(|| {
+                            format!(
+                                "no device {id:?} on this machine; it has:\n{}",
+                                self.listing()
+                            )
+                        })
+                })
+                .collect::<Result<_>>()?,
+        };
+        if chosen.is_empty() {
+            bail!(
+                "this machine has no device of that kind; it has:\n{}",
+                self.listing()
+            );
+        }
+        let (usable, unusable): (Vec<_>, Vec<_>) = chosen
+            .into_iter()
+            .partition(|device| device.ineligible.is_empty());
+        let remarks: Vec<String> = unusable.into_iter().map(why_not).collect();
+        if usable.is_empty() {
+            bail!("no device can be measured now:\n{}", remarks.join("\n"));
+        }
+        Ok((usable, remarks))
+    }
+
+    fn listing(&self) -> String {
+        self.devices
+            .iter()
+            .map(|device| {
+                let kind = DeviceKind::from_wire("kind", device.kind).map_or("?", DeviceKind::word);
+                format!("  {}  {} ({kind})", device.id, device.model)
+            })
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
+fn why_not(device: &wire::Device) -> String {
+    let reasons: Vec<&str> = device
+        .ineligible
+        .iter()
+        .map(|reason| reason.message.as_str())
+        .collect();
+    format!("  {} ({}): {}", device.model, device.id, reasons.join("; "))
+}
+
+/// Waits until the agent is welcome, and returns its devices.
+async fn hello(client: &mut Client, agent: &mut AgentChild) -> Result<Vec<wire::Device>> {
+    let begun = Instant::now();
+    loop {
+        let answer = client
+            .list_agents(wire::ListAgentsRequest {})
+            .await
+            .map_err(refusal)?;
+        let online = answer
+            .into_inner()
+            .agents
+            .into_iter()
+            .find(|agent| agent.state() == wire::AgentState::Online);
+        if let Some(agent) = online {
+            return Ok(agent.devices);
+        }
+        if begun.elapsed() > HELLO_TIMEOUT {
+            return Err(agent.failure(&format!(
+                "The agent did not report within {} s.",
+                HELLO_TIMEOUT.as_secs()
+            )));
+        }
+        tokio::select! {
+            status = agent.ended() => {
+                let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                return Err(agent.failure(&format!("The agent ended before it reported ({how}).")));
+            }
+            () = tokio::time::sleep(HELLO_PAUSE) => {}
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! What a running sweep looks like: bars on a terminal, sparse plain lines elsewhere, always on stderr. Told by `follow`; asks nobody anything.
+
+use std::{collections::BTreeMap, io::IsTerminal as _, time::Duration};
+
+use batchstep_proto::wire;
+use batchstep_report::cells;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::text;
+
+/// How often bars are redrawn without news.
+const TICK: Duration = Duration::from_millis(250);
+/// Steps of a bar; it shows how much of the budget is used.
+const BAR_STEPS: u64 = 1000;
+
+/// What is known of one series.
+struct Line {
+    label: String,
+    device_id: String,
+    state: wire::SeriesState,
+    rounds_done: u32,
+    blocks: u32,
+    remaining: Duration,
+    bar: Option<ProgressBar>,
+}
+
+/// The view of one sweep.
+pub(super) struct Progress {
+    bars: Option<MultiProgress>,
+    budget: Duration,
+    series: BTreeMap<String, Line>,
+}
+
+impl Progress {
+    /// Bars where stderr is a terminal, lines elsewhere; `sweep` as it is now.
+    pub(super) fn new(sweep: &wire::Sweep) -> Self {
+        let bars = std::io::stderr()
+            .is_terminal()
+            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(5)));
+        let budget = sweep.spec.as_ref().map_or(0, |spec| spec.budget_ns);
+        let mut progress = Self {
+            bars,
+            budget: Duration::from_nanos(budget),
+            series: BTreeMap::new(),
+        };
+        progress.refresh(sweep);
+        progress
+    }
+
+    /// Takes over what a fresh answer says.
+    pub(super) fn refresh(&mut self, sweep: &wire::Sweep) {
+        for series in &sweep.series {
+            self.update(series);
+        }
+    }
+
+    /// Shows one event.
+    pub(super) fn show(&mut self, event: &wire::Event) {
+        use wire::event::Kind;
+        match &event.kind {
+            Some(Kind::SeriesStarted(started)) => {
+                if let Some(series) = &started.series {
+                    self.update(series);
+                    if self.bars.is_none() {
+                        self.say(&format!("{}: measuring begins", label_of(series)));
+                    }
+                }
+            }
+            Some(Kind::RoundEnded(ended)) => self.round_ended(ended),
+            Some(Kind::SeriesEnded(ended)) => {
+                if let Some(series) = &ended.series {
+                    self.update(series);
+                    self.series_ended(series, &ended.message);
+                }
+            }
+            Some(Kind::Progress(progress)) => self.visit(progress),
+            Some(Kind::AgentDisconnected(gone)) => self.say(&format!(
+                "an agent is away ({}); its rounds wait or go on without us",
+                gone.reason
+            )),
+            Some(Kind::SweepEnded(ended)) if !ended.message.is_empty() => self.say(&ended.message),
+            _ => {}
+        }
+    }
+
+    /// A line of its own, above the bars.
+    pub(super) fn say(&self, line: &str) {
+        match &self.bars {
+            // A terminal that cannot be written is no reason to stop measuring.
+            Some(bars) => drop(bars.println(line)),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// Takes the bars away.
+    pub(super) fn end(&mut self) {
+        for line in self.series.values_mut() {
+            if let Some(bar) = line.bar.take() {
+                bar.finish_and_clear();
+            }
+        }
+        if let Some(bars) = &self.bars {
+            drop(bars.clear());
+        }
+    }
+
+    fn update(&mut self, series: &wire::Series) {
+        let line = self
+            .series
+            .entry(series.series_id.clone())
+            .or_insert_with(|| Line {
+                label: label_of(series),
+                device_id: series.device_id.clone(),
+                state: wire::SeriesState::Waiting,
+                rounds_done: 0,
+                blocks: 0,
+                remaining: Duration::ZERO,
+                bar: None,
+            });
+        line.state = series.state();
+        line.rounds_done = line.rounds_done.max(series.rounds_done);
+        line.blocks = line.blocks.max(series.blocks);
+        line.remaining = Duration::from_nanos(series.remaining_ns);
+        if is_over(line.state)
+            && let Some(bar) = line.bar.take()
+        {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn round_ended(&mut self, ended: &wire::RoundEnded) {
+        if let Some(series) = &ended.series {
+            self.update(series);
+        }
+        let label = self
+            .series
+            .get(&ended.series_id)
+            .map_or("a series", |line| line.label.as_str());
+        let number = ended.round + 1;
+        let outcome = match ended.outcome() {
+            wire::AttemptOutcome::Finished => "",
+            wire::AttemptOutcome::Broken => "broken, what it measured is kept",
+            wire::AttemptOutcome::Stopped => "stopped, what it measured is kept",
+            wire::AttemptOutcome::TimedOut => "over its time limit, what it measured is kept",
+            wire::AttemptOutcome::Refused | wire::AttemptOutcome::Unspecified => "did not run",
+        };
+        if !outcome.is_empty() {
+            let because = if ended.message.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", ended.message)
+            };
+            self.say(&format!("{label}: round {number} {outcome}{because}"));
+        } else if self.bars.is_none() {
+            let done = self
+                .series
+                .get(&ended.series_id)
+                .map_or_else(String::new, |line| {
+                    format!(
+                        ", {} so far, {}",
+                        text::count(line.blocks, "block"),
+                        self.time_left(&ended.series_id, line.remaining)
+                    )
+                });
+            self.say(&format!("{label}: round {number} done{done}"));
+        }
+    }
+
+    fn series_ended(&self, series: &wire::Series, message: &str) {
+        let what = match series.state() {
+            wire::SeriesState::Failed => "failed",
+            wire::SeriesState::Cancelled => "cancelled",
+            _ => "done",
+        };
+        let mut line = format!(
+            "{}: {what}, {} in {} and {} of measuring",
+            label_of(series),
+            text::count(series.blocks, "block"),
+            text::count(series.rounds_done, "round"),
+            cells::long_duration(Duration::from_nanos(series.measuring_ns).as_secs_f64())
+        );
+        if !message.is_empty() {
+            line.push_str(": ");
+            line.push_str(message);
+        }
+        self.say(&line);
+    }
+
+    fn visit(&mut self, progress: &wire::RoundProgress) {
+        let remaining = Duration::from_nanos(progress.remaining_ns);
+        let time_left = self.time_left(&progress.series_id, remaining);
+        let budget = self.budget;
+        let (Some(bars), Some(line)) = (&self.bars, self.series.get_mut(&progress.series_id))
+        else {
+            return;
+        };
+        line.remaining = remaining;
+        let bar = line.bar.get_or_insert_with(|| new_bar(bars, &line.label));
+        let used = budget.saturating_sub(remaining).as_secs_f64();
+        let share = (used / budget.as_secs_f64().max(1e-9)).clamp(0.0, 1.0);
+        bar.set_position((share * BAR_STEPS as f64) as u64);
+        let doing = if progress.warming_up {
+            "warming up"
+        } else {
+            "batch size"
+        };
+        bar.set_message(format!(
+            "round {}, visit {}/{}, {doing} {}, {time_left}",
+            progress.round + 1,
+            progress.visits_done,
+            progress.visits_total,
+            progress.batch_size,
+        ));
+    }
+
+    /// What is left for a series, and for all that its device still has to do.
+    fn time_left(&self, series_id: &str, remaining: Duration) -> String {
+        let say = |duration: Duration| cells::long_duration(duration.as_secs_f64().round());
+        let device = self
+            .series
+            .get(series_id)
+            .map(|line| line.device_id.as_str());
+        let others: Duration = self
+            .series
+            .iter()
+            .filter(|(id, line)| {
+                id.as_str() != series_id
+                    && Some(line.device_id.as_str()) == device
+                    && !is_over(line.state)
+            })
+            .map(|(_, line)| line.remaining)
+            .sum();
+        if others.is_zero() {
+            format!("at most {} left", say(remaining))
+        } else {
+            format!(
+                "at most {} left, {} for all workloads",
+                say(remaining),
+                say(remaining + others)
+            )
+        }
+    }
+}
+
+fn new_bar(bars: &MultiProgress, label: &str) -> ProgressBar {
+    let bar = bars.add(ProgressBar::new(BAR_STEPS));
+    let style = ProgressStyle::with_template("{spinner} {prefix} [{bar:20}] {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ");
+    bar.set_style(style);
+    bar.set_prefix(label.to_owned());
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+fn label_of(series: &wire::Series) -> String {
+    format!("{} on {}", series.workload, series.device_model)
+}
+
+const fn is_over(state: wire::SeriesState) -> bool {
+    matches!(
+        state,
+        wire::SeriesState::Done | wire::SeriesState::Failed | wire::SeriesState::Cancelled
+    )
+}

@@ -1,0 +1,197 @@
+//! How sweeps read: lists, one sweep with its series, and the same for programs. Called by `sweep`; asks nothing.
+
+use std::{fmt::Write as _, time::Duration};
+
+use batchstep_proto::{
+    domain::{BatchSizes, Dtype, Mode},
+    wire,
+};
+use batchstep_report::cells;
+use serde_json::{Value, json};
+
+use super::tables;
+
+/// A sweep's state in a word.
+pub(super) const fn state_word(state: wire::SweepState) -> &'static str {
+    match state {
+        wire::SweepState::Unspecified => "unknown",
+        wire::SweepState::Active => "active",
+        wire::SweepState::Done => "done",
+        wire::SweepState::Cancelled => "cancelled",
+        wire::SweepState::Failed => "failed",
+    }
+}
+
+const fn series_word(state: wire::SeriesState) -> &'static str {
+    match state {
+        wire::SeriesState::Unspecified => "unknown",
+        wire::SeriesState::Waiting => "waiting",
+        wire::SeriesState::Running => "running",
+        wire::SeriesState::Done => "done",
+        wire::SeriesState::Failed => "failed",
+        wire::SeriesState::Cancelled => "cancelled",
+    }
+}
+
+fn workloads(sweep: &wire::Sweep) -> String {
+    sweep
+        .spec
+        .as_ref()
+        .map_or_else(String::new, |spec| spec.workloads.join(" "))
+}
+
+/// Every sweep, one line each.
+pub(super) fn list(sweeps: &[wire::Sweep]) -> String {
+    if sweeps.is_empty() {
+        return "No sweeps yet. `batchstep sweep run` asks for one.".to_owned();
+    }
+    let mut table = tables::grid();
+    table.set_header([
+        "sweep",
+        "state",
+        "submitted",
+        "workloads",
+        "series",
+        "blocks",
+    ]);
+    for sweep in sweeps {
+        let blocks: u32 = sweep.series.iter().map(|series| series.blocks).sum();
+        let over = sweep
+            .series
+            .iter()
+            .filter(|series| {
+                !matches!(
+                    series.state(),
+                    wire::SeriesState::Waiting | wire::SeriesState::Running
+                )
+            })
+            .count();
+        table.add_row([
+            sweep.sweep_id.clone(),
+            state_word(sweep.state()).to_owned(),
+            sweep.submitted_at.clone(),
+            workloads(sweep),
+            format!("{over}/{} over", sweep.series.len()),
+            blocks.to_string(),
+        ]);
+    }
+    tables::trim_lines(&table.to_string())
+}
+
+/// One sweep with its series; `explain` adds why each is where it is.
+pub(super) fn show(sweep: &wire::Sweep, explain: bool) -> String {
+    let mut out = format!(
+        "sweep {}: {}, submitted {}",
+        sweep.sweep_id,
+        state_word(sweep.state()),
+        sweep.submitted_at
+    );
+    if let Some(finished) = &sweep.finished_at {
+        // Writing to a string cannot fail.
+        let _ = write!(out, ", finished {finished}");
+    }
+    if let Some(spec) = &sweep.spec {
+        let _ = write!(out, "\n{}", describe(spec));
+    }
+    out.push('\n');
+    if !sweep.series.is_empty() {
+        let mut table = tables::grid();
+        table.set_header([
+            "series",
+            "workload",
+            "device",
+            "host",
+            "state",
+            "rounds",
+            "blocks",
+            "measuring",
+        ]);
+        for series in &sweep.series {
+            table.add_row([
+                series.series_id.chars().take(8).collect(),
+                series.workload.clone(),
+                series.device_model.clone(),
+                series.hostname.clone(),
+                series_word(series.state()).to_owned(),
+                series.rounds_done.to_string(),
+                series.blocks.to_string(),
+                cells::long_duration(Duration::from_nanos(series.measuring_ns).as_secs_f64()),
+            ]);
+        }
+        let _ = writeln!(out, "{}", tables::trim_lines(&table.to_string()));
+    }
+    // A sweep without series is explained in any case: nothing else would say why it waits.
+    if explain || sweep.series.is_empty() {
+        for reason in &sweep.explanation {
+            let _ = writeln!(out, "{reason}");
+        }
+    }
+    if explain {
+        for series in sweep
+            .series
+            .iter()
+            .filter(|series| !series.explanation.is_empty())
+        {
+            let _ = writeln!(
+                out,
+                "{} on {}: {}",
+                series.workload, series.device_model, series.explanation
+            );
+        }
+    }
+    out
+}
+
+fn describe(spec: &wire::SweepSpec) -> String {
+    let mode = Mode::from_wire("mode", spec.mode).map_or("?", Mode::word);
+    let dtype = Dtype::from_wire("dtype", spec.dtype).map_or("?", Dtype::word);
+    let sizes = BatchSizes::from_list(spec.batch_sizes.clone())
+        .map_or_else(|_| "?".to_owned(), |sizes| sizes.to_string());
+    let mut text = format!(
+        "{}; {mode}, {dtype}, batch sizes {sizes}, budget {} for each workload and device",
+        spec.workloads.join(", "),
+        cells::long_duration(Duration::from_nanos(spec.budget_ns).as_secs_f64())
+    );
+    if let Some(threads) = spec.threads {
+        let _ = write!(text, ", {threads} threads");
+    }
+    if let Some(preset) = &spec.preset {
+        let _ = write!(text, ", preset {preset}");
+    }
+    text
+}
+
+/// One sweep for programs.
+pub(super) fn as_json(sweep: &wire::Sweep) -> Value {
+    let seconds = |ns: u64| Duration::from_nanos(ns).as_secs_f64();
+    let series: Vec<Value> = sweep
+        .series
+        .iter()
+        .map(|series| {
+            json!({
+                "series_id": series.series_id,
+                "device_id": series.device_id,
+                "device_model": series.device_model,
+                "hostname": series.hostname,
+                "workload": series.workload,
+                "threads": series.threads,
+                "state": series_word(series.state()),
+                "rounds_done": series.rounds_done,
+                "blocks": series.blocks,
+                "measuring_seconds": seconds(series.measuring_ns),
+                "remaining_seconds": seconds(series.remaining_ns),
+                "explanation": series.explanation,
+            })
+        })
+        .collect();
+    json!({
+        "sweep_id": sweep.sweep_id,
+        "state": state_word(sweep.state()),
+        "submitted_at": sweep.submitted_at,
+        "finished_at": sweep.finished_at,
+        "workloads": sweep.spec.as_ref().map(|spec| &spec.workloads),
+        "preset": sweep.spec.as_ref().and_then(|spec| spec.preset.as_ref()),
+        "explanation": sweep.explanation,
+        "series": series,
+    })
+}

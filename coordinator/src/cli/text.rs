@@ -1,0 +1,77 @@
+//! Small shared ways of writing for people: stdout that may be closed early, counts, lists, shell words. Knows no commands.
+
+use std::io::{self, Write as _};
+
+use anyhow::{Context as _, Result};
+
+/// Writes data to stdout.
+///
+/// # Errors
+/// When stdout cannot be written; a closed pipe is not reported to the person (see `exit::report`).
+pub(super) fn print(bytes: &[u8]) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(bytes)
+        .and_then(|()| stdout.flush())
+        .context("cannot write to stdout")
+}
+
+/// One line of data.
+///
+/// # Errors
+/// As [`print`].
+pub(super) fn print_line(line: &str) -> Result<()> {
+    let mut text = line.trim_end().to_owned();
+    text.push('\n');
+    print(text.as_bytes())
+}
+
+/// Pretty JSON and a line's end.
+///
+/// # Errors
+/// As [`print`].
+pub(super) fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    print_line(&serde_json::to_string_pretty(value).context("cannot write the answer as JSON")?)
+}
+
+/// One word of a command line, quoted when the shell would split or expand it.
+pub(super) fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// "1 block", "2 blocks".
+pub(super) fn count(number: impl Into<u64>, noun: &str) -> String {
+    let number = number.into();
+    if number == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{number} {noun}s")
+    }
+}
+
+/// "1, 2, 3, .. (17 more)": at most `most` of the values.
+pub(super) fn list<T: ToString>(values: &[T], most: usize) -> String {
+    let mut words: Vec<String> = values.iter().take(most).map(ToString::to_string).collect();
+    if values.len() > most {
+        words.push(format!(".. ({} more)", values.len() - most));
+    }
+    words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_the_shell() {
+        assert_eq!(shell_word("/var/lib/x"), "/var/lib/x");
+        assert_eq!(shell_word("a b"), "'a b'");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
+        assert_eq!(shell_word(""), "''");
+    }
+}
