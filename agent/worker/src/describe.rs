@@ -1,0 +1,71 @@
+//! What `batchstep-worker --describe` prints: what this binary would measure with, for `batchstep-agent doctor`.
+
+use serde::Serialize;
+
+use crate::{
+    cuda::{self, DeviceProperties, Driver, Preload},
+    shim, software,
+};
+
+/// The description, printed as JSON.
+#[derive(Debug, Serialize)]
+pub struct Description {
+    /// Version of this layout.
+    pub schema_version: u32,
+    /// The worker's own version.
+    pub batchstep: &'static str,
+    /// The libtorch it was compiled with.
+    pub libtorch_built: String,
+    /// The libtorch that was loaded.
+    pub libtorch_loaded: Option<String>,
+    /// What is wrong with that, if anything.
+    pub libtorch_problem: Option<String>,
+    /// True when libtorch reaches a CUDA device.
+    pub cuda_available: bool,
+    /// Why not, where there is an NVIDIA driver.
+    pub cuda_problem: Option<String>,
+    /// NVIDIA kernel driver.
+    pub driver: Option<String>,
+    /// CUDA runtime, where CUDA is in use.
+    pub cuda: Option<String>,
+    /// cuDNN, where CUDA is in use.
+    pub cudnn: Option<String>,
+    /// CUDA devices the driver shows to this process.
+    pub devices: Vec<DeviceProperties>,
+    /// Threads libtorch computes with on the CPU.
+    pub threads: i32,
+}
+
+/// Looks at libtorch and the driver.
+#[must_use]
+pub fn describe(preload: &Preload) -> Description {
+    let problem = software::check().err().map(|error| error.to_string());
+    let (devices, driver_problem) = match preload {
+        Preload::NoDriver => (Vec::new(), None),
+        Preload::Loaded | Preload::Failed(_) => {
+            match Driver::load().and_then(|driver| driver.devices()) {
+                Ok(devices) => (devices, None),
+                Err(failure) => (Vec::new(), Some(failure.message)),
+            }
+        }
+    };
+    let cuda_available = *preload == Preload::Loaded && tch::Cuda::is_available();
+    let versions = software::versions(cuda_available);
+    Description {
+        schema_version: 1,
+        batchstep: env!("CARGO_PKG_VERSION"),
+        libtorch_built: shim::built_version(),
+        libtorch_loaded: software::loaded_version().ok(),
+        libtorch_problem: problem,
+        cuda_available,
+        cuda_problem: match preload {
+            Preload::Failed(reason) => Some(reason.clone()),
+            _ => driver_problem,
+        },
+        driver: cuda::driver_version(),
+        cuda: versions.cuda,
+        cudnn: versions.cudnn,
+        devices,
+        threads: tch::get_num_threads(),
+    }
+}

@@ -1,0 +1,378 @@
+//! Runs one round: visit after visit, each warmed up, timed and told at once.
+//!
+//! `serve` calls [`Runner::run`] with a sink for what happens. A batch that does not fit, or takes too long, is a result and bounds the
+//! rest of the round; only a lost device ends it without its visits.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::AtomicBool,
+    time::{Duration, Instant},
+};
+
+use batchstep_proto::domain::{Block, Round, RoundKind, Visit, VisitFailure, VisitFailureKind};
+
+use super::{
+    Subject,
+    block::{self, Halt},
+    memory::{MemoryModel, WouldNotFit},
+    pace,
+};
+use crate::failure::{Failure, FailureKind};
+
+/// What the worker is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Warming the device on the reference batch.
+    DeviceWarmUp,
+    /// Warming a batch size up.
+    WarmUp,
+    /// Timing a block.
+    Timing,
+}
+
+/// Something to tell the agent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A phase begins.
+    Progress {
+        /// Position of the visit in the round.
+        visit: u32,
+        /// Its batch size.
+        batch_size: u32,
+        /// What begins.
+        phase: Phase,
+    },
+    /// A visit's block.
+    Block(Block),
+    /// Why a visit has none.
+    Failure(VisitFailure),
+}
+
+/// How a round ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every visit that the round still owed was made.
+    Finished,
+    /// It was asked to stop.
+    Stopped,
+    /// The device is of no more use to this process.
+    DeviceLost(Failure),
+}
+
+/// A round's end and where its time went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// In timed blocks.
+    pub measuring: Duration,
+    /// In warm-up.
+    pub warm_up: Duration,
+    /// Everything.
+    pub elapsed: Duration,
+}
+
+/// What this process has learned about one network: which batch sizes it has run, how long their blocks are, what memory they take.
+#[derive(Debug, Default)]
+pub struct History {
+    /// Iterations of a block, by batch size visited; `None` where rounds fixed them so far.
+    iterations: BTreeMap<u32, Option<u32>>,
+    memory: MemoryModel,
+}
+
+impl History {
+    /// For a network that holds `idle_bytes` without a batch.
+    #[must_use]
+    pub fn new(idle_bytes: Option<u64>) -> Self {
+        Self {
+            iterations: BTreeMap::new(),
+            memory: MemoryModel::new(idle_bytes),
+        }
+    }
+}
+
+/// A batch size that does not work, and so all above it.
+#[derive(Debug, Clone)]
+struct Bound {
+    batch_size: u32,
+    kind: VisitFailureKind,
+    message: String,
+}
+
+/// Why a visit has no block.
+enum Miss {
+    Stopped,
+    Failed(Failure),
+    WouldNotFit(WouldNotFit),
+    TooSlow { fastest: Duration, limit: Duration },
+}
+
+impl From<Halt> for Miss {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Stopped => Self::Stopped,
+            Halt::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+impl From<Failure> for Miss {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// The share of a block that warm-up lasts at least: short iterations need more than a few to settle.
+const FIRST_VISIT_SHARE: u32 = 5;
+const LATER_VISIT_SHARE: u32 = 20;
+
+/// One round in progress.
+pub struct Runner<'a> {
+    round: &'a Round,
+    subject: &'a mut dyn Subject,
+    history: &'a mut History,
+    stop: &'a AtomicBool,
+    emit: &'a mut dyn FnMut(Event),
+    began: Instant,
+    measuring: Duration,
+    warm_up: Duration,
+}
+
+impl<'a> Runner<'a> {
+    /// A round that began at `began`.
+    pub fn new(
+        round: &'a Round,
+        subject: &'a mut dyn Subject,
+        history: &'a mut History,
+        stop: &'a AtomicBool,
+        emit: &'a mut dyn FnMut(Event),
+        began: Instant,
+    ) -> Self {
+        Self {
+            round,
+            subject,
+            history,
+            stop,
+            emit,
+            began,
+            measuring: Duration::ZERO,
+            warm_up: Duration::ZERO,
+        }
+    }
+
+    /// Makes the visits. `device_is_warm`: this process has warmed its device before.
+    pub fn run(mut self, device_is_warm: &mut bool) -> Ended {
+        let outcome = match self.visits(device_is_warm) {
+            Ok(()) => Outcome::Finished,
+            Err(Halt::Stopped) => Outcome::Stopped,
+            Err(Halt::Failed(failure)) => Outcome::DeviceLost(failure),
+        };
+        Ended {
+            outcome,
+            measuring: self.measuring,
+            warm_up: self.warm_up,
+            elapsed: self.began.elapsed(),
+        }
+    }
+
+    fn visits(&mut self, device_is_warm: &mut bool) -> Result<(), Halt> {
+        if !*device_is_warm {
+            self.warm_device()?;
+            *device_is_warm = true;
+        }
+        let mut bound: Option<Bound> = None;
+        for (index, visit) in (0_u32..).zip(&self.round.visits) {
+            if let Some(bound) = bound
+                .as_ref()
+                .filter(|bound| bound.batch_size <= visit.batch_size)
+            {
+                self.tell_failure(index, visit, bound.kind, bound.message.clone());
+                continue;
+            }
+            let Err(miss) = self.visit(index, visit) else {
+                continue;
+            };
+            let (kind, message) = self.judge(miss)?;
+            self.tell_failure(index, visit, kind, message.clone());
+            if !kind.bounds_the_sweep() {
+                continue;
+            }
+            if self.round.kind == RoundKind::Probe {
+                break;
+            }
+            bound = Some(Bound {
+                batch_size: visit.batch_size,
+                kind,
+                message,
+            });
+        }
+        Ok(())
+    }
+
+    /// What a visit without a block means; gives back what its batch held.
+    fn judge(&mut self, miss: Miss) -> Result<(VisitFailureKind, String), Halt> {
+        let (kind, message) = match miss {
+            Miss::Stopped => return Err(Halt::Stopped),
+            Miss::Failed(failure) => match failure.kind {
+                FailureKind::DeviceLost => return Err(Halt::Failed(failure)),
+                FailureKind::OutOfMemory => (VisitFailureKind::OutOfMemory, failure.message),
+                FailureKind::Workload => (VisitFailureKind::Error, failure.message),
+            },
+            Miss::WouldNotFit(refused) => (VisitFailureKind::MemoryLimit, refused.to_string()),
+            Miss::TooSlow { fastest, limit } => (
+                VisitFailureKind::TimeLimit,
+                format!(
+                    "one iteration takes {:.3} s, more than the {:.3} s allowed",
+                    fastest.as_secs_f64(),
+                    limit.as_secs_f64()
+                ),
+            ),
+        };
+        self.subject.release();
+        Ok((kind, message))
+    }
+
+    fn tell_failure(&mut self, index: u32, visit: &Visit, kind: VisitFailureKind, message: String) {
+        (self.emit)(Event::Failure(VisitFailure {
+            visit: index,
+            batch_size: visit.batch_size,
+            kind,
+            message,
+        }));
+    }
+
+    fn tell(&mut self, visit: u32, batch_size: u32, phase: Phase) {
+        (self.emit)(Event::Progress {
+            visit,
+            batch_size,
+            phase,
+        });
+    }
+
+    /// Runs the reference batch until its blocks agree.
+    fn warm_device(&mut self) -> Result<(), Halt> {
+        let timing = &self.round.timing;
+        let Some(batch_size) = self.round.reference_batch_size else {
+            return Ok(());
+        };
+        if timing.device_warm_up_max.is_zero() {
+            return Ok(());
+        }
+        self.tell(0, batch_size, Phase::DeviceWarmUp);
+        let began = Instant::now();
+        let mut seconds = Vec::new();
+        let result = self.make_warm(batch_size).and_then(|(_, iterations)| {
+            let settled = |seconds: &[f64], spent: Duration| {
+                spent >= timing.device_warm_up_min
+                    && pace::settled(seconds, timing.device_warm_up_drift)
+            };
+            while began.elapsed() < timing.device_warm_up_max && !settled(&seconds, began.elapsed())
+            {
+                let timed = block::time(self.subject, iterations, self.stop)?;
+                self.warm_up += timed.elapsed;
+                seconds.push(timed.elapsed.as_secs_f64() / f64::from(iterations));
+            }
+            Ok(())
+        });
+        match result {
+            Ok(()) => Ok(()),
+            // Whatever else is wrong with the reference batch, its own visit tells it.
+            Err(miss) => self.judge(miss).map(|_| ()),
+        }
+    }
+
+    /// Prepares and warms up a batch size; gives back the warm-up and the iterations of a block.
+    fn make_warm(&mut self, batch_size: u32) -> Result<(block::WarmUp, u32), Miss> {
+        let timing = &self.round.timing;
+        let known = self.history.iterations.get(&batch_size).copied();
+        if known.is_none() {
+            self.climb_to(batch_size)?;
+        }
+        self.subject.prepare(batch_size)?;
+        self.subject.reset_peak_memory();
+        let (iterations, share) = if known.is_none() {
+            (timing.first_visit_warm_up, FIRST_VISIT_SHARE)
+        } else {
+            (timing.later_visit_warm_up, LATER_VISIT_SHARE)
+        };
+        let warm_up = block::warm_up(
+            self.subject,
+            iterations,
+            timing.block_target / share,
+            timing.iteration_limit,
+            self.stop,
+        )?;
+        self.warm_up += warm_up.elapsed;
+        if let Some(limit) = timing
+            .iteration_limit
+            .filter(|limit| warm_up.fastest > *limit)
+        {
+            return Err(Miss::TooSlow {
+                fastest: warm_up.fastest,
+                limit,
+            });
+        }
+        let block = known
+            .flatten()
+            .unwrap_or_else(|| pace::block_iterations(timing, warm_up.fastest));
+        self.history.iterations.insert(batch_size, Some(block));
+        Ok((warm_up, block))
+    }
+
+    /// Makes sure that an untried batch size fits, trying smaller ones where too little is known.
+    fn climb_to(&mut self, batch_size: u32) -> Result<(), Miss> {
+        let share = self.round.timing.memory_share;
+        for rung in self.history.memory.rungs_below(batch_size) {
+            self.admit(rung, share)?;
+            self.subject.prepare(rung)?;
+            self.subject.reset_peak_memory();
+            let once = block::warm_up(self.subject, 1, Duration::ZERO, None, self.stop)?;
+            self.warm_up += once.elapsed;
+            self.record_peak(rung);
+        }
+        self.admit(batch_size, share)
+    }
+
+    fn admit(&mut self, batch_size: u32, share: f64) -> Result<(), Miss> {
+        let budget = self.subject.memory_budget();
+        self.history
+            .memory
+            .admit(batch_size, budget, share)
+            .map_err(Miss::WouldNotFit)
+    }
+
+    fn record_peak(&mut self, batch_size: u32) -> Option<u64> {
+        let peak = self.subject.peak_memory()?;
+        self.history.memory.record(batch_size, peak);
+        Some(peak)
+    }
+
+    fn visit(&mut self, index: u32, visit: &Visit) -> Result<(), Miss> {
+        self.tell(index, visit.batch_size, Phase::WarmUp);
+        let (warm_up, settled) = self.make_warm(visit.batch_size)?;
+        let iterations = visit.iterations.unwrap_or(settled);
+        self.tell(index, visit.batch_size, Phase::Timing);
+        let timed = block::time(self.subject, iterations, self.stop)?;
+        self.measuring += timed.elapsed;
+        let peak_memory_bytes = self.record_peak(visit.batch_size);
+        (self.emit)(Event::Block(Block {
+            visit: index,
+            batch_size: visit.batch_size,
+            role: visit.role,
+            iterations,
+            elapsed: timed.elapsed,
+            device_elapsed: timed.device_elapsed,
+            started_after: timed.began.saturating_duration_since(self.began),
+            warm_up_iterations: warm_up.iterations,
+            warm_up: warm_up.elapsed,
+            foreign_cores: timed.foreign_cores,
+            peak_memory_bytes,
+            temperature_celsius: None,
+            power_watts: None,
+            sm_clock_mhz: None,
+            throttle_reasons: None,
+            foreign_processes: None,
+        }));
+        Ok(())
+    }
+}
