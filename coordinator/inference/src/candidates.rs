@@ -10,8 +10,8 @@ use crate::scan::{self, LEAST_EDGES, Periods, comb_peaks, profile_peaks, refine_
 /// Price, in parameters, of having chosen a period among many, beside its coefficients.
 const SCAN_PRICE: f64 = 2.0;
 
-/// A little more for a period that is not whole: whole ones are common.
-const FRACTION_PRICE: f64 = 0.5;
+/// More for a period that is not whole: whole ones are common, and one edge moved by noise must not unmake one.
+const FRACTION_PRICE: f64 = 1.5;
 
 /// And for an offset.
 const OFFSET_PRICE: f64 = 1.5;
