@@ -45,11 +45,7 @@ impl Assessment {
             }
             Err(_) => (None, nothing_measured(series)),
         };
-        let verdict = if trace.is_none() {
-            Verdict::Insufficient
-        } else {
-            judge(series, &settled, quality, &mut inference)
-        };
+        let verdict = judge(series, &settled, quality, &mut inference);
         if verdict != Verdict::Step {
             clear_step(&mut inference);
         }
@@ -172,6 +168,9 @@ fn judge(
         inference.next_action =
             Some("measure again while nothing else runs on this machine".to_owned());
         return Verdict::Contended;
+    }
+    if settled.observations.is_empty() {
+        return Verdict::Insufficient;
     }
     if let Some(rounds) = settled.short {
         let required = required_rounds(&series.plan.spec);

@@ -6,6 +6,8 @@ mod assess;
 mod key;
 pub mod row;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 pub use row::{
     BestThroughput, DetailedRow, FittedPoint, OtherStep, PointRow, Row, SCHEMA_VERSION, StepKind,

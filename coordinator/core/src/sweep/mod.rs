@@ -12,7 +12,11 @@ mod range;
 mod refine;
 mod rounds;
 mod rules;
+#[cfg(test)]
+pub(crate) mod simulator;
 mod standing;
+#[cfg(test)]
+mod tests;
 
 pub use budget::{as_option, remaining, spent, sufficient_budget};
 pub use correct::{Corrected, CorrectedBlock, Flag, Quality, correct};

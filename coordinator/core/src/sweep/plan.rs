@@ -11,6 +11,7 @@ use batchstep_proto::domain::{Round, RoundKind, VisitFailureKind};
 use super::{
     History, SeriesPlan,
     budget::{as_option, remaining, sufficient_budget},
+    correct::correct,
     cost::Costs,
     range, refine,
     rounds::{self, ordered},
@@ -247,9 +248,15 @@ fn nothing_timed(plan: &SeriesPlan, standing: &Standing) -> Next {
 fn spent_message(plan: &SeriesPlan, history: &History, standing: &Standing) -> String {
     let required = required_rounds(&plan.spec);
     let window = range::window(plan, history, standing);
+    let observations = correct(plan, history).observations();
     let least = window
         .iter()
-        .map(|size| standing.measured.get(size).map_or(0, Vec::len))
+        .map(|size| {
+            observations
+                .iter()
+                .filter(|observation| observation.batch_size == *size)
+                .count()
+        })
         .min()
         .unwrap_or(0);
     if least >= required as usize {

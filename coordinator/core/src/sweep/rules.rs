@@ -24,7 +24,7 @@ pub(super) const DRIFTING_REPEATS: usize = 3;
 pub(super) const ROUND_LEAST_SECONDS: f64 = 5.0;
 /// Device time above which a pass over the window is split into several rounds, seconds.
 pub(super) const ROUND_MOST_SECONDS: f64 = 30.0;
-/// Broken rounds with the same batch size in work that quarantine it.
+/// Broken rounds with the same batch size in work, and no block of it in between, that quarantine it.
 pub(super) const CRASHES_TO_QUARANTINE: u32 = 2;
 /// Failed visits after which a batch size is left out.
 pub(super) const ERRORS_TO_LEAVE_OUT: u32 = 2;

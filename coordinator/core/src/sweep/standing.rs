@@ -35,7 +35,7 @@ pub(super) struct Standing {
     pub bound: Option<Bound>,
     /// Visits that failed in themselves, and how the last one did.
     pub errors: BTreeMap<u32, (u32, String)>,
-    /// Broken rounds in which a batch size was in work.
+    /// Broken rounds in which a batch size was in work, since it last had a block: workers also die for reasons of their own.
     pub crashes: BTreeMap<u32, u32>,
 }
 
@@ -46,6 +46,7 @@ impl Standing {
             for block in &record.blocks {
                 let seconds = block.seconds_per_iteration();
                 let reference = block.role == VisitRole::Reference;
+                standing.crashes.remove(&block.batch_size);
                 if record.round.kind == RoundKind::Measure {
                     standing
                         .iterations

@@ -1,0 +1,300 @@
+//! Rows from series that simulated devices measured.
+
+use std::time::Duration;
+
+use batchstep_proto::domain::{DeviceKind, Strategy, VisitRole};
+use proptest::prelude::*;
+
+use super::{DetailedRow, SeriesResult, Verdict, rows};
+use crate::sweep::{
+    History, Next, SeriesPlan,
+    simulator::{Simulator, plan, spec, staircase},
+};
+
+/// A finished series and why it ended.
+struct Measured {
+    plan: SeriesPlan,
+    history: History,
+    message: String,
+}
+
+impl Measured {
+    fn with(plan: SeriesPlan, device: &mut Simulator<'_>) -> Self {
+        let (history, end) = device.run(&plan);
+        let message = match end {
+            Next::Done(conclusion) => conclusion.message,
+            Next::Failed(message) => message,
+            Next::Round(_) => unreachable!("the simulator runs to the end"),
+        };
+        Self {
+            plan,
+            history,
+            message,
+        }
+    }
+
+    /// A device of that name with a staircase of that step.
+    fn staircase(device: &str, step: u32) -> Self {
+        Self::with(
+            plan(spec("1-64", 120), device),
+            &mut Simulator::new(staircase(step)),
+        )
+    }
+
+    fn result(&self) -> SeriesResult<'_> {
+        SeriesResult {
+            plan: &self.plan,
+            history: &self.history,
+            finished: true,
+            message: Some(&self.message),
+        }
+    }
+}
+
+fn table(series: &[&Measured]) -> Vec<DetailedRow> {
+    let results: Vec<SeriesResult<'_>> = series.iter().map(|one| one.result()).collect();
+    rows(&results, true)
+}
+
+#[test]
+fn a_staircase_becomes_a_row_with_its_step() {
+    let rows = table(&[&Measured::staircase("SIM-a", 8)]);
+    let [
+        DetailedRow {
+            row,
+            points,
+            fitted,
+        },
+    ] = rows.as_slice()
+    else {
+        panic!("{rows:?}")
+    };
+    assert_eq!(
+        (row.verdict, row.step),
+        (Verdict::Step, Some(8.0)),
+        "{}",
+        row.reason
+    );
+    assert_eq!(row.device_kind, DeviceKind::Simulated);
+    assert_eq!((row.batch_sizes_measured, points.len()), (64, 64));
+    assert!(points.iter().all(|point| point.blocks >= 5));
+    assert!(!fitted.is_empty());
+    assert!(row.blocks > 64 * 5 && row.measuring_seconds > 0.0);
+    assert_eq!(row.parameters["inputs"], 512);
+    assert_eq!((row.devices.len(), row.agreeing_devices), (1, 1));
+    assert_eq!(row.next_action, None);
+    let brief = super::rows(&[Measured::staircase("SIM-a", 8).result()], false);
+    assert!(brief[0].points.is_empty() && brief[0].fitted.is_empty());
+}
+
+#[test]
+fn too_few_rounds_are_insufficient_and_the_next_action_names_a_budget() {
+    let plan = plan(spec("1-64", 20), "SIM-a");
+    let rows = table(&[&Measured::with(plan, &mut Simulator::new(staircase(8)))]);
+    let row = &rows[0].row;
+    assert_eq!(row.verdict, Verdict::Insufficient);
+    assert_eq!(row.step, None);
+    assert!(
+        row.reason.starts_with("measured 2 rounds of the 5 needed"),
+        "{}",
+        row.reason
+    );
+    assert_eq!(row.next_action.as_deref(), Some("give --budget 2m"));
+}
+
+#[test]
+fn a_series_without_blocks_says_why() {
+    let mut device = Simulator::new(staircase(8));
+    device.errors_at = (1..100).collect();
+    let rows = table(&[&Measured::with(plan(spec("1-8", 20), "SIM-a"), &mut device)]);
+    let row = &rows[0].row;
+    assert_eq!(row.verdict, Verdict::Insufficient);
+    assert!(
+        row.reason.contains("expected more than 1 value"),
+        "{}",
+        row.reason
+    );
+    assert!(row.next_action.as_ref().unwrap().contains("doctor"));
+
+    let untouched = plan(spec("1-8", 20), "SIM-a");
+    let history = History::default();
+    let waiting = SeriesResult {
+        plan: &untouched,
+        history: &history,
+        finished: false,
+        message: None,
+    };
+    let rows = super::rows(&[waiting], false);
+    assert_eq!(rows[0].row.verdict, Verdict::Insufficient);
+    assert!(
+        rows[0]
+            .row
+            .next_action
+            .as_ref()
+            .unwrap()
+            .contains("not over")
+    );
+}
+
+#[test]
+fn out_of_memory_is_told() {
+    let mut device = Simulator::new(staircase(8));
+    device.out_of_memory_at = 50;
+    let rows = table(&[&Measured::with(
+        plan(spec("1-64", 120), "SIM-a"),
+        &mut device,
+    )]);
+    assert_eq!(rows[0].row.out_of_memory_at, Some(50));
+    assert_eq!(rows[0].row.batch_sizes_measured, 49);
+}
+
+#[test]
+fn disturbed_measurements_are_shown_as_such_and_without_a_step() {
+    let mut shared = Simulator::new(staircase(8));
+    shared.foreign_cores = Some(4.0);
+    let mut hot = Simulator::new(staircase(8));
+    // HW thermal slowdown.
+    hot.throttle_reasons = Some(0x40);
+    let mut budget = spec("1-64", 60);
+    budget.threads = Some(2);
+    for (device, verdict) in [
+        (&mut shared, Verdict::Contended),
+        (&mut hot, Verdict::Throttled),
+    ] {
+        let rows = table(&[&Measured::with(plan(budget.clone(), "SIM-a"), device)]);
+        let row = &rows[0].row;
+        assert_eq!(row.verdict, verdict, "{}", row.reason);
+        assert_eq!((row.step, row.recommended_batch_sizes.len()), (None, 0));
+        assert!(row.next_action.is_some());
+    }
+}
+
+#[test]
+fn devices_that_agree_share_a_row_and_those_that_differ_dispute_it() {
+    let (a, b, c) = (
+        Measured::staircase("SIM-a", 8),
+        Measured::staircase("SIM-b", 8),
+        Measured::staircase("SIM-c", 12),
+    );
+    let rows = table(&[&a, &b]);
+    assert_eq!(rows.len(), 1);
+    assert_eq!(
+        (rows[0].row.verdict, rows[0].row.step),
+        (Verdict::Step, Some(8.0))
+    );
+    assert_eq!(rows[0].row.agreeing_devices, 2);
+    assert_eq!(rows[0].row.devices, ["SIM-a", "SIM-b"]);
+
+    let rows = table(&[&a, &b, &c]);
+    let row = &rows[0].row;
+    assert_eq!(
+        (row.verdict, row.step, row.confidence),
+        (Verdict::Disputed, None, None)
+    );
+    assert!(
+        row.reason.contains("SIM-c has a step of 12"),
+        "{}",
+        row.reason
+    );
+    assert_eq!(row.devices.len(), 3);
+}
+
+#[test]
+fn one_device_counts_once_with_its_most_telling_series() {
+    let (long, short) = (
+        Measured::staircase("SIM-a", 8),
+        Measured::with(
+            plan(spec("1-64", 20), "SIM-a"),
+            &mut Simulator::new(staircase(8)),
+        ),
+    );
+    for order in [[&long, &short], [&short, &long]] {
+        let rows = table(&order);
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows[0].row.verdict, Verdict::Step);
+        assert_eq!(rows[0].row.devices, ["SIM-a"]);
+    }
+}
+
+#[test]
+fn a_wider_window_the_budget_did_not_finish_does_not_spoil_the_narrow_one() {
+    let mut measured = Measured::staircase("SIM-a", 8);
+    // Above 40 only two blocks each are left.
+    let mut seen = std::collections::BTreeMap::new();
+    for record in &mut measured.history.rounds {
+        record.blocks.retain(|block| {
+            let count: &mut u32 = seen.entry(block.batch_size).or_default();
+            *count += u32::from(block.role == VisitRole::Measure);
+            block.role != VisitRole::Measure || block.batch_size <= 40 || *count <= 2
+        });
+    }
+    let rows = table(&[&measured]);
+    assert_eq!(rows[0].row.verdict, Verdict::Step, "{}", rows[0].row.reason);
+    assert_eq!(rows[0].points.len(), 40);
+}
+
+#[test]
+fn an_adaptive_series_answers_like_a_dense_one_for_less() {
+    let run = |strategy: Strategy| {
+        let mut spec = spec("auto", 600);
+        spec.strategy = strategy;
+        spec.precision = 0.001;
+        let mut device = Simulator::new(staircase(8));
+        device.noise = 0.01;
+        Measured::with(plan(spec, "SIM-a"), &mut device)
+    };
+    let (adaptive, dense) = (run(Strategy::Adaptive), run(Strategy::Dense));
+    let time = |measured: &Measured| crate::sweep::spent(&measured.history);
+    assert!(
+        time(&adaptive) < time(&dense),
+        "{:?} {:?}",
+        time(&adaptive),
+        time(&dense)
+    );
+    for measured in [&adaptive, &dense] {
+        assert_eq!(table(&[measured])[0].row.step, Some(8.0));
+    }
+    assert!(time(&dense) <= Duration::from_secs(620));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Anything that differs in the key makes another row, whatever the order of the series; nothing is mixed or lost.
+    #[test]
+    fn keys_separate_rows_in_any_order(changes in proptest::collection::vec(0..8_u8, 1..6), rotation in 0..6_usize) {
+        let base = plan(spec("1-8", 2), "SIM-a");
+        let (history, _) = Simulator::new(staircase(4)).run(&base);
+        let made: Vec<(SeriesPlan, History)> = changes
+            .iter()
+            .map(|change| {
+                let (mut plan, mut history) = (base.clone(), history.clone());
+                match change {
+                    0 => {}
+                    1 => plan.device.kind = DeviceKind::Cpu,
+                    2 => plan.device.model = "Other".to_owned(),
+                    3 => plan.threads = Some(2),
+                    4 => plan.workload = "linear:outputs=7".parse().unwrap(),
+                    5 => plan.device.mig_profile = Some("1g.18gb".to_owned()),
+                    6 => plan.spec.mode = batchstep_proto::domain::Mode::Infer,
+                    _ => {
+                        for facts in history.rounds.iter_mut().filter_map(|record| record.facts.as_mut()) {
+                            facts.software.libtorch = Some("2.12.0".to_owned());
+                        }
+                    }
+                }
+                (plan, history)
+            })
+            .collect();
+        let mut results: Vec<SeriesResult<'_>> = made
+            .iter()
+            .map(|(plan, history)| SeriesResult { plan, history, finished: true, message: None })
+            .collect();
+        let rows = super::rows(&results, false);
+        let different: std::collections::BTreeSet<u8> = changes.iter().copied().collect();
+        prop_assert_eq!(rows.len(), different.len());
+        let length = results.len();
+        results.rotate_left(rotation % length);
+        prop_assert_eq!(rows, super::rows(&results, false));
+    }
+}
