@@ -240,6 +240,22 @@ pub fn headline(row: &Row) -> String {
     }
 }
 
+/// `text` as a sentence: a capital at the start, a full stop at the end.
+#[must_use]
+pub fn sentence(text: &str) -> String {
+    let text = text.trim();
+    let mut characters = text.chars();
+    let Some(first) = characters.next() else {
+        return String::new();
+    };
+    let stop = if text.ends_with(['.', '!', '?', '…']) {
+        ""
+    } else {
+        "."
+    };
+    format!("{}{}{stop}", first.to_uppercase(), characters.as_str())
+}
+
 fn joined(sizes: &[u32]) -> String {
     sizes
         .iter()
@@ -263,5 +279,65 @@ fn trimmed(number: String) -> String {
             .to_owned()
     } else {
         number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_three_digits_and_a_fitting_unit() {
+        for (seconds, text) in [
+            (0.0, "0 s"),
+            (93.14, "93.1 s"),
+            (1.0, "1 s"),
+            (0.001_234, "1.23 ms"),
+            (0.999_6e-3, "1 ms"),
+            (87.44e-6, "87.4 µs"),
+            (3.2e-9, "3.2 ns"),
+            (f64::NAN, ABSENT),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
+        assert_eq!(long_duration(125.2), "2 min 05 s");
+        assert_eq!(long_duration(4320.0), "1 h 12 min");
+        assert_eq!(long_duration(45.0), "45 s");
+    }
+
+    #[test]
+    fn shares_and_rates_are_short() {
+        assert_eq!(percent(0.412), "41 %");
+        assert_eq!(percent(0.0995), "10 %");
+        assert_eq!(percent(0.004_2), "0.42 %");
+        assert_eq!(percent(0.0), "0 %");
+        assert_eq!(percent(-0.03), "-3 %");
+        assert_eq!(throughput(4120.0), "4.12k samples/s");
+        assert_eq!(throughput(812.4), "812 samples/s");
+        assert_eq!(prefixed(999.9), "1k");
+    }
+
+    #[test]
+    fn periods_and_confidences_are_never_flattered() {
+        assert_eq!(period(16.0), "16");
+        assert_eq!(period(26.4), "26.4");
+        assert_eq!(period(100.0), "100");
+        assert_eq!(confidence(0.999), "0.99");
+        assert_eq!(confidence(1.0), "1.00");
+        assert_eq!(confidence(0.29), "0.29");
+    }
+
+    #[test]
+    fn lists_of_batch_sizes_are_cut_in_the_middle() {
+        assert_eq!(batch_sizes(&[], 3), ABSENT);
+        assert_eq!(batch_sizes(&[16, 32, 48], 3), "16, 32, 48");
+        assert_eq!(batch_sizes(&[16, 32, 48, 64], 3), "16, 32, … 64");
+    }
+
+    #[test]
+    fn sentences_begin_large_and_end() {
+        assert_eq!(sentence(" time grows"), "Time grows.");
+        assert_eq!(sentence("Done."), "Done.");
+        assert_eq!(sentence(""), "");
     }
 }

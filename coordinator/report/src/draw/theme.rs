@@ -60,8 +60,10 @@ const RULES: &str = "\
 .bs .interval{stroke:$data;stroke-width:1.4;opacity:.55}\
 .bs .trail{fill:none;stroke:$data;stroke-width:1.2;opacity:.4;stroke-linejoin:round}\
 .bs .fit{fill:none;stroke:$fit;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}\
+.bs .thin{stroke-width:1.3}\
 .bs .mark{fill:$mark;stroke:$surface;stroke-width:1.4}\
 .bs .mark-line{stroke:$mark;stroke-width:1;stroke-dasharray:2 4;opacity:.6}\
+.bs .in{paint-order:stroke;stroke:$surface;stroke-width:4px;stroke-linejoin:round}\
 .bs text.mark-label{fill:$mark;font-weight:650;font-size:12.5px}\
 .bs .jump{fill:none;stroke:$jump;stroke-width:1.8;stroke-linecap:round;stroke-linejoin:round}\
 .bs .jump-fill{fill:$jump}\

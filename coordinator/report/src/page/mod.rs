@@ -64,7 +64,7 @@ fn header(report: &Report) -> Markup {
                 span { "made " time datetime=(report.generated_at) { (report.generated_at) } }
                 @if let Some(host) = &report.host { span { "on " b { (host) } } }
                 @if let Some(preset) = &report.preset { span { "preset " b { (preset) } } }
-                span { (report.blocks.len()) " timed blocks" }
+                @if !report.blocks.is_empty() { span { (report.blocks.len()) " timed blocks" } }
             }
             @if !report.command.is_empty() {
                 pre.command { code { (report.command) } }
@@ -87,15 +87,21 @@ fn cards(rows: &[&Row]) -> Markup {
                         }
                     }
                     span.why {
-                        @match cells::jump(row).filter(|_| row.verdict == Verdict::Step) {
-                            Some(jump) => { (jump) }
-                            None => { (cells::headline(row)) }
-                        }
+                        (why(row))
                     }
                     span.muted { (cells::device(row)) }
                 }
             }
         }
+    }
+}
+
+/// The line below a card's figure.
+fn why(row: &Row) -> String {
+    match row.verdict {
+        Verdict::Step => cells::jump(row).unwrap_or_default(),
+        Verdict::NoStep => cells::headline(row),
+        _ => cells::sentence(&row.reason),
     }
 }
 
@@ -119,9 +125,9 @@ fn overview(rows: &[&Row]) -> Markup {
                     tbody { @for (index, row) in rows.iter().enumerate() { tr {
                         th scope="row" { a href=(format!("#{}", row::anchor(index))) { (cells::device(row)) } }
                         td { (row.workload) }
-                        td { (cells::setting(row)) }
+                        td.short { (cells::setting(row)) }
                         td { (row::badge(row.verdict)) }
-                        td { (cells::step(row)) }
+                        td.short { (cells::step(row)) }
                         td { (cells::jump(row).unwrap_or_else(|| cells::ABSENT.to_owned())) }
                         td { (cells::batch_sizes(&row.recommended_batch_sizes, SIZES_SHOWN)) }
                         td { @match &row.best_throughput {

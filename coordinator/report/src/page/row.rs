@@ -31,8 +31,8 @@ pub(super) fn section(index: usize, detailed: &DetailedRow, preset: Option<&str>
             h2 #(format!("{id}-heading")) { (row.workload) span.muted { " on " } (cells::device(row)) }
             p.meta { span { (cells::setting(row)) } (badge(row.verdict)) }
             p.answer { (cells::headline(row)) "." }
-            @if !row.reason.is_empty() { p { (row.reason) } }
-            @if let Some(action) = &row.next_action { p.notice { b { "Next: " } (action) } }
+            @if !row.reason.is_empty() { p { (cells::sentence(&row.reason)) } }
+            @if let Some(action) = &row.next_action { p.notice { b { "Next: " } (cells::sentence(action)) } }
             @if !row.recommended_batch_sizes.is_empty() { (recommended(row)) }
             div.plots {
                 @for plot in plots::of(detailed, preset) {

@@ -7,10 +7,9 @@ use super::labels::Labels;
 use super::quantity::Quantity;
 use crate::draw::{Anchor, Canvas, Point, width};
 
-/// Size of the labels of recommended batch sizes, pixels.
-const MARK_SIZE: f64 = 12.5;
-/// Size of the other labels, pixels.
-const LABEL_SIZE: f64 = 13.0;
+/// Sizes by which the widths of the labels are estimated, pixels; they are bold, and bold glyphs are wider.
+const MARK_SIZE: f64 = 13.5;
+const LABEL_SIZE: f64 = 14.3;
 
 /// The recommended batch sizes that lie on the curve, with their places.
 pub(super) fn marks(curve: &Curve<'_>) -> Vec<(u32, Point)> {
@@ -69,7 +68,7 @@ pub(super) fn label_marks(
         };
         let words = size.to_string();
         if let Some(place) = labels.place(&words, MARK_SIZE, Anchor::Middle, candidates) {
-            canvas.text("mark-label", Anchor::Middle, place, &words);
+            canvas.text("in mark-label", Anchor::Middle, place, &words);
         }
     }
 }
@@ -103,11 +102,8 @@ pub(super) fn jump(curve: &Curve<'_>, canvas: &mut Canvas, labels: &mut Labels) 
             }
         })
     };
-    let sideways = if up {
-        [-0.5 * wide - 8.0, 0.0, 0.5 * wide + 8.0]
-    } else {
-        [0.5 * wide + 8.0, 0.0, -0.5 * wide - 8.0]
-    };
+    let toward_free = if up { -1.0 } else { 1.0 };
+    let sideways = [0.55, 0.3, 0.0, -0.3, -0.55].map(|share| share * toward_free * wide);
     let candidates = [up, !up].into_iter().flat_map(|toward_top| {
         vertical(toward_top)
             .into_iter()
@@ -125,7 +121,7 @@ pub(super) fn jump(curve: &Curve<'_>, canvas: &mut Canvas, labels: &mut Labels) 
     };
     canvas.line("jump", (reach, near), (to.0, start));
     labels.avoid_line((reach, near), (to.0, start));
-    canvas.text("jump-label", Anchor::Middle, (x, y), &words);
+    canvas.text("in jump-label", Anchor::Middle, (x, y), &words);
 }
 
 /// The batch size with the best throughput.
@@ -152,7 +148,7 @@ pub(super) fn best(curve: &Curve<'_>, canvas: &mut Canvas, labels: &mut Labels) 
     let middle = x.clamp(LEFT + half, RIGHT - half);
     let candidates = [12.0, 28.0, 44.0].map(|distance| (middle, y - distance));
     if let Some(place) = labels.place(&words, LABEL_SIZE, Anchor::Middle, candidates) {
-        canvas.text("lead", Anchor::Middle, place, &words);
+        canvas.text("in lead", Anchor::Middle, place, &words);
     }
 }
 
@@ -208,14 +204,14 @@ fn vertical(
         heights.iter().map(|y| (x + 8.0, *y)),
     );
     if let Some(place) = right {
-        canvas.text("note", Anchor::Start, place, words);
+        canvas.text("in note", Anchor::Start, place, words);
     } else if let Some(place) = labels.place(
         words,
         12.0,
         Anchor::End,
         heights.iter().map(|y| (x - 8.0, *y)),
     ) {
-        canvas.text("note", Anchor::End, place, words);
+        canvas.text("in note", Anchor::End, place, words);
     }
     labels.avoid_line((x, curve.top), (x, BOTTOM));
 }

@@ -16,6 +16,12 @@ const HEADROOM: f64 = 0.16;
 const INTERVAL_SHARE: f64 = 1.4;
 /// Bands of alternating rounds are drawn when a round is at least this wide, pixels.
 const BAND_LEAST: f64 = 7.0;
+/// Points closer than this, pixels, are painted below the law.
+const DENSE_BELOW: f64 = 6.0;
+/// Fewest points for which an axis that does not begin at zero shows anything.
+const ZOOM_FROM: usize = 3;
+/// Intervals at least this long, pixels, are kept free of labels.
+const LONG_INTERVAL: f64 = 10.0;
 /// Most labels on the horizontal axis.
 const BATCH_SIZE_TICKS: usize = 14;
 /// An out-of-memory batch size is shown on the axis up to this multiple of the largest one measured.
@@ -97,6 +103,11 @@ impl<'a> Curve<'a> {
             .flat_map(|point| interval(point, quantity))
             .filter(|value| *value > 0.0)
             .fold(smallest, f64::min);
+        let lowest = if points.len() < ZOOM_FROM {
+            0.0
+        } else {
+            lowest
+        };
         Some(Self {
             row: &row.row,
             quantity,
@@ -123,8 +134,12 @@ impl<'a> Curve<'a> {
                 labels.avoid_line(pair[0], pair[1]);
             }
         }
-        for place in &places {
+        for (place, point) in places.iter().zip(&self.points) {
             labels.avoid(*place, 4.0);
+            let [one, other] = self.interval_ends(point);
+            if (one.1 - other.1).abs() >= LONG_INTERVAL {
+                labels.avoid_line(one, other);
+            }
         }
         let marks = callouts::marks(self);
         callouts::drop_lines(canvas, &marks);
@@ -132,14 +147,20 @@ impl<'a> Curve<'a> {
             canvas.polyline("trail", &places);
         }
         self.intervals(canvas);
-        canvas.polyline("fit", &law);
-        self.dots(canvas);
+        // Dots that touch would hide the law.
+        if self.spacing() < DENSE_BELOW {
+            self.dots(canvas);
+            canvas.polyline("fit thin", &law);
+        } else {
+            canvas.polyline("fit", &law);
+            self.dots(canvas);
+        }
         callouts::limits(self, canvas, &mut labels);
         callouts::draw_marks(self, canvas, &mut labels, &marks);
         callouts::jump(self, canvas, &mut labels);
-        callouts::label_marks(self, canvas, &mut labels, &marks);
         callouts::best(self, canvas, &mut labels);
-        let mut legend = vec![(Key::Data, "median of blocks, 95 % interval")];
+        callouts::label_marks(self, canvas, &mut labels, &marks);
+        let mut legend = vec![(Key::Data, "median, 95 % interval")];
         if law.len() > 1 {
             legend.push((Key::Fit, "fitted law"));
         }
@@ -240,18 +261,26 @@ impl<'a> Curve<'a> {
 
     fn intervals(&self, canvas: &mut Canvas) {
         for point in &self.points {
-            let ends = interval(point, self.quantity)
-                .map(|value| self.y.at(value).clamp(self.top, BOTTOM));
-            let x = self.x.at(f64::from(point.batch_size));
-            if (ends[0] - ends[1]).abs() >= 1.0 {
-                canvas.line("interval", (x, ends[0]), (x, ends[1]));
+            let [one, other] = self.interval_ends(point);
+            if (one.1 - other.1).abs() >= 1.0 {
+                canvas.line("interval", one, other);
             }
         }
     }
 
+    /// Where a point's interval ends, within the data area.
+    fn interval_ends(&self, point: &PointRow) -> [Point; 2] {
+        let x = self.x.at(f64::from(point.batch_size));
+        interval(point, self.quantity).map(|value| (x, self.y.at(value).clamp(self.top, BOTTOM)))
+    }
+
+    /// Pixels per point.
+    fn spacing(&self) -> f64 {
+        (RIGHT - LEFT) / self.points.len() as f64
+    }
+
     fn dots(&self, canvas: &mut Canvas) {
-        let spacing = (RIGHT - LEFT) / self.points.len() as f64;
-        let radius = (0.34 * spacing).clamp(1.5, 3.8);
+        let radius = (0.34 * self.spacing()).clamp(1.5, 3.8);
         for point in &self.points {
             let value = self.quantity.of(f64::from(point.batch_size), point.seconds);
             let tip = format!(

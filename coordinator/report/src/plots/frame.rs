@@ -6,15 +6,18 @@ use crate::cells;
 use crate::draw::{Anchor, Canvas, Point, Scale, ellipsis, width, wrap};
 
 /// Width of every plot, pixels.
-pub(crate) const WIDTH: f64 = 880.0;
+pub(crate) const WIDTH: f64 = 800.0;
 /// Height of every plot, pixels.
-pub(crate) const HEIGHT: f64 = 500.0;
+pub(crate) const HEIGHT: f64 = 470.0;
 /// Distance of texts from the border.
-const MARGIN: f64 = 28.0;
+const MARGIN: f64 = 24.0;
+/// Sizes by which the widths of bold texts are estimated, pixels: bold glyphs are wider.
+const TITLE_ESTIMATE: f64 = 20.5;
+const LEAD_ESTIMATE: f64 = 15.0;
 /// Where the data area begins and ends.
-pub(crate) const LEFT: f64 = 76.0;
+pub(crate) const LEFT: f64 = 70.0;
 pub(crate) const RIGHT: f64 = WIDTH - MARGIN;
-pub(crate) const BOTTOM: f64 = HEIGHT - 62.0;
+pub(crate) const BOTTOM: f64 = HEIGHT - 58.0;
 
 /// How a legend entry is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +35,7 @@ pub(crate) fn heading(canvas: &mut Canvas, row: &Row, title: &str) -> f64 {
         "title",
         Anchor::Start,
         (MARGIN, 38.0),
-        &ellipsis(&name, 19.0, limit),
+        &ellipsis(&name, TITLE_ESTIMATE, limit),
     );
     let mut about = format!("{title} · {}", cells::setting(row));
     let measured = format!(" · {} blocks", row.blocks);
@@ -50,10 +53,10 @@ pub(crate) fn heading(canvas: &mut Canvas, row: &Row, title: &str) -> f64 {
         "lead",
         Anchor::Start,
         (MARGIN, y),
-        &ellipsis(&answer(row), 13.5, limit),
+        &ellipsis(&answer(row), LEAD_ESTIMATE, limit),
     );
     if row.verdict != Verdict::Step {
-        for line in wrap(&row.reason, 12.5, limit, 2) {
+        for line in wrap(&cells::sentence(&row.reason), 12.5, limit, 2) {
             y += 18.0;
             canvas.text("note", Anchor::Start, (MARGIN, y), &line);
         }
@@ -86,8 +89,9 @@ pub(crate) fn legend(canvas: &mut Canvas, top: f64, entries: &[(Key, &str)]) {
     let y = top - 14.0;
     let mut x = RIGHT;
     for (key, words) in entries.iter().rev() {
-        canvas.text("legend", Anchor::End, (x, y), words);
-        x -= width(words, 12.0) + 14.0;
+        x -= width(words, 12.0);
+        canvas.text("legend", Anchor::Start, (x, y), words);
+        x -= 14.0;
         let at = (x, y - 4.0);
         match key {
             Key::Data => {
@@ -97,7 +101,7 @@ pub(crate) fn legend(canvas: &mut Canvas, top: f64, entries: &[(Key, &str)]) {
             Key::Fit => canvas.line("fit", (at.0 - 9.0, at.1), (at.0 + 7.0, at.1)),
             Key::Mark => canvas.diamond("mark", at, 6.0, ""),
         }
-        x -= 30.0;
+        x -= 26.0;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use batchstep_core::steptable::Row;
 
-use super::frame::{self, BOTTOM, LEFT, RIGHT};
+use super::frame::{self, BOTTOM, Key, LEFT, RIGHT};
 use crate::cells;
 use crate::draw::{Anchor, Canvas, Picture, Scale, width};
 
@@ -63,20 +63,11 @@ pub(crate) fn draw(row: &Row) -> Option<Picture> {
         6.5,
         "a multiple of the step: nothing left over",
     );
-    let multiple = row.step.map_or_else(String::new, |step| {
-        format!("multiple of {}", cells::period(step))
-    });
-    if width(&multiple, 12.5) <= slot.max(110.0) && slot >= 40.0 {
-        canvas.text(
-            "mark-label",
-            Anchor::Middle,
-            (
-                center(0).max(LEFT + width(&multiple, 12.5) / 2.0),
-                zero - 14.0,
-            ),
-            &multiple,
-        );
-    }
+    let multiple = row.step.map_or_else(
+        || "multiple of the step".to_owned(),
+        |step| format!("multiple of {}", cells::period(step)),
+    );
+    frame::legend(&mut canvas, top, &[(Key::Mark, &multiple)]);
     let places = (0..profile.len()).map(|residue| (center(residue), residue.to_string()));
     frame::horizontal_axis(
         &mut canvas,

@@ -64,17 +64,22 @@ impl Quantity {
     /// What the sample after `at` costs when its iteration takes `relative` longer, as a share; `None` where it costs nothing.
     pub(crate) fn jump(self, at: u32, relative: f64) -> Option<String> {
         let (at_samples, next) = (f64::from(at), at.checked_add(1)?);
-        let lost = match self {
+        let (lost, what) = match self {
             Self::Seconds => {
                 return (relative > 0.0)
                     .then(|| format!("{next} costs {} more than {at}", cells::percent(relative)));
             }
-            Self::IterationsPerSecond => 1.0 - 1.0 / (1.0 + relative),
-            Self::SamplesPerSecond | Self::PatchesPerSecond => {
-                1.0 - f64::from(next) / at_samples / (1.0 + relative)
-            }
+            Self::IterationsPerSecond => (1.0 - 1.0 / (1.0 + relative), "iterations/s"),
+            Self::SamplesPerSecond => (
+                1.0 - f64::from(next) / at_samples / (1.0 + relative),
+                "samples/s",
+            ),
+            Self::PatchesPerSecond => (
+                1.0 - f64::from(next) / at_samples / (1.0 + relative),
+                "patches/s",
+            ),
         };
-        (lost > 0.0).then(|| format!("{next}: {} less than {at}", cells::percent(lost)))
+        (lost > 0.0).then(|| format!("{next}: {} fewer {what} than {at}", cells::percent(lost)))
     }
 
     /// Whether good batch sizes are low (times) or high (rates) beside their neighbours.

@@ -17,8 +17,8 @@ const RIGHT: f64 = 540.0;
 const TOP: f64 = 112.0;
 const BOTTOM: f64 = 352.0;
 /// Where the rounds are drawn, and the pitch of their samples.
-const ROUNDS_LEFT: f64 = 606.0;
-const PITCH: f64 = 17.0;
+const ROUNDS_LEFT: f64 = 596.0;
+const PITCH: f64 = 19.0;
 
 /// The README's picture of the step: iteration time as a staircase on the left, the rounds behind it on the right.
 #[must_use]
@@ -150,11 +150,7 @@ fn rounds(canvas: &mut Canvas) {
     let mut y = TOP + 6.0;
     for (batch_size, words, class) in [
         (32, "32 samples: two full rounds", "mark-label"),
-        (
-            33,
-            "33 samples: the third round computes 1 and costs 16",
-            "jump-label",
-        ),
+        (33, "33 samples: a whole third round, for one", "jump-label"),
         (48, "48 samples: the same time as 33", "mark-label"),
     ] {
         canvas.text(class, Anchor::Start, (ROUNDS_LEFT, y + 4.0), words);

@@ -1,0 +1,272 @@
+//! Every plot of every kind of row is a well-formed, readable picture, as a file and within the page.
+
+// Helpers of tests may fail loudly as well.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::HashSet;
+
+use batchstep_core::steptable::{DetailedRow, Verdict};
+use batchstep_report::{Report, Theme, html, step_picture, write};
+use roxmltree::{Document, Node};
+
+/// Name and content of every SVG file of a report.
+fn plots(report: &Report) -> Vec<(String, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), report)
+        .unwrap()
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "svg"))
+        .map(|path| {
+            (
+                path.file_name().unwrap().to_str().unwrap().to_owned(),
+                std::fs::read_to_string(path).unwrap(),
+            )
+        })
+        .collect()
+}
+
+fn plots_of(row: DetailedRow) -> Vec<(String, String)> {
+    plots(&common::report(vec![row], Vec::new()))
+}
+
+fn named<'a>(plots: &'a [(String, String)], part: &str) -> &'a str {
+    &plots
+        .iter()
+        .find(|(name, _)| name.contains(part))
+        .unwrap_or_else(|| panic!("no plot named {part}"))
+        .1
+}
+
+/// The text a reader sees.
+fn words(svg: &str) -> Vec<String> {
+    let document = Document::parse(svg).unwrap();
+    document
+        .descendants()
+        .filter(|node| node.has_tag_name((SVG, "text")))
+        .map(|node| node.text().unwrap_or_default().to_owned())
+        .collect()
+}
+
+const SVG: &str = "http://www.w3.org/2000/svg";
+
+fn child<'a>(root: Node<'a, 'a>, tag: &str) -> Node<'a, 'a> {
+    root.children()
+        .find(|node| node.has_tag_name((SVG, tag)))
+        .unwrap()
+}
+
+/// What holds for every picture.
+fn check(name: &str, svg: &str) {
+    let document = Document::parse(svg).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let root = document.root_element();
+    assert!(root.has_tag_name((SVG, "svg")), "{name}");
+    assert_eq!(root.attribute("role"), Some("img"), "{name}");
+    let labelled: Vec<&str> = root
+        .attribute("aria-labelledby")
+        .unwrap()
+        .split(' ')
+        .collect();
+    for (id, tag) in labelled.iter().zip(["title", "desc"]) {
+        let node = child(root, tag);
+        assert_eq!(node.attribute("id"), Some(*id), "{name}");
+        assert!(
+            !node.text().unwrap_or_default().is_empty(),
+            "{name}: empty {tag}"
+        );
+    }
+    let size: Vec<f64> = root
+        .attribute("viewBox")
+        .unwrap()
+        .split(' ')
+        .map(|number| number.parse().unwrap())
+        .collect();
+    for node in root.descendants().filter(Node::is_element) {
+        for (attribute, limit) in [
+            ("x", size[2]),
+            ("y", size[3]),
+            ("x1", size[2]),
+            ("x2", size[2]),
+            ("y1", size[3]),
+            ("y2", size[3]),
+            ("cx", size[2]),
+            ("cy", size[3]),
+        ] {
+            if let Some(value) = node.attribute(attribute) {
+                let value: f64 = value.parse().unwrap();
+                assert!(
+                    (0.0..=limit).contains(&value),
+                    "{name}: {attribute}={value} of {:?}",
+                    node.tag_name()
+                );
+            }
+        }
+        for shape in ["points", "d"]
+            .into_iter()
+            .filter_map(|attribute| node.attribute(attribute))
+        {
+            assert!(
+                !shape.contains("NaN") && !shape.contains("inf"),
+                "{name}: {shape}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_plot_of_every_row_is_a_well_formed_picture() {
+    for preset in [None, Some("article".to_owned())] {
+        for (name, row) in common::gallery() {
+            let mut report = common::report(vec![row], Vec::new());
+            report.preset.clone_from(&preset);
+            for (file, svg) in plots(&report) {
+                check(&format!("{name}: {file}"), &svg);
+            }
+        }
+    }
+    for theme in [Theme::Light, Theme::Dark] {
+        check("step picture", &step_picture(theme));
+    }
+}
+
+#[test]
+fn each_plot_comes_light_and_dark_and_differs_in_colours_alone() {
+    let plots = plots_of(common::staircase());
+    assert_eq!(plots.len(), 6);
+    for kind in ["iteration-time", "throughput", "profile"] {
+        let without_style = |svg: &str| {
+            svg.split("<style>").next().unwrap().to_owned() + svg.split("</style>").nth(1).unwrap()
+        };
+        let light = named(&plots, &format!("{kind}-light"));
+        let dark = named(&plots, &format!("{kind}-dark"));
+        assert_ne!(light, dark);
+        assert_eq!(without_style(light), without_style(dark));
+        assert!(!light.contains('$'), "a colour was not filled in");
+    }
+}
+
+#[test]
+fn device_names_are_text_and_never_markup() {
+    let mut row = common::staircase();
+    row.row.device_model = "<b>A & \"B\"</b>".to_owned();
+    let plots = plots_of(row.clone());
+    let svg = named(&plots, "iteration-time-light");
+    let document = Document::parse(svg).unwrap();
+    assert!(
+        document
+            .descendants()
+            .all(|node| node.tag_name().name() != "b")
+    );
+    assert!(words(svg)[0].contains("<b>A & \"B\"</b>"));
+    assert!(!html(&common::report(vec![row], Vec::new())).contains("<b>A"));
+}
+
+#[test]
+fn a_step_is_marked_and_named() {
+    let row = common::staircase();
+    let plots = plots_of(row.clone());
+    let svg = named(&plots, "iteration-time-light");
+    let document = Document::parse(svg).unwrap();
+    let marks = document
+        .descendants()
+        .filter(|node| node.attribute("class") == Some("mark"))
+        .count();
+    // One more in the legend.
+    assert_eq!(marks, row.row.recommended_batch_sizes.len() + 1);
+    let words = words(svg);
+    assert!(
+        words
+            .iter()
+            .any(|text| text.starts_with("Step 16: 17 costs 39 % more than 16")),
+        "{words:?}"
+    );
+    assert!(
+        words.iter().filter(|text| *text == "32").count() >= 2,
+        "axis and mark"
+    );
+    let points = document
+        .descendants()
+        .filter(|node| node.attribute("class") == Some("data"))
+        .count();
+    assert_eq!(points, row.points.len() + 1);
+}
+
+#[test]
+fn a_row_without_a_step_says_why() {
+    let (_, row) = common::gallery()
+        .into_iter()
+        .find(|(name, _)| *name == "noisy")
+        .unwrap();
+    assert_eq!(row.row.verdict, Verdict::Insufficient);
+    let plots = plots_of(row);
+    assert_eq!(plots.len(), 4, "no profile without a step");
+    let words = words(named(&plots, "iteration-time-light"));
+    assert!(
+        words.iter().any(|text| text.starts_with("Insufficient")),
+        "{words:?}"
+    );
+    assert!(
+        words
+            .iter()
+            .any(|text| text.starts_with("The confidence in the best period")),
+        "{words:?}"
+    );
+}
+
+#[test]
+fn the_article_gets_its_two_plots_with_the_steps_marked() {
+    let mut report = common::report(vec![common::staircase()], Vec::new());
+    report.preset = Some("article".to_owned());
+    let plots = plots(&report);
+    for (name, axis) in [
+        (
+            "article-iterations-per-second-light",
+            "iterations per second",
+        ),
+        ("article-patches-per-second-light", "patches per second"),
+    ] {
+        let svg = named(&plots, name);
+        assert!(words(svg).iter().any(|text| text == axis), "{name}");
+        assert!(svg.contains("class=\"mark\""), "{name}");
+    }
+}
+
+#[test]
+fn rows_without_points_have_no_plots() {
+    let (_, none) = common::gallery()
+        .into_iter()
+        .find(|(name, _)| *name == "none")
+        .unwrap();
+    assert!(plots_of(none).is_empty());
+}
+
+#[test]
+fn the_page_holds_well_formed_plots_with_ids_of_their_own() {
+    let rows = common::gallery().into_iter().map(|(_, row)| row).collect();
+    let page = html(&common::report(rows, Vec::new()));
+    let mut ids = HashSet::new();
+    let mut count = 0;
+    for part in page.split("<svg ").skip(1) {
+        let svg = format!("<svg {}</svg>", part.split("</svg>").next().unwrap());
+        check("in the page", &svg);
+        for node in Document::parse(&svg).unwrap().descendants() {
+            if let Some(id) = node.attribute("id") {
+                assert!(ids.insert(id.to_owned()), "{id} is there twice");
+            }
+        }
+        count += 1;
+    }
+    assert!(count > 20, "{count} plots");
+}
+
+#[test]
+fn the_step_picture_says_that_it_is_a_schematic() {
+    let words = words(&step_picture(Theme::Light));
+    assert!(
+        words
+            .iter()
+            .any(|text| text.starts_with("Schematic, not a measurement")),
+        "{words:?}"
+    );
+}
