@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use batchstep_inference::{
     BestThroughput, Inference, Observation, Options, Trace, Verdict as Inferred, infer,
 };
-use batchstep_proto::domain::{VisitFailureKind, VisitRole};
+use batchstep_proto::domain::{BatchSizes, VisitFailureKind, VisitRole};
 
 use super::{PointRow, Verdict, rows::SeriesResult};
 use crate::sweep::{Corrected, Quality, as_option, correct, required_rounds, sufficient_budget};
@@ -49,7 +49,7 @@ impl Assessment {
         if verdict != Verdict::Step {
             clear_step(&mut inference);
         }
-        add_remarks(&corrected, quality, &mut inference);
+        add_remarks(series, &corrected, quality, &mut inference);
         let records = &series.history.rounds;
         Self {
             verdict,
@@ -252,7 +252,25 @@ fn clear_step(inference: &mut Inference) {
 }
 
 /// What a reader should know beside the verdict.
-fn add_remarks(corrected: &Corrected<'_>, quality: Quality, inference: &mut Inference) {
+fn add_remarks(
+    series: &SeriesResult<'_>,
+    corrected: &Corrected<'_>,
+    quality: Quality,
+    inference: &mut Inference,
+) {
+    let too_long = series
+        .history
+        .rounds
+        .iter()
+        .flat_map(|record| &record.failures)
+        .filter(|failure| failure.kind == VisitFailureKind::TimeLimit)
+        .map(|failure| failure.batch_size)
+        .min();
+    if let (BatchSizes::Listed(_), Some(size)) = (&series.plan.spec.batch_sizes, too_long) {
+        inference.reason.push_str(&format!(
+            "; batch sizes from {size} on take too long for the budget"
+        ));
+    }
     if quality.host_bound > HOST_BOUND_SHARE {
         inference.reason.push_str(&format!(
             "; in {:.0} % of the blocks the device waited for its host, which hides steps",

@@ -5,16 +5,18 @@
 
 use std::time::Duration;
 
+use batchstep_proto::domain::BatchSizes;
+
 use super::{
     History, RoundRecord, SeriesPlan,
     cost::Costs,
     range,
-    rules::{LEAST_WINDOW, PROBE_SHARE_OF_BUDGET, required_rounds},
+    rules::{ITERATION_SHARE_OF_BUDGET, PROBE_SHARE_OF_BUDGET, required_rounds},
     standing::Standing,
 };
 
 /// An automatic window of this many batch sizes shows most steps.
-const USEFUL_WINDOW: usize = 2 * LEAST_WINDOW as usize;
+const USEFUL_WINDOW: u32 = 32;
 /// What a suggested budget adds to its estimate.
 const RESERVE: f64 = 1.25;
 /// Suggested budgets, seconds; above the last one whole hours.
@@ -47,24 +49,28 @@ pub fn sufficient_budget(plan: &SeriesPlan, history: &History) -> Option<Duratio
         return None;
     }
     let costs = Costs::of(plan, history, &standing);
-    let mut window = range::window(plan, history, &standing);
-    if plan.spec.batch_sizes == batchstep_proto::domain::BatchSizes::Auto {
-        window.truncate(USEFUL_WINDOW);
-        while window.len() < USEFUL_WINDOW {
-            let next = window.last().copied().unwrap_or(0) + 1;
-            if !standing.below_bound(next) {
-                break;
-            }
-            window.push(next);
-        }
-    }
+    let window = useful_window(plan, &standing);
     let reference = range::reference(&costs, &window)?;
     let rounds = f64::from(required_rounds(&plan.spec));
-    let seconds =
-        costs.round(&window, reference) * rounds * RESERVE / (1.0 - PROBE_SHARE_OF_BUDGET);
-    Some(Duration::from_secs(presentable(
-        seconds.max(plan.spec.budget.as_secs_f64() * RESERVE),
-    )))
+    let pass = costs.round(&window, reference);
+    let largest = costs.seconds_per_iteration(*window.last()?);
+    let seconds = (pass * rounds * RESERVE / (1.0 - PROBE_SHARE_OF_BUDGET))
+        .max(largest * RESERVE / ITERATION_SHARE_OF_BUDGET)
+        .max(plan.spec.budget.as_secs_f64() * RESERVE);
+    Some(Duration::from_secs(presentable(seconds)))
+}
+
+/// What a sufficient budget pays for: all that is listed, or the smallest automatic window worth having; limits of time do not count, those of
+/// memory do.
+fn useful_window(plan: &SeriesPlan, standing: &Standing) -> Vec<u32> {
+    let sizes = match &plan.spec.batch_sizes {
+        BatchSizes::Listed(sizes) => sizes.clone(),
+        BatchSizes::Auto => (1..=USEFUL_WINDOW).collect(),
+    };
+    sizes
+        .into_iter()
+        .filter(|&size| standing.usable(size) || standing.out_of_time(size))
+        .collect()
 }
 
 fn presentable(seconds: f64) -> u64 {

@@ -8,12 +8,14 @@ use batchstep_proto::domain::{AttemptOutcome, RoundKind, Timing, VisitOrder};
 
 use super::{
     History, SeriesPlan,
-    rules::{self, REFERENCE_EVERY},
+    rules::{self, REFERENCE_EVERY, REQUIRED_ROUNDS},
     standing::Standing,
 };
 
 /// Making the data and synchronising, for a visit of which nothing is known yet, seconds.
 const VISIT_OVERHEAD_SECONDS: f64 = 0.01;
+/// Finished rounds that the overhead is read from: the first ones hold first visits, which later ones do not.
+const OVERHEAD_ROUNDS: usize = 3;
 /// Most iterations of a block, whatever the device's speed.
 const MOST_ITERATIONS: f64 = 1_000_000.0;
 
@@ -79,16 +81,19 @@ impl Costs {
             known.insert(size, median(seconds.clone()));
         }
         let (mut elapsed, mut timed) = (Duration::ZERO, Duration::ZERO);
-        for record in &history.rounds {
-            let finished = matches!(record.outcomes.as_slice(), [(AttemptOutcome::Finished, _)]);
-            if finished && record.round.kind == RoundKind::Measure {
-                elapsed += record.elapsed;
-                timed += record
-                    .blocks
-                    .iter()
-                    .map(|block| block.elapsed)
-                    .sum::<Duration>();
-            }
+        let finished = history
+            .rounds
+            .iter()
+            .rev()
+            .filter(|record| record.round.kind == RoundKind::Measure)
+            .filter(|record| matches!(record.outcomes.as_slice(), [(AttemptOutcome::Finished, _)]));
+        for record in finished.take(OVERHEAD_ROUNDS) {
+            elapsed += record.elapsed;
+            timed += record
+                .blocks
+                .iter()
+                .map(|block| block.elapsed)
+                .sum::<Duration>();
         }
         Self {
             model: TimeModel(
@@ -134,8 +139,10 @@ impl Costs {
         match self.overhead {
             Some(factor) => seconds * iterations * factor,
             None => {
-                seconds * (iterations + f64::from(self.timing.first_visit_warm_up))
-                    + VISIT_OVERHEAD_SECONDS
+                let first = f64::from(self.timing.first_visit_warm_up);
+                let later = f64::from(self.timing.later_visit_warm_up);
+                let warm_up = later + (first - later) / f64::from(REQUIRED_ROUNDS);
+                seconds * (iterations + warm_up) + VISIT_OVERHEAD_SECONDS
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use batchstep_proto::domain::{Round, RoundKind, VisitFailureKind};
+use batchstep_proto::domain::{BatchSizes, Round, RoundKind, VisitFailureKind};
 
 use super::{
     History, SeriesPlan,
@@ -18,6 +18,9 @@ use super::{
     rules::{MOST_REPEATS, ROUND_LEAST_SECONDS, ROUND_MOST_SECONDS, required_rounds},
     standing::{self, Standing},
 };
+
+/// The first visit may cost this many times what is left of a budget that is too small for it.
+const DISPROPORTION: f64 = 2.0;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,7 +97,7 @@ pub fn next(plan: &SeriesPlan, history: &History) -> Next {
     let left = remaining(plan, history).as_secs_f64();
     let wanted = match wanted(plan, history, &standing, &costs, &window, reference) {
         Ok(wanted) => wanted,
-        Err(conclusion) => return Next::Done(conclusion),
+        Err(conclusion) => return Next::Done(with_omissions(plan, history, &standing, conclusion)),
     };
     let sizes = fitted(plan, index, &standing, &costs, &wanted, reference, left);
     if sizes.is_empty() {
@@ -196,10 +199,15 @@ fn fitted(
     };
     let affordable = costs.affordable(&order, reference, left);
     if affordable == 0 {
-        // A budget that pays for nothing pays for one visit, so that there is something to show.
-        let first = standing.measured.is_empty() && left > 0.0;
-        order.truncate(usize::from(first));
-        return order;
+        // A budget that pays for no visit pays for one all the same, so that there is something to show, unless that would be out of proportion.
+        let cheapest = order
+            .into_iter()
+            .min_by(|&a, &b| costs.visit(a, false).total_cmp(&costs.visit(b, false)))
+            .filter(|&size| costs.visit(size, false) <= left * DISPROPORTION);
+        return cheapest
+            .filter(|_| standing.measured.is_empty())
+            .into_iter()
+            .collect();
     }
     order.truncate(affordable.min(costs.affordable(&order, reference, limit).max(1)));
     order
@@ -243,6 +251,26 @@ fn nothing_timed(plan: &SeriesPlan, standing: &Standing) -> Next {
                 .to_owned(),
         ),
     }
+}
+
+/// Adds to a conclusion that listed batch sizes were left out because of the time they take.
+fn with_omissions(
+    plan: &SeriesPlan,
+    history: &History,
+    standing: &Standing,
+    mut conclusion: Conclusion,
+) -> Conclusion {
+    let omitted = match &plan.spec.batch_sizes {
+        BatchSizes::Listed(sizes) => sizes.iter().find(|&&size| standing.out_of_time(size)),
+        BatchSizes::Auto => None,
+    };
+    if let (Some(omitted), Some(budget)) = (omitted, sufficient_budget(plan, history)) {
+        conclusion.message.push_str(&format!(
+            "; batch sizes from {omitted} on take too long for the budget, give --budget {}",
+            as_option(budget)
+        ));
+    }
+    conclusion
 }
 
 fn spent_message(plan: &SeriesPlan, history: &History, standing: &Standing) -> String {

@@ -114,7 +114,7 @@ pub(super) fn refined(
         };
     }
     let wider = range::widened(plan, standing, window);
-    if inference.verdict == Verdict::Insufficient && !wider.is_empty() {
+    if !wider.is_empty() {
         let price = costs.round(&wider, reference) * f64::from(required_rounds(&plan.spec));
         if price <= remaining(plan, history).as_secs_f64() {
             return Ok(wider);

@@ -36,7 +36,7 @@ pub(super) const ITERATION_SHARE_OF_BUDGET: f64 = 1.0 / 80.0;
 /// What the probe costs at most, as a share of the budget.
 pub(super) const PROBE_SHARE_OF_BUDGET: f64 = 0.15;
 /// Fewest batch sizes of an automatic window, however small the budget: below 12 nothing can be inferred.
-pub(super) const LEAST_WINDOW: u32 = 16;
+pub(super) const LEAST_WINDOW: u32 = 12;
 /// An automatic window grows to this many times its cap when nothing was seen within it.
 pub(super) const WIDEST_WINDOW: u32 = 4;
 /// From this confidence on a step is taken for granted, and only its edges are measured further.

@@ -106,6 +106,16 @@ impl Standing {
                 .is_none_or(|(count, _)| *count < ERRORS_TO_LEAVE_OUT)
     }
 
+    /// True when nothing but the time an iteration takes keeps a batch size from being measured.
+    pub(super) fn out_of_time(&self, batch_size: u32) -> bool {
+        !self.below_bound(batch_size)
+            && self
+                .bound
+                .as_ref()
+                .is_some_and(|bound| bound.kind == VisitFailureKind::TimeLimit)
+    }
+
+    /// True below every limit that was met.
     pub(super) fn below_bound(&self, batch_size: u32) -> bool {
         self.bound
             .as_ref()

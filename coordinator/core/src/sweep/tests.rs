@@ -107,6 +107,57 @@ fn a_tiny_budget_says_what_would_do() {
 }
 
 #[test]
+fn listed_batch_sizes_that_take_too_long_are_left_out_and_told() {
+    // 0.1 s per sample: 41 of them are over a 1/80 of the budget.
+    let plan = plan(spec("1-3,64", 320), "SIM-a");
+    let (history, end) = Simulator::new(|size| 0.1 * f64::from(size)).run(&plan);
+    assert_eq!(
+        counts(&history).keys().copied().collect::<Vec<_>>(),
+        [1, 2, 3]
+    );
+    let message = conclusion(end).message;
+    assert!(
+        message.contains("from 64 on") && message.contains("--budget 15m"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_fixed_count_out_of_all_proportion_to_the_budget_is_not_begun() {
+    let mut spec = spec("1-8", 5);
+    spec.iterations = Some(100_000);
+    let (history, end) = Simulator::new(staircase(8)).run(&plan(spec, "SIM-a"));
+    assert_eq!(counts(&history).len(), 0);
+    assert!(conclusion(end).message.contains("--budget"));
+}
+
+#[test]
+fn rounds_are_neither_tiny_nor_long() {
+    for (iteration, sizes) in [(1e-4, "1-8"), (0.5, "1-40"), (0.05, "1-256")] {
+        let mut spec = spec(sizes, 2000);
+        spec.precision = 0.01;
+        let (history, end) = Simulator::new(|size| iteration * (1.0 + 1e-3 * f64::from(size)))
+            .run(&plan(spec, "SIM-a"));
+        assert_eq!(conclusion(end).reason, ConclusionReason::PrecisionReached);
+        for record in &history.rounds[1..] {
+            let seconds = record.elapsed.as_secs_f64();
+            assert!((3.0..60.0).contains(&seconds), "{sizes}: {seconds}");
+        }
+    }
+}
+
+#[test]
+fn an_automatic_window_grows_when_nothing_was_seen_in_it() {
+    let mut spec = spec("auto", 900);
+    spec.strategy = Strategy::Adaptive;
+    spec.precision = 0.01;
+    let (history, _) = Simulator::new(staircase(100)).run(&plan(spec, "SIM-a"));
+    let counts = counts(&history);
+    assert!(counts.len() >= 400, "{}", counts.len());
+    assert!(counts.values().all(|&count| count >= 5));
+}
+
+#[test]
 fn one_iteration_longer_than_the_budget_allows_ends_with_advice() {
     let plan = plan(spec("auto", 10), "SIM-a");
     let (_, end) = Simulator::new(|size| 20.0 * f64::from(size)).run(&plan);
