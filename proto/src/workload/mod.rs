@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod error;
+mod facts;
 mod parse;
 mod torchscript;
 

@@ -192,6 +192,10 @@ impl<'a> Runner<'a> {
             let Err(miss) = self.visit(index, visit) else {
                 continue;
             };
+            let smallest = match &miss {
+                Miss::WouldNotFit(refused) => refused.batch_size,
+                _ => visit.batch_size,
+            };
             let (kind, message) = self.judge(miss)?;
             self.tell_failure(index, visit, kind, message.clone());
             if !kind.bounds_the_sweep() {
@@ -201,7 +205,7 @@ impl<'a> Runner<'a> {
                 break;
             }
             bound = Some(Bound {
-                batch_size: visit.batch_size,
+                batch_size: smallest,
                 kind,
                 message,
             });
