@@ -1,1 +1,188 @@
-//! What the coordinator keeps on disk.
+//! What the coordinator keeps: sweeps, series, rounds, attempts, every report, the journal and the inventories.
+//!
+//! [`Store`] is what the rest of the coordinator asks; [`Sqlite`] keeps it in a data directory and [`Memory`] in the process, for simulations and
+//! tests. One suite of contract tests runs against both. A store decides nothing: the fleet's state machine says what is recorded.
+
+mod data_dir;
+mod error;
+mod memory;
+mod sqlite;
+
+use std::future::Future;
+
+use batchstep_core::{
+    fleet::{Disposition, Event, Record, SeriesState, SeriesSummary, SweepSnapshot, SweepState},
+    sweep::{History, SeriesPlan},
+};
+use batchstep_proto::{
+    domain::{Device, HostFacts, SweepSpec},
+    ids::{AgentId, AttemptId, RequestId, SweepId},
+};
+use jiff::Timestamp;
+
+pub use error::StoreError;
+pub use memory::Memory;
+pub use sqlite::Sqlite;
+
+/// The coordinator's memory. Every method is safe to call from several tasks; what a finished [`Store::commit`] wrote survives a crash.
+pub trait Store: Send + Sync + 'static {
+    /// Writes all of it or nothing, and answers with the sequence numbers of the [`Record::Event`]s among it, in order.
+    fn commit(
+        &self,
+        at: Timestamp,
+        records: &[Record],
+    ) -> impl Future<Output = Result<Vec<u64>, StoreError>> + Send;
+
+    /// Every sweep that is not over, and every other one with an attempt that is still out: what the state machine begins with. In the order of
+    /// submission.
+    fn open_sweeps(&self) -> impl Future<Output = Result<Vec<SweepSnapshot>, StoreError>> + Send;
+
+    /// Every sweep, newest first.
+    fn sweeps(&self) -> impl Future<Output = Result<Vec<StoredSweep>, StoreError>> + Send;
+
+    /// One sweep.
+    fn sweep(
+        &self,
+        sweep: SweepId,
+    ) -> impl Future<Output = Result<Option<StoredSweep>, StoreError>> + Send;
+
+    /// What was measured so far, of one sweep or of all, in order of sweep and series.
+    fn histories(
+        &self,
+        sweep: Option<SweepId>,
+    ) -> impl Future<Output = Result<Vec<StoredHistory>, StoreError>> + Send;
+
+    /// The sweep that a submission made, if it was made before.
+    fn find_request(
+        &self,
+        request: RequestId,
+    ) -> impl Future<Output = Result<Option<SweepId>, StoreError>> + Send;
+
+    /// What became of a report, if it was stored before.
+    fn report_known(
+        &self,
+        attempt: AttemptId,
+        digest: &[u8; 32],
+    ) -> impl Future<Output = Result<Option<Disposition>, StoreError>> + Send;
+
+    /// At most `limit` entries of the journal after `seq`, ascending; only those of `sweep` where it is given.
+    fn events_after(
+        &self,
+        seq: u64,
+        sweep: Option<SweepId>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<StoredEvent>, StoreError>> + Send;
+
+    /// The largest sequence number of the journal; 0 when it is empty.
+    fn last_seq(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Keeps an agent's inventory in place of its earlier one.
+    fn save_inventory(
+        &self,
+        at: Timestamp,
+        agent: AgentId,
+        inventory: &Inventory,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The newest inventory of an agent.
+    fn inventory(
+        &self,
+        agent: AgentId,
+    ) -> impl Future<Output = Result<Option<Inventory>, StoreError>> + Send;
+}
+
+/// A sweep, for lists and details.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredSweep {
+    /// Its id.
+    pub id: SweepId,
+    /// What was asked for.
+    pub spec: SweepSpec,
+    /// Where it is.
+    pub state: SweepState,
+    /// Why it is over, for people.
+    pub message: String,
+    /// When it was asked for.
+    pub submitted_at: Timestamp,
+    /// When it was over.
+    pub finished_at: Option<Timestamp>,
+    /// By ordinal.
+    pub series: Vec<StoredSeries>,
+}
+
+/// A series, for lists and details.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredSeries {
+    /// What it measures.
+    pub plan: SeriesPlan,
+    /// [`SeriesState::Waiting`] unless it is over.
+    pub state: SeriesState,
+    /// Why it is over, for people.
+    pub message: String,
+    /// What it came to, or has come to so far.
+    pub summary: SeriesSummary,
+}
+
+/// What was measured of a series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredHistory {
+    /// What it measures.
+    pub plan: SeriesPlan,
+    /// [`SeriesState::Waiting`] unless it is over.
+    pub state: SeriesState,
+    /// Why it is over, for people.
+    pub message: String,
+    /// Its rounds up to the last one that is over or has a block.
+    pub history: History,
+    /// For each round, whose block each of its blocks is: `attempts[round][block]`.
+    pub attempts: Vec<Vec<AttemptId>>,
+}
+
+/// An entry of the journal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredEvent {
+    /// Grows; never used twice.
+    pub seq: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What an agent found on its host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inventory {
+    /// The host.
+    pub host: HostFacts,
+    /// Its devices.
+    pub devices: Vec<Device>,
+    /// The whole document, as sent.
+    pub document: Vec<u8>,
+    /// Changes when the document does.
+    pub digest: Vec<u8>,
+}
+
+/// A round with the attempt behind each of its blocks, as both stores read it back.
+struct ReadRound {
+    stored: batchstep_core::fleet::StoredRound,
+    block_attempts: Vec<AttemptId>,
+}
+
+/// The part of a series' rounds that belongs to its history.
+fn history(series: StoredSeries, mut rounds: Vec<ReadRound>) -> StoredHistory {
+    let last = rounds
+        .iter()
+        .rposition(|round| round.stored.ended || !round.stored.record.blocks.is_empty());
+    rounds.truncate(last.map_or(0, |last| last + 1));
+    let (rounds, attempts) = rounds
+        .into_iter()
+        .map(|round| (round.stored.record, round.block_attempts))
+        .unzip();
+    StoredHistory {
+        plan: series.plan,
+        state: series.state,
+        message: series.message,
+        history: History { rounds },
+        attempts,
+    }
+}

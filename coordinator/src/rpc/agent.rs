@@ -1,0 +1,268 @@
+//! `AgentService`: the session stream, reports and inventories.
+
+use std::{sync::Arc, time::Duration};
+
+use batchstep_core::fleet::{
+    Disposition, HeldAttempt, HeldState, Hello, Input, Progress, SessionKey,
+};
+use batchstep_proto::{
+    domain::{AttemptReport, Device, InvalidField},
+    ids::AgentId,
+    limits, version,
+    wire::{
+        self, AgentMessage, CoordinatorMessage, ReportAttemptRequest, ReportAttemptResponse,
+        ReportInventoryRequest, ReportInventoryResponse, agent_message::Message,
+        agent_service_server::AgentService, held_attempt, report_attempt_response,
+    },
+};
+use jiff::Timestamp;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{id, invalid, store_failed};
+use crate::{
+    engine::Engine,
+    store::{Inventory, Store},
+};
+
+/// Longest wait for the hello of a new stream.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest digest of an inventory, bytes.
+const DIGEST_BYTES: usize = 64;
+
+/// The service for agents.
+pub struct Agents<S> {
+    engine: Engine,
+    store: Arc<S>,
+}
+
+impl<S> Agents<S> {
+    /// The service over this task and store.
+    #[must_use]
+    pub const fn new(engine: Engine, store: Arc<S>) -> Self {
+        Self { engine, store }
+    }
+}
+
+type Messages = ReceiverStream<Result<CoordinatorMessage, Status>>;
+
+#[tonic::async_trait]
+impl<S: Store> AgentService for Agents<S> {
+    type SessionStream = Messages;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<AgentMessage>>,
+    ) -> Result<Response<Messages>, Status> {
+        let mut inbound = request.into_inner();
+        let hello = tokio::time::timeout(HELLO_TIMEOUT, inbound.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("the stream began without a hello"))??;
+        let hello = match hello.and_then(|message| message.message) {
+            Some(Message::Hello(message)) => hello_from(message)?,
+            _ => {
+                return Err(invalid(InvalidField::new(
+                    "message",
+                    "the first one must be `hello`",
+                )));
+            }
+        };
+        let agent = hello.agent;
+        let session = self.engine.open(hello).await?;
+        let engine = self.engine.clone();
+        tokio::spawn(async move {
+            let reason = tokio::select! {
+                () = session.ended.cancelled() => return,
+                reason = listen(&engine, session.key, &mut inbound) => reason,
+            };
+            tracing::info!(%agent, reason, "An agent's stream ended.");
+            let session = session.key;
+            // An engine that is gone needs no news.
+            let _ = engine.tell(Input::Disconnected { session, reason }).await;
+        });
+        Ok(Response::new(ReceiverStream::new(session.messages)))
+    }
+
+    async fn report_attempt(
+        &self,
+        request: Request<ReportAttemptRequest>,
+    ) -> Result<Response<ReportAttemptResponse>, Status> {
+        let request = request.into_inner();
+        let agent: AgentId = id("agent_id", &request.agent_id)?;
+        // The agent's own key: it is not computed again, because an agent of a newer protocol may encode fields that are unknown here.
+        let digest: [u8; 32] = request.digest.as_slice().try_into().map_err(|_| {
+            invalid(InvalidField::new(
+                "digest",
+                format!("{} bytes, a SHA-256 has 32", request.digest.len()),
+            ))
+        })?;
+        let report = request
+            .report
+            .ok_or_else(|| invalid(InvalidField::new("report", "is missing")))?;
+        let report = AttemptReport::try_from(report).map_err(invalid)?;
+        let disposition = self.engine.report(agent, report, digest).await?;
+        Ok(Response::new(ReportAttemptResponse {
+            disposition: disposition_to_wire(disposition) as i32,
+        }))
+    }
+
+    async fn report_inventory(
+        &self,
+        request: Request<ReportInventoryRequest>,
+    ) -> Result<Response<ReportInventoryResponse>, Status> {
+        let request = request.into_inner();
+        let agent: AgentId = id("agent_id", &request.agent_id)?;
+        if request.digest.len() > DIGEST_BYTES {
+            let problem = format!("more than {DIGEST_BYTES} bytes");
+            return Err(invalid(InvalidField::new("digest", problem)));
+        }
+        let host = request
+            .host
+            .ok_or_else(|| invalid(InvalidField::new("host", "is missing")))?;
+        let inventory = Inventory {
+            host: host.try_into().map_err(invalid)?,
+            devices: Device::list(request.devices).map_err(invalid)?,
+            document: request.document,
+            digest: request.digest,
+        };
+        self.store
+            .save_inventory(Timestamp::now(), agent, &inventory)
+            .await
+            .map_err(store_failed)?;
+        Ok(Response::new(ReportInventoryResponse {}))
+    }
+}
+
+/// Passes on what an agent says until its stream ends; answers with the reason.
+async fn listen(
+    engine: &Engine,
+    session: SessionKey,
+    inbound: &mut Streaming<AgentMessage>,
+) -> String {
+    loop {
+        let message = match inbound.message().await {
+            Ok(Some(message)) => message,
+            Ok(None) => return "the agent ended the stream".to_owned(),
+            Err(status) => return format!("the stream broke: {}", status.message()),
+        };
+        let input = match input_from(session, message) {
+            Ok(Some(input)) => input,
+            // A kind of message that a newer agent may send.
+            Ok(None) => continue,
+            Err(error) => return format!("the agent sent a message that breaks a rule: {error}"),
+        };
+        if engine.tell(input).await.is_err() {
+            return "the coordinator is stopping".to_owned();
+        }
+    }
+}
+
+fn hello_from(hello: wire::AgentHello) -> Result<Hello, Status> {
+    let theirs = hello.protocol_min..=hello.protocol_max;
+    let Some(protocol) = version::agree(version::SUPPORTED, theirs) else {
+        return Err(Status::failed_precondition(format!(
+            "this coordinator ({}) speaks protocol {} to {}, the agent {} to {}; update the older of the two",
+            env!("CARGO_PKG_VERSION"),
+            version::SUPPORTED.start(),
+            version::SUPPORTED.end(),
+            hello.protocol_min,
+            hello.protocol_max,
+        )));
+    };
+    let host = hello
+        .host
+        .ok_or_else(|| invalid(InvalidField::new("hello.host", "is missing")))?;
+    if hello.held.len() > limits::HELD_ATTEMPTS {
+        let problem = format!(
+            "{} entries, more than the {} allowed",
+            hello.held.len(),
+            limits::HELD_ATTEMPTS
+        );
+        return Err(invalid(InvalidField::new("hello.held", problem)));
+    }
+    Ok(Hello {
+        agent: id("hello.agent_id", &hello.agent_id)?,
+        boot: id("hello.boot_id", &hello.boot_id)?,
+        protocol,
+        host: host.try_into().map_err(invalid)?,
+        devices: Device::list(hello.devices).map_err(invalid)?,
+        held: hello
+            .held
+            .iter()
+            .map(|held| {
+                Ok(HeldAttempt {
+                    attempt: id("hello.held.attempt_id", &held.attempt_id)?,
+                    state: held_state(held.state)?,
+                })
+            })
+            .collect::<Result<_, Status>>()?,
+        draining: hello.draining,
+    })
+}
+
+fn held_state(number: i32) -> Result<HeldState, Status> {
+    use held_attempt::State;
+    match State::try_from(number) {
+        Ok(State::Accepted) => Ok(HeldState::Accepted),
+        Ok(State::Running) => Ok(HeldState::Running),
+        Ok(State::Spooled) => Ok(HeldState::Spooled),
+        _ => Err(invalid(InvalidField::new(
+            "hello.held.state",
+            format!("{number} is not a state"),
+        ))),
+    }
+}
+
+/// A message after the hello; `None` for one of an unknown kind.
+fn input_from(session: SessionKey, message: AgentMessage) -> Result<Option<Input>, InvalidField> {
+    let attempt = |field, text: &str| {
+        text.parse()
+            .map_err(|error: batchstep_proto::ids::IdError| {
+                InvalidField::new(field, error.to_string())
+            })
+    };
+    Ok(Some(match message.message {
+        None => return Ok(None),
+        Some(Message::Hello(_)) => {
+            return Err(InvalidField::new("message", "a second hello on one stream"));
+        }
+        Some(Message::Heartbeat(heartbeat)) => Input::Heartbeat {
+            session,
+            sequence: heartbeat.sequence,
+            draining: heartbeat.draining,
+            changed: Device::list(heartbeat.changed)?,
+        },
+        Some(Message::Accepted(accepted)) => Input::Accepted {
+            session,
+            attempt: attempt("accepted.attempt_id", &accepted.attempt_id)?,
+        },
+        Some(Message::Declined(declined)) => Input::Declined {
+            session,
+            attempt: attempt("declined.attempt_id", &declined.attempt_id)?,
+            reason: declined
+                .reason
+                .ok_or_else(|| InvalidField::new("declined.reason", "is missing"))?
+                .try_into()?,
+        },
+        Some(Message::Progress(progress)) => Input::Progress {
+            session,
+            progress: Progress {
+                attempt: attempt("progress.attempt_id", &progress.attempt_id)?,
+                visits_done: progress.visits_done,
+                visits_total: progress.visits_total,
+                batch_size: progress.batch_size,
+                warming_up: progress.warming_up,
+            },
+        },
+    }))
+}
+
+const fn disposition_to_wire(disposition: Disposition) -> report_attempt_response::Disposition {
+    use report_attempt_response::Disposition as Wire;
+    match disposition {
+        Disposition::Accepted => Wire::Accepted,
+        Disposition::Duplicate => Wire::Duplicate,
+        Disposition::Quarantined => Wire::Quarantined,
+        Disposition::Superseded => Wire::Superseded,
+    }
+}

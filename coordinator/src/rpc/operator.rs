@@ -1,0 +1,216 @@
+//! `OperatorService`: what people and their scripts ask.
+
+use std::{pin::Pin, sync::Arc};
+
+use batchstep_core::fleet::SweepState;
+use batchstep_proto::{
+    domain::{InvalidField, SweepSpec},
+    ids::{AgentId, RequestId, SweepId},
+    wire::{
+        BlockRecord, CancelSweepRequest, CancelSweepResponse, DrainAgentRequest,
+        DrainAgentResponse, Event, ExportBlocksRequest, GetSweepRequest, GetSweepResponse,
+        GetTableRequest, GetTableResponse, ListAgentsRequest, ListAgentsResponse,
+        ListSweepsRequest, ListSweepsResponse, SubmitSweepRequest, SubmitSweepResponse,
+        WatchEventsRequest, operator_service_server::OperatorService,
+    },
+};
+use futures_util::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use super::{
+    export, id, invalid, reason, store_failed, sweeps,
+    table::{self, Filter},
+    watch,
+};
+use crate::{engine::Engine, store::Store};
+
+/// The service for operators.
+pub struct Operators<S> {
+    engine: Engine,
+    store: Arc<S>,
+    shutdown: CancellationToken,
+}
+
+impl<S: Store> Operators<S> {
+    /// The service over this task and store; its streams end when `shutdown` is set.
+    #[must_use]
+    pub const fn new(engine: Engine, store: Arc<S>, shutdown: CancellationToken) -> Self {
+        Self {
+            engine,
+            store,
+            shutdown,
+        }
+    }
+
+    async fn must_exist(&self, sweep: SweepId) -> Result<SweepState, Status> {
+        let stored = self.store.sweep(sweep).await.map_err(store_failed)?;
+        stored
+            .map(|stored| stored.state)
+            .ok_or_else(|| sweeps::unknown(sweep))
+    }
+}
+
+type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl<S: Store> OperatorService for Operators<S> {
+    type ExportBlocksStream = Streamed<BlockRecord>;
+    type WatchEventsStream = ReceiverStream<Result<Event, Status>>;
+
+    async fn submit_sweep(
+        &self,
+        request: Request<SubmitSweepRequest>,
+    ) -> Result<Response<SubmitSweepResponse>, Status> {
+        let request = request.into_inner();
+        let request_id: RequestId = id("request_id", &request.request_id)?;
+        let spec = request
+            .spec
+            .ok_or_else(|| invalid(InvalidField::new("spec", "is missing")))?;
+        let spec = SweepSpec::try_from(spec).map_err(invalid)?;
+        let sweep = self.engine.submit(request_id, spec).await?;
+        Ok(Response::new(SubmitSweepResponse {
+            sweep_id: sweep.to_string(),
+        }))
+    }
+
+    async fn list_sweeps(
+        &self,
+        _request: Request<ListSweepsRequest>,
+    ) -> Result<Response<ListSweepsResponse>, Status> {
+        let sweeps = sweeps::all(&self.engine, &*self.store).await?;
+        Ok(Response::new(ListSweepsResponse { sweeps }))
+    }
+
+    async fn get_sweep(
+        &self,
+        request: Request<GetSweepRequest>,
+    ) -> Result<Response<GetSweepResponse>, Status> {
+        let sweep: SweepId = id("sweep_id", &request.get_ref().sweep_id)?;
+        let sweep = sweeps::one(&self.engine, &*self.store, sweep).await?;
+        Ok(Response::new(GetSweepResponse { sweep: Some(sweep) }))
+    }
+
+    async fn cancel_sweep(
+        &self,
+        request: Request<CancelSweepRequest>,
+    ) -> Result<Response<CancelSweepResponse>, Status> {
+        let request = request.into_inner();
+        let sweep: SweepId = id("sweep_id", &request.sweep_id)?;
+        let why = reason("reason", request.reason)?;
+        let cancelled = match self.must_exist(sweep).await? {
+            SweepState::Active => match self.engine.cancel(sweep, why).await {
+                Ok(cancelled) => cancelled,
+                // It may have ended since.
+                Err(error) => match self.must_exist(sweep).await? {
+                    SweepState::Active => return Err(error.into()),
+                    _ => false,
+                },
+            },
+            _ => false,
+        };
+        Ok(Response::new(CancelSweepResponse { cancelled }))
+    }
+
+    async fn list_agents(
+        &self,
+        _request: Request<ListAgentsRequest>,
+    ) -> Result<Response<ListAgentsResponse>, Status> {
+        let agents = self.engine.agents().await?;
+        Ok(Response::new(ListAgentsResponse { agents }))
+    }
+
+    async fn drain_agent(
+        &self,
+        request: Request<DrainAgentRequest>,
+    ) -> Result<Response<DrainAgentResponse>, Status> {
+        let request = request.into_inner();
+        let agent: AgentId = id("agent_id", &request.agent_id)?;
+        let why = reason("reason", request.reason)?;
+        self.engine.drain(agent, request.drain, why).await?;
+        Ok(Response::new(DrainAgentResponse {}))
+    }
+
+    async fn get_table(
+        &self,
+        request: Request<GetTableRequest>,
+    ) -> Result<Response<GetTableResponse>, Status> {
+        let request = request.into_inner();
+        let sweep = optional_sweep(request.sweep_id.as_deref())?;
+        if let Some(sweep) = sweep {
+            self.must_exist(sweep).await?;
+        }
+        let filter = Filter {
+            device_model: request.device_model,
+            workload: request.workload,
+            detailed: request.detailed,
+            simulated: request.simulated,
+        };
+        let histories = self.store.histories(sweep).await.map_err(store_failed)?;
+        let json = tokio::task::spawn_blocking(move || table::json(&histories, &filter))
+            .await
+            .map_err(|error| {
+                tracing::error!(%error, "The table could not be computed.");
+                Status::internal("the table could not be computed; the coordinator's log says more")
+            })?
+            .map_err(|error| {
+                Status::internal(format!("the table cannot be written as JSON: {error}"))
+            })?;
+        Ok(Response::new(GetTableResponse { json }))
+    }
+
+    async fn export_blocks(
+        &self,
+        request: Request<ExportBlocksRequest>,
+    ) -> Result<Response<Self::ExportBlocksStream>, Status> {
+        let sweep: SweepId = id("sweep_id", &request.get_ref().sweep_id)?;
+        self.must_exist(sweep).await?;
+        let histories = self
+            .store
+            .histories(Some(sweep))
+            .await
+            .map_err(store_failed)?;
+        let records = tokio::task::spawn_blocking(move || export::records(&histories))
+            .await
+            .map_err(|error| {
+                tracing::error!(%error, "The blocks could not be corrected.");
+                Status::internal(
+                    "the blocks could not be corrected; the coordinator's log says more",
+                )
+            })?;
+        Ok(Response::new(Box::pin(tokio_stream::iter(
+            records.into_iter().map(Ok),
+        ))))
+    }
+
+    async fn watch_events(
+        &self,
+        request: Request<WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        let request = request.into_inner();
+        let sweep = optional_sweep(request.sweep_id.as_deref())?;
+        if let Some(sweep) = sweep {
+            self.must_exist(sweep).await?;
+        }
+        let last = self.store.last_seq().await.map_err(store_failed)?;
+        if request.after_seq > last {
+            return Err(Status::out_of_range(format!(
+                "field `after_seq`: {} is beyond the journal, whose last event is {last}; is this another coordinator's number?",
+                request.after_seq
+            )));
+        }
+        let events = watch::watch(
+            &self.engine,
+            Arc::clone(&self.store),
+            request.after_seq,
+            sweep,
+            self.shutdown.clone(),
+        );
+        Ok(Response::new(ReceiverStream::new(events)))
+    }
+}
+
+fn optional_sweep(text: Option<&str>) -> Result<Option<SweepId>, Status> {
+    text.map(|text| id("sweep_id", text)).transpose()
+}

@@ -1,0 +1,69 @@
+//! The data directory: made when it is absent, and held by one coordinator at a time through a lock on a file in it.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use super::StoreError;
+
+/// A data directory that this process alone uses, until it is dropped or the process ends.
+#[derive(Debug)]
+pub(super) struct DataDir {
+    path: PathBuf,
+    /// Its lock is given up by the kernel when the file is closed, so a crashed coordinator never leaves one behind.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes and locks it.
+    ///
+    /// # Errors
+    /// When it cannot be made or written, or another coordinator holds it.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        match DirBuilder::new().recursive(true).mode(0o700).create(path) {
+            Ok(()) => {}
+            Err(_) if path.exists() && !path.is_dir() => {
+                return Err(StoreError::NotADirectory { path: path.into() });
+            }
+            Err(source) => {
+                return Err(StoreError::CreateDirectory {
+                    path: path.into(),
+                    source,
+                });
+            }
+        }
+        let unwritable = |source: io::Error| StoreError::Unwritable {
+            path: path.into(),
+            source,
+        };
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path.join("lock"))
+            .map_err(unwritable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::InUse { path: path.into() });
+            }
+            Err(TryLockError::Error(source)) => return Err(unwritable(source)),
+        }
+        // An existing lock file says nothing about the directory: SQLite makes further files beside its own.
+        let probe = path.join("write-test");
+        fs::write(&probe, []).map_err(unwritable)?;
+        fs::remove_file(&probe).map_err(unwritable)?;
+        Ok(Self {
+            path: path.into(),
+            _lock: lock,
+        })
+    }
+
+    /// The database in it.
+    pub(super) fn database(&self) -> PathBuf {
+        self.path.join("coordinator.db")
+    }
+}

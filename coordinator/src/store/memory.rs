@@ -1,0 +1,458 @@
+//! The store in the process, for simulations and tests: no threads, no files, the same behaviour as [`Sqlite`](super::Sqlite).
+//!
+//! Clones share one store, so a coordinator can be stopped and another one started on what it left.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use batchstep_core::{
+    fleet::{
+        AttemptState, Disposition, Record, SeriesSnapshot, SeriesState, SeriesSummary,
+        StoredAttempt, StoredRound, SweepSnapshot, SweepState,
+    },
+    sweep::{RoundRecord, SeriesPlan},
+};
+use batchstep_proto::{
+    domain::{AttemptReport, Round, SweepSpec},
+    ids::{AgentId, AttemptId, RequestId, RoundId, SeriesId, SweepId},
+};
+use jiff::Timestamp;
+
+use super::{
+    Inventory, ReadRound, Store, StoreError, StoredEvent, StoredHistory, StoredSeries, StoredSweep,
+    history,
+};
+
+/// A store that ends with the process.
+#[derive(Debug, Clone, Default)]
+pub struct Memory(Arc<Mutex<Tables>>);
+
+#[derive(Debug, Clone, Default)]
+struct Tables {
+    /// In order of submission.
+    sweeps: Vec<Sweep>,
+    /// By sweep and ordinal.
+    series: BTreeMap<(SweepId, u32), Series>,
+    /// By series and index.
+    rounds: BTreeMap<(SeriesId, u32), StoredRoundRow>,
+    /// In order of arrival.
+    reports: Vec<StoredReport>,
+    events: Vec<StoredEvent>,
+    inventories: BTreeMap<AgentId, Inventory>,
+}
+
+#[derive(Debug, Clone)]
+struct Sweep {
+    id: SweepId,
+    request: RequestId,
+    spec: SweepSpec,
+    state: SweepState,
+    message: String,
+    submitted_at: Timestamp,
+    finished_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone)]
+struct Series {
+    plan: SeriesPlan,
+    state: SeriesState,
+    message: String,
+    summary: Option<SeriesSummary>,
+}
+
+#[derive(Debug, Clone)]
+struct StoredRoundRow {
+    round: Round,
+    ended: bool,
+    /// By number.
+    attempts: BTreeMap<u32, StoredAttempt>,
+}
+
+#[derive(Debug, Clone)]
+struct StoredReport {
+    digest: [u8; 32],
+    disposition: Disposition,
+    report: AttemptReport,
+}
+
+impl Memory {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        // A commit replaces the tables only when it is complete, so a panic elsewhere leaves them consistent.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tables {
+    fn apply(&mut self, at: Timestamp, record: &Record) -> Result<Option<u64>, StoreError> {
+        match record.clone() {
+            Record::SweepSubmitted {
+                sweep,
+                request,
+                spec,
+            } => {
+                if self
+                    .sweeps
+                    .iter()
+                    .any(|known| known.id == sweep || known.request == request)
+                {
+                    return Err(conflict("sweep", &sweep));
+                }
+                self.sweeps.push(Sweep {
+                    id: sweep,
+                    request,
+                    spec,
+                    state: SweepState::Active,
+                    message: String::new(),
+                    submitted_at: at,
+                    finished_at: None,
+                });
+            }
+            Record::SeriesCreated { plan, ordinal } => {
+                self.sweep(plan.sweep)?;
+                let key = (plan.sweep, ordinal);
+                if self.series.contains_key(&key) {
+                    return Err(conflict("series", &plan.id));
+                }
+                self.series.insert(
+                    key,
+                    Series {
+                        plan,
+                        state: SeriesState::Waiting,
+                        message: String::new(),
+                        summary: None,
+                    },
+                );
+            }
+            Record::AttemptAssigned {
+                attempt,
+                number,
+                agent,
+                round,
+            } => {
+                self.series_mut(round.series)?;
+                let row = self
+                    .rounds
+                    .entry((round.series, round.index))
+                    .or_insert_with(|| StoredRoundRow {
+                        round,
+                        ended: false,
+                        attempts: BTreeMap::new(),
+                    });
+                if row.attempts.contains_key(&number) {
+                    return Err(conflict("attempt", &attempt));
+                }
+                row.attempts.insert(
+                    number,
+                    StoredAttempt {
+                        id: attempt,
+                        agent,
+                        state: AttemptState::Assigned,
+                    },
+                );
+            }
+            Record::AttemptAccepted { attempt } => {
+                self.attempt(attempt)?.state = AttemptState::Accepted;
+            }
+            Record::AttemptEnded { attempt, state, .. } => self.attempt(attempt)?.state = state,
+            Record::Report {
+                digest,
+                disposition,
+                report,
+                ..
+            } => {
+                if self.known(report.attempt, &digest).is_some() {
+                    return Err(conflict("report of attempt", &report.attempt));
+                }
+                if report.outcome.is_some() && disposition == Disposition::Accepted {
+                    self.attempt(report.attempt)?.state = AttemptState::Reported;
+                }
+                self.reports.push(StoredReport {
+                    digest,
+                    disposition,
+                    report,
+                });
+            }
+            Record::RoundEnded { round } => self.round(round)?.ended = true,
+            Record::SeriesEnded {
+                series,
+                state,
+                message,
+                summary,
+            } => {
+                let row = self.series_mut(series)?;
+                row.state = state;
+                row.message = message;
+                row.summary = Some(summary);
+            }
+            Record::SweepEnded {
+                sweep,
+                state,
+                message,
+            } => {
+                let row = self.sweep(sweep)?;
+                row.state = state;
+                row.message = message;
+                row.finished_at = Some(at);
+            }
+            Record::Event(event) => {
+                let seq = self.events.last().map_or(0, |event| event.seq) + 1;
+                self.events.push(StoredEvent { seq, at, event });
+                return Ok(Some(seq));
+            }
+        }
+        Ok(None)
+    }
+
+    fn sweep(&mut self, id: SweepId) -> Result<&mut Sweep, StoreError> {
+        let found = self.sweeps.iter_mut().find(|sweep| sweep.id == id);
+        found.ok_or_else(|| dangling("sweep", &id))
+    }
+
+    fn series_mut(&mut self, id: SeriesId) -> Result<&mut Series, StoreError> {
+        let found = self.series.values_mut().find(|series| series.plan.id == id);
+        found.ok_or_else(|| dangling("series", &id))
+    }
+
+    fn round(&mut self, id: RoundId) -> Result<&mut StoredRoundRow, StoreError> {
+        let found = self.rounds.values_mut().find(|row| row.round.id == id);
+        found.ok_or_else(|| dangling("round", &id))
+    }
+
+    fn attempt(&mut self, id: AttemptId) -> Result<&mut StoredAttempt, StoreError> {
+        let mut attempts = self
+            .rounds
+            .values_mut()
+            .flat_map(|row| row.attempts.values_mut());
+        attempts
+            .find(|attempt| attempt.id == id)
+            .ok_or_else(|| dangling("attempt", &id))
+    }
+
+    fn known(&self, attempt: AttemptId, digest: &[u8; 32]) -> Option<Disposition> {
+        self.reports
+            .iter()
+            .find(|known| known.report.attempt == attempt && known.digest == *digest)
+            .map(|known| known.disposition)
+    }
+
+    fn read_rounds(&self, series: SeriesId) -> Vec<ReadRound> {
+        self.rounds
+            .range((series, 0)..=(series, u32::MAX))
+            .map(|(_, row)| {
+                let mut record = RoundRecord::new(row.round.clone());
+                let mut block_attempts = Vec::new();
+                for stored in self.reports.iter().filter(|stored| {
+                    stored.disposition == Disposition::Accepted
+                        && stored.report.round == row.round.id
+                }) {
+                    let blocks = stored.report.blocks.len();
+                    block_attempts.resize(block_attempts.len() + blocks, stored.report.attempt);
+                    record.add(stored.report.clone());
+                }
+                ReadRound {
+                    stored: StoredRound {
+                        record,
+                        ended: row.ended,
+                        attempts: row.attempts.values().copied().collect(),
+                    },
+                    block_attempts,
+                }
+            })
+            .collect()
+    }
+
+    fn series_of(&self, sweep: SweepId) -> impl Iterator<Item = &Series> {
+        self.series
+            .range((sweep, 0)..=(sweep, u32::MAX))
+            .map(|(_, series)| series)
+    }
+
+    /// True while an attempt of the sweep may still run somewhere.
+    fn is_out(&self, sweep: SweepId) -> bool {
+        let mut rounds = self.rounds.values().filter(|row| row.round.sweep == sweep);
+        rounds.any(|row| {
+            row.attempts.values().any(|attempt| {
+                matches!(
+                    attempt.state,
+                    AttemptState::Assigned | AttemptState::Accepted
+                )
+            })
+        })
+    }
+
+    fn summary(&self, series: SeriesId) -> SeriesSummary {
+        let rounds = self.read_rounds(series);
+        let records = || rounds.iter().map(|round| &round.stored.record);
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        SeriesSummary {
+            rounds_done: count(rounds.iter().filter(|round| round.stored.ended).count()),
+            blocks: count(records().map(|record| record.blocks.len()).sum()),
+            measuring: records().map(|record| record.measuring).sum(),
+        }
+    }
+
+    fn stored_sweep(&self, sweep: &Sweep) -> StoredSweep {
+        StoredSweep {
+            id: sweep.id,
+            spec: sweep.spec.clone(),
+            state: sweep.state,
+            message: sweep.message.clone(),
+            submitted_at: sweep.submitted_at,
+            finished_at: sweep.finished_at,
+            series: self
+                .series_of(sweep.id)
+                .map(|series| self.stored_series(series))
+                .collect(),
+        }
+    }
+
+    fn stored_series(&self, series: &Series) -> StoredSeries {
+        StoredSeries {
+            plan: series.plan.clone(),
+            state: series.state,
+            message: series.message.clone(),
+            summary: series
+                .summary
+                .unwrap_or_else(|| self.summary(series.plan.id)),
+        }
+    }
+}
+
+impl Store for Memory {
+    async fn commit(&self, at: Timestamp, records: &[Record]) -> Result<Vec<u64>, StoreError> {
+        let mut tables = self.tables();
+        let mut next = tables.clone();
+        let mut seqs = Vec::new();
+        for record in records {
+            seqs.extend(next.apply(at, record)?);
+        }
+        *tables = next;
+        Ok(seqs)
+    }
+
+    async fn open_sweeps(&self) -> Result<Vec<SweepSnapshot>, StoreError> {
+        let tables = self.tables();
+        let open = tables
+            .sweeps
+            .iter()
+            .filter(|sweep| sweep.state == SweepState::Active || tables.is_out(sweep.id));
+        Ok(open
+            .map(|sweep| SweepSnapshot {
+                id: sweep.id,
+                request: sweep.request,
+                spec: sweep.spec.clone(),
+                state: sweep.state,
+                series: tables
+                    .series_of(sweep.id)
+                    .map(|series| SeriesSnapshot {
+                        plan: series.plan.clone(),
+                        state: series.state,
+                        message: series.message.clone(),
+                        rounds: tables
+                            .read_rounds(series.plan.id)
+                            .into_iter()
+                            .map(|round| round.stored)
+                            .collect(),
+                    })
+                    .collect(),
+            })
+            .collect())
+    }
+
+    async fn sweeps(&self) -> Result<Vec<StoredSweep>, StoreError> {
+        let tables = self.tables();
+        let newest_first = tables.sweeps.iter().rev();
+        Ok(newest_first
+            .map(|sweep| tables.stored_sweep(sweep))
+            .collect())
+    }
+
+    async fn sweep(&self, sweep: SweepId) -> Result<Option<StoredSweep>, StoreError> {
+        let tables = self.tables();
+        let found = tables.sweeps.iter().find(|known| known.id == sweep);
+        Ok(found.map(|sweep| tables.stored_sweep(sweep)))
+    }
+
+    async fn histories(&self, sweep: Option<SweepId>) -> Result<Vec<StoredHistory>, StoreError> {
+        let tables = self.tables();
+        Ok(tables
+            .sweeps
+            .iter()
+            .filter(|known| sweep.is_none_or(|sweep| known.id == sweep))
+            .flat_map(|known| tables.series_of(known.id))
+            .map(|series| {
+                let rounds = tables.read_rounds(series.plan.id);
+                history(tables.stored_series(series), rounds)
+            })
+            .collect())
+    }
+
+    async fn find_request(&self, request: RequestId) -> Result<Option<SweepId>, StoreError> {
+        let tables = self.tables();
+        let found = tables.sweeps.iter().find(|sweep| sweep.request == request);
+        Ok(found.map(|sweep| sweep.id))
+    }
+
+    async fn report_known(
+        &self,
+        attempt: AttemptId,
+        digest: &[u8; 32],
+    ) -> Result<Option<Disposition>, StoreError> {
+        Ok(self.tables().known(attempt, digest))
+    }
+
+    async fn events_after(
+        &self,
+        seq: u64,
+        sweep: Option<SweepId>,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        Ok(self
+            .tables()
+            .events
+            .iter()
+            .filter(|event| event.seq > seq)
+            .filter(|event| sweep.is_none() || event.event.sweep == sweep)
+            .take(limit as usize)
+            .cloned()
+            .collect())
+    }
+
+    async fn last_seq(&self) -> Result<u64, StoreError> {
+        Ok(self.tables().events.last().map_or(0, |event| event.seq))
+    }
+
+    async fn save_inventory(
+        &self,
+        _at: Timestamp,
+        agent: AgentId,
+        inventory: &Inventory,
+    ) -> Result<(), StoreError> {
+        self.tables().inventories.insert(agent, inventory.clone());
+        Ok(())
+    }
+
+    async fn inventory(&self, agent: AgentId) -> Result<Option<Inventory>, StoreError> {
+        Ok(self.tables().inventories.get(&agent).cloned())
+    }
+}
+
+fn dangling(noun: &str, id: &impl ToString) -> StoreError {
+    StoreError::Dangling {
+        what: format!("{noun} {}", id.to_string()),
+    }
+}
+
+fn conflict(noun: &str, id: &impl ToString) -> StoreError {
+    StoreError::Conflict {
+        what: format!("{noun} {}", id.to_string()),
+    }
+}

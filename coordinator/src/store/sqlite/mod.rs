@@ -1,0 +1,306 @@
+//! The store on disk: one SQLite file in the data directory, in WAL mode, synced at every commit.
+//!
+//! `write` puts records into a transaction, `read` brings them back, `words` holds the vocabulary. The schema and the meaning of every column
+//! is in `coordinator/migrations`.
+
+mod read;
+mod words;
+mod write;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use batchstep_core::fleet::{Disposition, Record, SeriesSnapshot, SweepSnapshot};
+use batchstep_proto::ids::{AgentId, AttemptId, RequestId, SweepId};
+use jiff::Timestamp;
+use sqlx::{
+    Row as _, Sqlite as Driver, SqlitePool, Transaction,
+    migrate::Migrator,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use self::{
+    read::{Which, parsed, word},
+    write::{WriteError, json},
+};
+use super::{
+    Inventory, Store, StoreError, StoredEvent, StoredHistory, StoredSweep, data_dir::DataDir,
+    history,
+};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// How long a statement waits for another process that holds the file, such as a backup.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// One connection writes at a time; the others read meanwhile.
+const CONNECTIONS: u32 = 4;
+
+/// A store in a data directory.
+#[derive(Debug)]
+pub struct Sqlite {
+    pool: SqlitePool,
+    path: PathBuf,
+    /// Held as long as the pool may write.
+    _directory: DataDir,
+}
+
+impl Sqlite {
+    /// Opens the store in `directory`, which is made when it is absent, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When the directory cannot be used, another coordinator uses it, or a newer batchstep wrote it.
+    pub async fn open(directory: &Path) -> Result<Self, StoreError> {
+        let directory = DataDir::open(directory)?;
+        let path = directory.database();
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A report is acknowledged only when it is on the disk.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .connect_with(options)
+            .await
+            .map_err(|source| StoreError::Database {
+                path: path.clone(),
+                source,
+            })?;
+        let store = Self {
+            pool,
+            path,
+            _directory: directory,
+        };
+        store.refuse_newer_schema().await?;
+        MIGRATIONS
+            .run(&store.pool)
+            .await
+            .map_err(|source| StoreError::Migrate {
+                path: store.path.clone(),
+                source: Box::new(source),
+            })?;
+        Ok(store)
+    }
+
+    /// Ends all connections and leaves a single file behind.
+    pub async fn close(self) {
+        self.pool.close().await;
+    }
+
+    async fn refuse_newer_schema(&self) -> Result<(), StoreError> {
+        let known = MIGRATIONS
+            .iter()
+            .map(|step| step.version)
+            .max()
+            .unwrap_or(0);
+        let exists = sqlx::query("SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations'")
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| self.failed(error))?;
+        if exists.is_none() {
+            return Ok(());
+        }
+        let found: Option<i64> = sqlx::query("SELECT MAX(version) FROM _sqlx_migrations")
+            .fetch_one(&self.pool)
+            .await
+            .and_then(|row| row.try_get(0))
+            .map_err(|error| self.failed(error))?;
+        match found {
+            Some(found) if found > known => Err(StoreError::NewerSchema {
+                path: self.path.clone(),
+                found,
+                known,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// One consistent view of the file for several queries.
+    async fn snapshot(&self) -> Result<Transaction<'static, Driver>, StoreError> {
+        self.pool.begin().await.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: impl Into<WriteError>) -> StoreError {
+        match error.into() {
+            WriteError::Sqlx(source) => StoreError::Database {
+                path: self.path.clone(),
+                source,
+            },
+            WriteError::Store(error) => error,
+        }
+    }
+
+    async fn write_all(&self, at: Timestamp, records: &[Record]) -> Result<Vec<u64>, WriteError> {
+        // A transaction that begins by reading could find at its first write that another one was faster.
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut seqs = Vec::new();
+        for record in records {
+            seqs.extend(write::record(&mut transaction, at, record).await?);
+        }
+        transaction.commit().await?;
+        Ok(seqs)
+    }
+}
+
+impl Store for Sqlite {
+    async fn commit(&self, at: Timestamp, records: &[Record]) -> Result<Vec<u64>, StoreError> {
+        self.write_all(at, records)
+            .await
+            .map_err(|error| self.failed(error))
+    }
+
+    async fn open_sweeps(&self) -> Result<Vec<SweepSnapshot>, StoreError> {
+        let mut view = self.snapshot().await?;
+        let sweeps = read::sweeps(&mut view, &Which::Open)
+            .await
+            .map_err(|error| self.failed(error))?;
+        let mut snapshots = Vec::with_capacity(sweeps.len());
+        for sweep in sweeps {
+            let mut series = Vec::with_capacity(sweep.stored.series.len());
+            for one in sweep.stored.series {
+                let rounds = read::rounds(&mut view, &one.plan)
+                    .await
+                    .map_err(|error| self.failed(error))?;
+                series.push(SeriesSnapshot {
+                    plan: one.plan,
+                    state: one.state,
+                    message: one.message,
+                    rounds: rounds.into_iter().map(|round| round.stored).collect(),
+                });
+            }
+            snapshots.push(SweepSnapshot {
+                id: sweep.stored.id,
+                request: sweep.request,
+                spec: sweep.stored.spec,
+                state: sweep.stored.state,
+                series,
+            });
+        }
+        Ok(snapshots)
+    }
+
+    async fn sweeps(&self) -> Result<Vec<StoredSweep>, StoreError> {
+        let mut view = self.snapshot().await?;
+        let sweeps = read::sweeps(&mut view, &Which::All)
+            .await
+            .map_err(|error| self.failed(error))?;
+        Ok(sweeps.into_iter().rev().map(|sweep| sweep.stored).collect())
+    }
+
+    async fn sweep(&self, sweep: SweepId) -> Result<Option<StoredSweep>, StoreError> {
+        let mut view = self.snapshot().await?;
+        let mut sweeps = read::sweeps(&mut view, &Which::One(sweep))
+            .await
+            .map_err(|error| self.failed(error))?;
+        Ok(sweeps.pop().map(|sweep| sweep.stored))
+    }
+
+    async fn histories(&self, sweep: Option<SweepId>) -> Result<Vec<StoredHistory>, StoreError> {
+        let mut view = self.snapshot().await?;
+        let sweeps = read::sweeps(&mut view, &sweep.map_or(Which::All, Which::One))
+            .await
+            .map_err(|error| self.failed(error))?;
+        let mut histories = Vec::new();
+        for series in sweeps.into_iter().flat_map(|sweep| sweep.stored.series) {
+            let rounds = read::rounds(&mut view, &series.plan)
+                .await
+                .map_err(|error| self.failed(error))?;
+            histories.push(history(series, rounds));
+        }
+        Ok(histories)
+    }
+
+    async fn find_request(&self, request: RequestId) -> Result<Option<SweepId>, StoreError> {
+        let row = sqlx::query("SELECT id FROM sweep WHERE request_id = ?")
+            .bind(request.to_string())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| self.failed(error))?;
+        row.map(|row| parsed("sweep id", row.try_get("id")?))
+            .transpose()
+            .map_err(|error: WriteError| self.failed(error))
+    }
+
+    async fn report_known(
+        &self,
+        attempt: AttemptId,
+        digest: &[u8; 32],
+    ) -> Result<Option<Disposition>, StoreError> {
+        let row = sqlx::query("SELECT disposition FROM report WHERE attempt_id = ? AND digest = ?")
+            .bind(attempt.to_string())
+            .bind(digest.as_slice())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| self.failed(error))?;
+        row.map(|row| word(row.try_get("disposition")?))
+            .transpose()
+            .map_err(|error: WriteError| self.failed(error))
+    }
+
+    async fn events_after(
+        &self,
+        seq: u64,
+        sweep: Option<SweepId>,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let after = i64::try_from(seq).unwrap_or(i64::MAX);
+        let mut view = self.snapshot().await?;
+        read::events(&mut view, after, sweep, limit)
+            .await
+            .map_err(|error| self.failed(error))
+    }
+
+    async fn last_seq(&self) -> Result<u64, StoreError> {
+        let last: i64 = sqlx::query("SELECT COALESCE(MAX(seq), 0) FROM event")
+            .fetch_one(&self.pool)
+            .await
+            .and_then(|row| row.try_get(0))
+            .map_err(|error| self.failed(error))?;
+        Ok(last.cast_unsigned())
+    }
+
+    async fn save_inventory(
+        &self,
+        at: Timestamp,
+        agent: AgentId,
+        inventory: &Inventory,
+    ) -> Result<(), StoreError> {
+        let host = json("host", &inventory.host).map_err(|error| self.failed(error))?;
+        let devices = json("devices", &inventory.devices).map_err(|error| self.failed(error))?;
+        sqlx::query(
+            "INSERT OR REPLACE INTO inventory (agent_id, host, devices, document, digest, received_at) VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(agent.to_string())
+        .bind(host)
+        .bind(devices)
+        .bind(&inventory.document)
+        .bind(&inventory.digest)
+        .bind(at.to_string())
+        .execute(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))?;
+        Ok(())
+    }
+
+    async fn inventory(&self, agent: AgentId) -> Result<Option<Inventory>, StoreError> {
+        let row = sqlx::query("SELECT * FROM inventory WHERE agent_id = ?")
+            .bind(agent.to_string())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| self.failed(error))?;
+        row.map(|row| {
+            Ok(Inventory {
+                host: read::from_json("host", row.try_get("host")?)?,
+                devices: read::from_json("devices", row.try_get("devices")?)?,
+                document: row.try_get("document")?,
+                digest: row.try_get("digest")?,
+            })
+        })
+        .transpose()
+        .map_err(|error: WriteError| self.failed(error))
+    }
+}
