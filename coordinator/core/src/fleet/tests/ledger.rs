@@ -1,0 +1,275 @@
+//! A store in miniature: folds records into snapshots, and reads the same snapshots from a live state for comparison.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use batchstep_proto::{
+    domain::AttemptReport,
+    ids::{AttemptId, SweepId},
+};
+
+use crate::{
+    fleet::{
+        AttemptState, Disposition, Event, Record, SeriesSnapshot, SeriesState, State,
+        StoredAttempt, StoredRound, SweepSnapshot, SweepState,
+    },
+    sweep::RoundRecord,
+};
+
+#[derive(Default)]
+pub struct Ledger {
+    pub sweeps: Vec<SweepSnapshot>,
+    pub events: Vec<Event>,
+    pub reports: Vec<(Disposition, AttemptReport)>,
+    pub ended: Vec<(SweepId, SweepState, String)>,
+}
+
+pub fn is_open(attempt: &StoredAttempt) -> bool {
+    matches!(
+        attempt.state,
+        AttemptState::Assigned | AttemptState::Accepted
+    )
+}
+
+impl Ledger {
+    pub fn apply(&mut self, record: Record) {
+        match record {
+            Record::SweepSubmitted {
+                sweep,
+                request,
+                spec,
+            } => self.sweeps.push(SweepSnapshot {
+                id: sweep,
+                request,
+                spec,
+                state: SweepState::Active,
+                series: Vec::new(),
+            }),
+            Record::SeriesCreated { plan, ordinal } => {
+                let sweep = self
+                    .sweeps
+                    .iter_mut()
+                    .find(|sweep| sweep.id == plan.sweep)
+                    .unwrap();
+                assert_eq!(sweep.series.len(), ordinal as usize);
+                sweep.series.push(SeriesSnapshot {
+                    plan,
+                    state: SeriesState::Waiting,
+                    message: String::new(),
+                    rounds: Vec::new(),
+                });
+            }
+            Record::AttemptAssigned {
+                attempt,
+                number,
+                agent,
+                round,
+            } => {
+                let series = self
+                    .series_mut()
+                    .find(|series| series.plan.id == round.series)
+                    .unwrap();
+                assert_eq!(
+                    series.state,
+                    SeriesState::Waiting,
+                    "work for an ended series"
+                );
+                if series.rounds.len() == round.index as usize {
+                    series.rounds.push(StoredRound {
+                        record: RoundRecord::new(round.clone()),
+                        ended: false,
+                        attempts: Vec::new(),
+                    });
+                }
+                let stored = series.rounds.last_mut().unwrap();
+                assert_eq!(stored.record.round, round, "attempts of one round differ");
+                assert_eq!(stored.attempts.len(), number as usize);
+                assert!(!stored.ended);
+                stored.attempts.push(StoredAttempt {
+                    id: attempt,
+                    agent,
+                    state: AttemptState::Assigned,
+                });
+            }
+            Record::AttemptAccepted { attempt } => {
+                self.attempt(attempt).1.state = AttemptState::Accepted;
+            }
+            Record::AttemptEnded { attempt, state, .. } => {
+                assert!(is_open(self.attempt(attempt).1), "an attempt ended twice");
+                self.attempt(attempt).1.state = state;
+            }
+            Record::Report {
+                disposition,
+                report,
+                ..
+            } => {
+                self.reports.push((disposition, report.clone()));
+                if disposition == Disposition::Accepted {
+                    let (record, attempt) = self.attempt(report.attempt);
+                    if report.outcome.is_some() {
+                        attempt.state = AttemptState::Reported;
+                    }
+                    record.add(report);
+                }
+            }
+            Record::RoundEnded { round } => {
+                let stored = self
+                    .series_mut()
+                    .flat_map(|series| &mut series.rounds)
+                    .find(|stored| stored.record.round.id == round)
+                    .expect("only a round on record can end");
+                assert!(!stored.ended, "a round ended twice");
+                assert!(!stored.attempts.iter().any(is_open));
+                stored.ended = true;
+            }
+            Record::SeriesEnded {
+                series,
+                state,
+                message,
+                summary,
+            } => {
+                let series = self
+                    .series_mut()
+                    .find(|known| known.plan.id == series)
+                    .unwrap();
+                assert_eq!(series.state, SeriesState::Waiting, "a series ended twice");
+                let blocks: usize = series
+                    .rounds
+                    .iter()
+                    .map(|round| round.record.blocks.len())
+                    .sum();
+                assert_eq!(summary.blocks as usize, blocks);
+                series.state = state;
+                series.message = message;
+            }
+            Record::SweepEnded {
+                sweep,
+                state,
+                message,
+            } => {
+                let known = self
+                    .sweeps
+                    .iter_mut()
+                    .find(|known| known.id == sweep)
+                    .unwrap();
+                assert_eq!(known.state, SweepState::Active, "a sweep ended twice");
+                known.state = state;
+                self.ended.push((sweep, state, message));
+            }
+            Record::Event(event) => self.events.push(event),
+        }
+    }
+
+    fn series_mut(&mut self) -> impl Iterator<Item = &mut SeriesSnapshot> {
+        self.sweeps.iter_mut().flat_map(|sweep| &mut sweep.series)
+    }
+
+    fn attempt(&mut self, id: AttemptId) -> (&mut RoundRecord, &mut StoredAttempt) {
+        self.series_mut()
+            .flat_map(|series| &mut series.rounds)
+            .find_map(|round| {
+                let attempt = round.attempts.iter_mut().find(|attempt| attempt.id == id)?;
+                Some((&mut round.record, attempt))
+            })
+            .expect("the attempt is on record")
+    }
+
+    pub fn attempts(&self) -> impl Iterator<Item = (&RoundRecord, &StoredAttempt)> {
+        self.sweeps
+            .iter()
+            .flat_map(|sweep| &sweep.series)
+            .flat_map(|series| &series.rounds)
+            .flat_map(|round| {
+                round
+                    .attempts
+                    .iter()
+                    .map(|attempt| (&round.record, attempt))
+            })
+    }
+
+    /// What a restart begins with.
+    pub fn unsettled(&self) -> Vec<SweepSnapshot> {
+        self.sweeps
+            .iter()
+            .filter(|sweep| {
+                sweep.state == SweepState::Active
+                    || sweep
+                        .series
+                        .iter()
+                        .flat_map(|series| &series.rounds)
+                        .flat_map(|round| &round.attempts)
+                        .any(is_open)
+            })
+            .cloned()
+            .collect()
+    }
+
+    /// Fails when a device has two open attempts, or a block counts twice.
+    pub fn check(&self) {
+        let mut busy: BTreeMap<&str, AttemptId> = BTreeMap::new();
+        for (record, attempt) in self.attempts().filter(|(_, attempt)| is_open(attempt)) {
+            let other = busy.insert(&record.round.device_id, attempt.id);
+            assert_eq!(other, None, "two attempts on {}", record.round.device_id);
+        }
+        let mut seen = BTreeSet::new();
+        for (_, report) in &self.reports {
+            for block in &report.blocks {
+                assert!(seen.insert(block.elapsed), "a block is on record twice");
+            }
+        }
+    }
+}
+
+/// What a store should have of a live state.
+pub fn snapshots(state: &State) -> Vec<SweepSnapshot> {
+    let mut sweeps: Vec<_> = state.sweeps.iter().collect();
+    sweeps.sort_by_key(|(_, sweep)| sweep.sequence);
+    sweeps
+        .into_iter()
+        .map(|(id, sweep)| SweepSnapshot {
+            id: *id,
+            request: sweep.request,
+            spec: sweep.spec.clone(),
+            state: sweep.state,
+            series: sweep
+                .series
+                .iter()
+                .map(|id| series_snapshot(state, &state.series[id]))
+                .collect(),
+        })
+        .collect()
+}
+
+fn series_snapshot(state: &State, series: &crate::fleet::series::Series) -> SeriesSnapshot {
+    let (over, message) = series
+        .over
+        .clone()
+        .unwrap_or((SeriesState::Waiting, String::new()));
+    let ended = series.history.rounds.len();
+    SeriesSnapshot {
+        plan: series.plan.clone(),
+        state: over,
+        message,
+        rounds: series
+            .history
+            .rounds
+            .iter()
+            .chain(&series.open)
+            .zip(&series.tries)
+            .enumerate()
+            // A planned round is on record from its first attempt on.
+            .filter(|(_, (_, tries))| !tries.is_empty())
+            .map(|(index, (record, tries))| StoredRound {
+                record: record.clone(),
+                ended: index < ended,
+                attempts: tries
+                    .iter()
+                    .map(|id| StoredAttempt {
+                        id: *id,
+                        agent: state.attempts[id].agent,
+                        state: state.attempts[id].state,
+                    })
+                    .collect(),
+            })
+            .collect(),
+    }
+}

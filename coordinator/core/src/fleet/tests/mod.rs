@@ -1,0 +1,8 @@
+//! The fleet against scripted plans and simulated agents: named scenarios, and random interleavings of everything that can happen.
+
+mod ledger;
+mod properties;
+mod restarts;
+mod scenarios;
+mod validation;
+mod world;

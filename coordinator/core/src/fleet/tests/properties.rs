@@ -1,0 +1,198 @@
+//! Random interleavings of everything that can happen. After every input, [`World::feed`] checks that a store which folds the records has what the
+//! live state has, that no device has two open attempts, and that no block is on record twice.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use batchstep_proto::domain::{AttemptOutcome, AttemptReport, Ineligibility};
+use proptest::prelude::*;
+
+use super::{
+    ledger::snapshots,
+    world::{World, spec},
+};
+use crate::fleet::{Answer, Config, Disposition, HeldState, Input, ReplyKey, State};
+
+#[derive(Debug, Clone)]
+enum Act {
+    Step(usize),
+    Disconnect(usize),
+    Reconnect(usize),
+    Restart,
+    Wait(u64),
+    Submit,
+    Cancel(usize),
+    Decline(usize),
+    /// The agent's process dies: what ran is broken or was refused.
+    Crash(usize, AttemptOutcome),
+    /// The agent's disk dies.
+    Forget(usize),
+    Drain(usize, bool),
+    /// A stored report comes again.
+    Repeat(usize),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let agent = 0..3_usize;
+    prop_oneof![
+        12 => agent.clone().prop_map(Act::Step),
+        2 => agent.clone().prop_map(Act::Disconnect),
+        2 => agent.clone().prop_map(Act::Reconnect),
+        1 => Just(Act::Restart),
+        2 => (1..100_u64).prop_map(Act::Wait),
+        1 => Just(Act::Submit),
+        1 => (0..4_usize).prop_map(Act::Cancel),
+        1 => agent.clone().prop_map(Act::Decline),
+        1 => (agent.clone(), prop_oneof![
+            Just(AttemptOutcome::Broken),
+            Just(AttemptOutcome::Refused),
+            Just(AttemptOutcome::TimedOut),
+            Just(AttemptOutcome::Stopped),
+        ]).prop_map(|(agent, outcome)| Act::Crash(agent, outcome)),
+        1 => agent.clone().prop_map(Act::Forget),
+        1 => (agent, any::<bool>()).prop_map(|(agent, drain)| Act::Drain(agent, drain)),
+        1 => (0..50_usize).prop_map(Act::Repeat),
+    ]
+}
+
+fn perform(world: &mut World, act: Act) {
+    match act {
+        Act::Step(agent) => {
+            world.step(agent);
+        }
+        Act::Disconnect(agent) => world.disconnect(agent),
+        Act::Reconnect(agent) => {
+            world.connect(agent);
+        }
+        Act::Restart => world.restart(),
+        Act::Wait(seconds) => world.wait(Duration::from_secs(seconds)),
+        Act::Submit => {
+            if world.ledger.sweeps.len() < 4 {
+                world.submit(spec());
+            }
+        }
+        Act::Cancel(sweep) => {
+            if let Some(sweep) = world.ledger.sweeps.get(sweep).map(|sweep| sweep.id) {
+                world.cancel(sweep);
+            }
+        }
+        Act::Decline(agent) => decline(world, agent),
+        Act::Crash(agent, outcome) => {
+            let held: Vec<_> = world.agents[agent].held.keys().copied().collect();
+            for attempt in held {
+                world.finish(agent, attempt, outcome, 0);
+            }
+        }
+        Act::Forget(agent) => {
+            world.disconnect(agent);
+            world.agents[agent].held.clear();
+        }
+        Act::Drain(agent, drain) => {
+            let (reply, agent) = (ReplyKey(world.key()), world.agents[agent].id);
+            let reason = String::new();
+            world.feed(Input::Drain {
+                reply,
+                agent,
+                drain,
+                reason,
+            });
+        }
+        Act::Repeat(report) => repeat(world, report),
+    }
+}
+
+fn decline(world: &mut World, agent: usize) {
+    let Some(session) = world.agents[agent].session else {
+        return;
+    };
+    let offered = world.agents[agent]
+        .held
+        .iter()
+        .find(|(_, held)| held.state == HeldState::Accepted);
+    let Some(attempt) = offered.map(|(attempt, _)| *attempt) else {
+        return;
+    };
+    world.agents[agent].held.remove(&attempt);
+    let reason = Ineligibility {
+        code: "busy".to_owned(),
+        message: "busy".to_owned(),
+    };
+    world.feed(Input::Declined {
+        session,
+        attempt,
+        reason,
+    });
+}
+
+fn repeat(world: &mut World, report: usize) {
+    let Some((_, report)) = world.ledger.reports.get(report).cloned() else {
+        return;
+    };
+    let Some(agent) = world
+        .ledger
+        .attempts()
+        .find(|(_, attempt)| attempt.id == report.attempt)
+        .map(|(_, attempt)| attempt.agent)
+    else {
+        return;
+    };
+    // What is older than the state's memory is found in the store before the state is asked.
+    let digest = AttemptReport::digest(&report.clone().into());
+    let is_remembered = world
+        .state
+        .attempts
+        .get(&report.attempt)
+        .is_some_and(|attempt| attempt.digests.contains(&digest));
+    if is_remembered {
+        let answer = world.send_report(agent, report);
+        assert_eq!(answer, Answer::Reported(Disposition::Duplicate));
+    }
+}
+
+/// Everyone is well again: all sweeps must come to an end.
+fn recover(world: &mut World) {
+    for agent in 0..world.agents.len() {
+        if world.agents[agent].session.is_none() {
+            world.connect(agent);
+        }
+        perform(world, Act::Drain(agent, false));
+    }
+    for _ in 0..200 {
+        world.run();
+        if world.state.idle() {
+            return;
+        }
+        world.wait(Duration::from_secs(30));
+    }
+    panic!("a sweep never ends: {:?}", snapshots(&world.state));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn whatever_happens_nothing_is_lost_or_counted_twice(acts in prop::collection::vec(act(), 1..120)) {
+        let mut world = World::new(3, &[&["GPU-a", "GPU-b"], &["CPU-c"], &["GPU-b"]]);
+        world.submit(spec());
+        for act in acts {
+            perform(&mut world, act);
+            let (restored, effects) =
+                State::restore(Config::default(), world.script, world.ledger.unsettled(), world.now);
+            prop_assert_eq!(snapshots(&restored), snapshots(&world.state));
+            prop_assert_eq!(effects, []);
+        }
+        recover(&mut world);
+        let counted: BTreeSet<Duration> = world.ledger.sweeps.iter()
+            .flat_map(|sweep| &sweep.series)
+            .flat_map(|series| &series.rounds)
+            .flat_map(|round| &round.record.blocks)
+            .map(|block| block.elapsed)
+            .collect();
+        let accepted: BTreeSet<Duration> = world.ledger.reports.iter()
+            .filter(|(disposition, _)| *disposition == Disposition::Accepted)
+            .flat_map(|(_, report)| &report.blocks)
+            .map(|block| block.elapsed)
+            .collect();
+        prop_assert_eq!(counted, accepted);
+        prop_assert_eq!(world.ledger.ended.len(), world.ledger.sweeps.len());
+    }
+}

@@ -1,0 +1,523 @@
+//! Simulated agents, a scripted plan, and the wire between them and the state: every message can be delivered, withheld or repeated by the test.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use batchstep_proto::{
+    domain::{
+        AttemptOutcome, AttemptReport, BatchSizes, Block, Device, DeviceKind, DeviceSelector,
+        Dtype, HostFacts, Mode, Round, RoundKind, Strategy, SweepSpec, Timing, Visit, VisitOrder,
+        VisitRole,
+    },
+    ids::{AgentId, AttemptId, BootId, RequestId, RoundId, SweepId},
+};
+
+use super::ledger::{Ledger, snapshots};
+use crate::{
+    fleet::{
+        Answer, Config, Disposition, Effect, HeldAttempt, HeldState, Hello, Input, Planner,
+        ReplyKey, SessionKey, State, ToAgent, Verdict,
+    },
+    sweep::{Conclusion, ConclusionReason, History, Next, SeriesPlan},
+};
+
+/// So many rounds of two visits; the batch sizes depend on what was measured, so that a wrong history shows in the plan.
+#[derive(Clone, Copy)]
+pub struct Script {
+    pub rounds: usize,
+    pub fails: bool,
+}
+
+impl Planner for Script {
+    fn next(&self, plan: &SeriesPlan, history: &History) -> Next {
+        if self.fails {
+            return Next::Failed("scripted".to_owned());
+        }
+        if history.rounds.len() == self.rounds {
+            return Next::Done(Conclusion {
+                reason: ConclusionReason::BudgetSpent,
+                message: "all rounds are in".to_owned(),
+            });
+        }
+        let index = u32::try_from(history.rounds.len()).unwrap();
+        let blocks: usize = history.rounds.iter().map(|round| round.blocks.len()).sum();
+        let visit = |batch_size| Visit {
+            batch_size,
+            role: VisitRole::Measure,
+            iterations: None,
+        };
+        let first = u32::try_from(blocks).unwrap() + 1;
+        Next::Round(Round {
+            id: RoundId::of(plan.id, index),
+            series: plan.id,
+            sweep: plan.sweep,
+            device_id: plan.device.id.clone(),
+            index,
+            kind: RoundKind::Measure,
+            workload: plan.workload.clone(),
+            mode: plan.spec.mode,
+            dtype: plan.spec.dtype,
+            threads: plan.threads,
+            seed: 1,
+            reference_batch_size: None,
+            visits: vec![visit(first), visit(first + 100)],
+            timing: Timing::protocol(true),
+            time_limit: Duration::from_mins(1),
+        })
+    }
+
+    fn remaining(&self, _: &SeriesPlan, history: &History) -> Duration {
+        let left = self.rounds - history.rounds.len().min(self.rounds);
+        Duration::from_secs(left as u64)
+    }
+}
+
+pub struct Held {
+    pub round: Round,
+    pub state: HeldState,
+    pub parts: u32,
+    pub last: Option<AttemptReport>,
+}
+
+/// An agent that behaves: what it holds survives its connection and the coordinator.
+pub struct Agent {
+    pub id: AgentId,
+    pub boot: BootId,
+    pub devices: Vec<Device>,
+    pub draining: bool,
+    pub session: Option<SessionKey>,
+    pub closed: Option<bool>,
+    pub held: BTreeMap<AttemptId, Held>,
+}
+
+pub struct World {
+    pub state: State,
+    pub ledger: Ledger,
+    pub now: Duration,
+    pub script: Script,
+    pub agents: Vec<Agent>,
+    pub keys: u64,
+    blocks: u64,
+}
+
+pub fn uuid<T: std::str::FromStr<Err: std::fmt::Debug>>(number: u64) -> T {
+    format!("00000000-0000-7000-8000-{number:012x}")
+        .parse()
+        .unwrap()
+}
+
+pub fn device(id: &str, kind: DeviceKind) -> Device {
+    Device {
+        id: id.to_owned(),
+        kind,
+        model: "a model".to_owned(),
+        compute_units: None,
+        memory_bytes: None,
+        mig_profile: None,
+        compute_capability: None,
+        driver: None,
+        pci_device_id: None,
+        ineligible: Vec::new(),
+    }
+}
+
+pub fn spec() -> SweepSpec {
+    SweepSpec {
+        workloads: vec!["linear".parse().unwrap()],
+        batch_sizes: BatchSizes::Auto,
+        mode: Mode::Train,
+        dtype: Dtype::F32,
+        threads: None,
+        strategy: Strategy::Adaptive,
+        budget: Duration::from_mins(1),
+        precision: 0.01,
+        iterations: None,
+        seed: 1,
+        devices: DeviceSelector::All,
+        preset: None,
+        visit_order: VisitOrder::Random,
+    }
+}
+
+impl World {
+    /// A coordinator and one disconnected agent for each list of device ids; `CPU-..` are processors, everything else GPUs.
+    pub fn new(rounds: usize, hosts: &[&[&str]]) -> Self {
+        let script = Script {
+            rounds,
+            fails: false,
+        };
+        let agents = (1..)
+            .zip(hosts)
+            .map(|(number, devices)| Agent {
+                id: uuid(number),
+                boot: uuid(number),
+                devices: devices
+                    .iter()
+                    .map(|id| {
+                        let kind = if id.starts_with("CPU-") {
+                            DeviceKind::Cpu
+                        } else {
+                            DeviceKind::Cuda
+                        };
+                        device(id, kind)
+                    })
+                    .collect(),
+                draining: false,
+                session: None,
+                closed: None,
+                held: BTreeMap::new(),
+            })
+            .collect();
+        Self {
+            state: State::new(Config::default(), script),
+            ledger: Ledger::default(),
+            now: Duration::from_secs(1),
+            script,
+            agents,
+            keys: 0,
+            blocks: 0,
+        }
+    }
+
+    pub fn key(&mut self) -> u64 {
+        self.keys += 1;
+        self.keys
+    }
+
+    /// Hands one input over, carries the effects out, and checks all that must always hold.
+    pub fn feed(&mut self, input: Input) -> Vec<Effect> {
+        let effects = self.state.handle(self.now, input);
+        self.carry_out(&effects);
+        effects
+    }
+
+    fn carry_out(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            if let Effect::Persist(record) = effect {
+                self.ledger.apply((**record).clone());
+            }
+        }
+        self.ledger.check();
+        assert_eq!(snapshots(&self.state), self.ledger.unsettled());
+        for effect in effects {
+            match effect {
+                Effect::Send { session, message } => self.deliver(*session, message),
+                Effect::Close {
+                    session, permanent, ..
+                } => {
+                    for agent in &mut self.agents {
+                        if agent.session == Some(*session) {
+                            agent.session = None;
+                            agent.closed = Some(*permanent);
+                        }
+                    }
+                }
+                Effect::Persist(_) | Effect::Show(_) | Effect::Reply { .. } => {}
+            }
+        }
+    }
+
+    fn deliver(&mut self, session: SessionKey, message: &ToAgent) {
+        let Some(agent) = self
+            .agents
+            .iter_mut()
+            .find(|agent| agent.session == Some(session))
+        else {
+            return;
+        };
+        match message {
+            ToAgent::Assign { attempt, round } => {
+                let held = Held {
+                    round: (**round).clone(),
+                    state: HeldState::Accepted,
+                    parts: 0,
+                    last: None,
+                };
+                assert!(agent.held.insert(*attempt, held).is_none());
+            }
+            ToAgent::Recorded(attempt) => {
+                if let Some(held) = agent.held.get_mut(attempt)
+                    && held.state == HeldState::Accepted
+                {
+                    held.state = HeldState::Running;
+                }
+            }
+            ToAgent::Stop { attempt, .. } => self.stop_held(session, *attempt),
+            ToAgent::Welcome { verdicts, .. } => {
+                for (attempt, verdict) in verdicts {
+                    if *verdict == Verdict::Stop {
+                        self.stop_held(session, *attempt);
+                    }
+                }
+            }
+            ToAgent::Drain { .. } | ToAgent::HeartbeatAck(_) => {}
+        }
+    }
+
+    fn stop_held(&mut self, session: SessionKey, attempt: AttemptId) {
+        let agent = self
+            .agents
+            .iter()
+            .position(|agent| agent.session == Some(session))
+            .unwrap();
+        self.finish(agent, attempt, AttemptOutcome::Stopped, 0);
+    }
+
+    /// Ends what an agent holds: its final report is spooled.
+    pub fn finish(
+        &mut self,
+        agent: usize,
+        attempt: AttemptId,
+        outcome: AttemptOutcome,
+        blocks: usize,
+    ) {
+        let Some(held) = self.agents[agent].held.get_mut(&attempt) else {
+            return;
+        };
+        if held.state == HeldState::Spooled {
+            return;
+        }
+        held.state = HeldState::Spooled;
+        held.last = Some(report(
+            attempt,
+            held,
+            Some(outcome),
+            blocks,
+            &mut self.blocks,
+        ));
+    }
+
+    pub fn connect(&mut self, agent: usize) -> Vec<Effect> {
+        let session = SessionKey(self.key());
+        let agent = &mut self.agents[agent];
+        agent.session = Some(session);
+        agent.closed = None;
+        let hello = Hello {
+            agent: agent.id,
+            boot: agent.boot,
+            protocol: 1,
+            host: HostFacts {
+                hostname: format!("host-{}", agent.id),
+                physical_cores: Some(2),
+                ..HostFacts::default()
+            },
+            devices: agent.devices.clone(),
+            held: agent
+                .held
+                .iter()
+                .map(|(attempt, held)| HeldAttempt {
+                    attempt: *attempt,
+                    state: held.state,
+                })
+                .collect(),
+            draining: agent.draining,
+        };
+        let hello = Box::new(hello);
+        self.feed(Input::Hello { session, hello })
+    }
+
+    pub fn disconnect(&mut self, agent: usize) {
+        if let Some(session) = self.agents[agent].session.take() {
+            let reason = "reset".to_owned();
+            self.feed(Input::Disconnected { session, reason });
+        }
+    }
+
+    pub fn heartbeat(&mut self, agent: usize) {
+        if let Some(session) = self.agents[agent].session {
+            self.feed(Input::Heartbeat {
+                session,
+                sequence: 1,
+                draining: self.agents[agent].draining,
+                changed: Vec::new(),
+            });
+        }
+    }
+
+    pub fn submit(&mut self, spec: SweepSpec) -> (SweepId, Answer) {
+        let number = self.key();
+        let sweep = uuid(1_000 + number);
+        let effects = self.feed(Input::Submit {
+            reply: ReplyKey(number),
+            request: uuid::<RequestId>(2_000 + number),
+            sweep,
+            spec: Box::new(spec),
+        });
+        (sweep, answer(&effects))
+    }
+
+    pub fn cancel(&mut self, sweep: SweepId) -> Answer {
+        let reply = ReplyKey(self.key());
+        let reason = "enough".to_owned();
+        let effects = self.feed(Input::Cancel {
+            reply,
+            sweep,
+            reason,
+        });
+        answer(&effects)
+    }
+
+    pub fn send_report(&mut self, agent: AgentId, report: AttemptReport) -> Answer {
+        let reply = ReplyKey(self.key());
+        let digest = AttemptReport::digest(&report.clone().into());
+        let effects = self.feed(Input::Report {
+            reply,
+            agent,
+            report: Box::new(report),
+            digest,
+        });
+        answer(&effects)
+    }
+
+    /// The coordinator is killed and comes back from its store; every stream is gone.
+    pub fn restart(&mut self) {
+        for agent in &mut self.agents {
+            agent.session = None;
+        }
+        // Another process has another clock.
+        self.now = Duration::from_secs(5);
+        let (state, effects) = State::restore(
+            Config::default(),
+            self.script,
+            self.ledger.unsettled(),
+            self.now,
+        );
+        self.state = state;
+        self.carry_out(&effects);
+    }
+
+    /// The next thing a behaving agent does; false: it has nothing to do.
+    pub fn step(&mut self, agent: usize) -> bool {
+        let Some(session) = self.agents[agent].session else {
+            self.connect(agent);
+            return true;
+        };
+        let id = self.agents[agent].id;
+        let Some((&attempt, held)) = self.agents[agent].held.iter_mut().next() else {
+            return false;
+        };
+        match held.state {
+            HeldState::Accepted => {
+                self.feed(Input::Accepted { session, attempt });
+            }
+            HeldState::Running if held.parts == 0 => {
+                let part = report(attempt, held, None, 1, &mut self.blocks);
+                self.send_report(id, part);
+            }
+            HeldState::Running => self.finish(agent, attempt, AttemptOutcome::Finished, 1),
+            HeldState::Spooled => {
+                let last = held.last.clone().unwrap();
+                match self.send_report(id, last) {
+                    Answer::Reported(_) => self.agents[agent].held.remove(&attempt),
+                    other => panic!("{other:?}"),
+                };
+            }
+        }
+        true
+    }
+
+    /// Lets everyone act in turn until nobody has anything to do.
+    pub fn run(&mut self) {
+        for _ in 0..10_000 {
+            let mut acted = false;
+            for agent in 0..self.agents.len() {
+                acted |= self.step(agent);
+            }
+            if !acted {
+                return;
+            }
+        }
+        panic!("the fleet does not come to rest");
+    }
+
+    /// Time passes with heartbeats of everyone connected.
+    pub fn wait(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.now < until {
+            self.now = (self.now + Duration::from_secs(5)).min(until);
+            for agent in 0..self.agents.len() {
+                self.heartbeat(agent);
+            }
+            self.feed(Input::Tick);
+        }
+    }
+
+    /// The attempt an agent holds.
+    pub fn held(&self, agent: usize) -> AttemptId {
+        *self.agents[agent].held.keys().next().unwrap()
+    }
+
+    pub fn explanation(&self, sweep: SweepId, series: usize) -> String {
+        let sweep = self.state.sweep(sweep).unwrap();
+        sweep.series[series].explanation.clone()
+    }
+}
+
+/// A part of a report; every block has its own length, so that it can be found again.
+pub fn report(
+    attempt: AttemptId,
+    held: &mut Held,
+    outcome: Option<AttemptOutcome>,
+    blocks: usize,
+    counter: &mut u64,
+) -> AttemptReport {
+    let part = held.parts;
+    held.parts += 1;
+    let blocks: Vec<Block> = held
+        .round
+        .visits
+        .iter()
+        .zip(0..)
+        .skip(part as usize)
+        .take(blocks)
+        .map(|(visit, position)| {
+            *counter += 1;
+            Block {
+                visit: position,
+                batch_size: visit.batch_size,
+                role: visit.role,
+                iterations: 3,
+                elapsed: Duration::from_nanos(*counter),
+                device_elapsed: None,
+                started_after: Duration::ZERO,
+                warm_up_iterations: 0,
+                warm_up: Duration::ZERO,
+                foreign_cores: None,
+                peak_memory_bytes: None,
+                temperature_celsius: None,
+                power_watts: None,
+                sm_clock_mhz: None,
+                throttle_reasons: None,
+                foreign_processes: None,
+            }
+        })
+        .collect();
+    AttemptReport {
+        attempt,
+        round: held.round.id,
+        part,
+        outcome,
+        message: outcome.map_or_else(String::new, |outcome| format!("{outcome:?}")),
+        measuring: Duration::from_secs(blocks.len() as u64),
+        blocks,
+        failures: Vec::new(),
+        facts: None,
+        warm_up: Duration::ZERO,
+        elapsed: Duration::from_secs(1),
+    }
+}
+
+/// The one answer among the effects.
+pub fn answer(effects: &[Effect]) -> Answer {
+    let mut answers = effects.iter().filter_map(|effect| match effect {
+        Effect::Reply { answer, .. } => Some(answer.clone()),
+        _ => None,
+    });
+    let first = answers.next().unwrap();
+    assert_eq!(answers.next(), None, "answered twice");
+    first
+}
+
+pub const ACCEPTED: Answer = Answer::Reported(Disposition::Accepted);
+pub const DUPLICATE: Answer = Answer::Reported(Disposition::Duplicate);
+pub const QUARANTINED: Answer = Answer::Reported(Disposition::Quarantined);
+pub const SUPERSEDED: Answer = Answer::Reported(Disposition::Superseded);
