@@ -2,7 +2,7 @@
 
 use std::{io, path::Path, process::Stdio, time::Duration};
 
-use batchstep_proto::domain::{Device, DeviceKind};
+use batchstep_proto::domain::{Device, DeviceKind, Ineligibility};
 use serde::Deserialize;
 use tokio::{process::Command, time};
 
@@ -28,50 +28,37 @@ pub enum DescribeError {
     Answer(#[source] serde_json::Error),
 }
 
-/// What a worker says about itself.
+/// What a worker says about itself; of its answer what an agent needs.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Description {
-    /// Its libtorch.
-    pub libtorch: LibtorchDescription,
-    /// CUDA version that libtorch was built for and reaches; absent without.
+    /// The libtorch the worker was built for.
+    pub libtorch_built: String,
+    /// The one that was loaded.
+    pub libtorch_loaded: Option<String>,
+    /// What is wrong with that.
     #[serde(default)]
-    pub cuda: Option<serde_json::Value>,
-    /// GPUs that CUDA reaches.
+    pub libtorch_problem: Option<String>,
+    /// Why CUDA is out of reach, where there is an NVIDIA driver.
+    #[serde(default)]
+    pub cuda_problem: Option<String>,
+    /// CUDA devices the driver shows.
     #[serde(default)]
     pub devices: Vec<GpuDescription>,
-    /// Threads libtorch would use.
-    #[serde(default)]
-    pub threads: Option<u32>,
-}
-
-/// Versions of libtorch.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct LibtorchDescription {
-    /// The one the worker was built for.
-    pub built: String,
-    /// The one that was loaded.
-    #[serde(default)]
-    pub loaded: Option<String>,
 }
 
 /// A GPU as CUDA tells it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct GpuDescription {
-    /// "GPU-..." or "MIG-...".
-    #[serde(alias = "id")]
+    /// "GPU-...".
     pub uuid: String,
     /// Marketing name.
-    #[serde(alias = "model")]
     pub name: String,
     /// SMs.
-    #[serde(default)]
-    pub compute_units: Option<u32>,
-    /// Bytes.
-    #[serde(default)]
-    pub memory_bytes: Option<u64>,
+    pub multiprocessors: u32,
     /// "9.0".
-    #[serde(default)]
-    pub compute_capability: Option<String>,
+    pub compute_capability: String,
+    /// Bytes.
+    pub memory_bytes: u64,
 }
 
 impl Description {
@@ -81,13 +68,20 @@ impl Description {
             id: gpu.uuid.clone(),
             kind: DeviceKind::Cuda,
             model: gpu.name.clone(),
-            compute_units: gpu.compute_units,
-            memory_bytes: gpu.memory_bytes,
+            compute_units: Some(gpu.multiprocessors),
+            memory_bytes: Some(gpu.memory_bytes),
             mig_profile: None,
-            compute_capability: gpu.compute_capability.clone(),
+            compute_capability: Some(gpu.compute_capability.clone()),
             driver: (driver != "unknown").then(|| driver.to_owned()),
             pci_device_id: None,
-            ineligible: Vec::new(),
+            ineligible: self
+                .cuda_problem
+                .iter()
+                .map(|problem| Ineligibility {
+                    code: "cuda_unreachable".to_owned(),
+                    message: problem.clone(),
+                })
+                .collect(),
         })
     }
 }
@@ -122,8 +116,8 @@ mod tests {
 
     #[test]
     fn a_description_gives_devices() {
-        let text = r#"{"libtorch":{"built":"2.11.0","loaded":"2.11.0"},"cuda":"13.0","threads":8,
-            "devices":[{"uuid":"GPU-1","name":"NVIDIA H200","compute_units":132,"memory_bytes":150754820096,"compute_capability":"9.0"}]}"#;
+        let text = r#"{"schema_version":1,"libtorch_built":"2.11.0","libtorch_loaded":"2.11.0","cuda":"13.0","threads":8,
+            "devices":[{"index":0,"uuid":"GPU-1","name":"NVIDIA H200","multiprocessors":132,"memory_bytes":150754820096,"compute_capability":"9.0"}]}"#;
         let description: Description = serde_json::from_str(text).unwrap();
         let gpus: Vec<Device> = description.gpus("590.48.01").collect();
         assert_eq!(gpus.len(), 1);
@@ -133,7 +127,7 @@ mod tests {
         );
         assert_eq!(gpus[0].driver.as_deref(), Some("590.48.01"));
         let bare: Description =
-            serde_json::from_str(r#"{"libtorch":{"built":"2.11.0"},"cuda":null}"#).unwrap();
+            serde_json::from_str(r#"{"libtorch_built":"2.11.0","libtorch_loaded":null}"#).unwrap();
         assert_eq!(bare.gpus("unknown").count(), 0);
     }
 

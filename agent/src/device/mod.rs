@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use batchstep_proto::domain::{Device, DeviceKind, HostFacts, Ineligibility};
 use tracing::warn;
 
-pub use describe::{DescribeError, Description, GpuDescription, LibtorchDescription, describe};
+pub use describe::{DescribeError, Description, GpuDescription, describe};
 pub(crate) use host::meminfo_bytes;
 pub use host::{Host, nvidia_driver};
 pub use lock::{DeviceLock, LockDir, LockError};

@@ -36,8 +36,8 @@ pub(super) fn worker(worker: &Result<PathBuf, WorkerNotFound>) -> Check {
 pub(super) fn libtorch(description: &Result<Description, DescribeError>) -> Check {
     match description {
         Ok(description) => {
-            let built = &description.libtorch.built;
-            match &description.libtorch.loaded {
+            let built = &description.libtorch_built;
+            match &description.libtorch_loaded {
                 Some(loaded) if same_version(loaded, built) => {
                     Check::ok("libtorch", format!("{loaded} loads"))
                 }
@@ -159,6 +159,14 @@ pub(super) fn gpu(driver: Option<&str>, description: Option<&Description>) -> Ch
         );
     }
     match description {
+        Some(Description {
+            cuda_problem: Some(problem),
+            ..
+        }) => Check::fail(
+            "gpu",
+            format!("driver {driver}; CUDA cannot be used: {problem}"),
+            "run `make libtorch` again if the driver was installed after it, or measure the processors with --devices cpu",
+        ),
         Some(description) if !description.devices.is_empty() => {
             let names: Vec<&str> = description
                 .devices
@@ -235,7 +243,9 @@ mod tests {
         assert_eq!(gpu(None, None).status, Status::Ok);
         let old = gpu(Some("535.183.06"), None);
         assert!(old.status == Status::Fail && old.mend.unwrap().contains("580"));
-        let bare: Description = serde_json::from_str(r#"{"libtorch":{"built":"2.11.0"}}"#).unwrap();
+        let bare: Description =
+            serde_json::from_str(r#"{"libtorch_built":"2.11.0","libtorch_loaded":"2.11.0"}"#)
+                .unwrap();
         assert_eq!(gpu(Some("590.48.01"), Some(&bare)).status, Status::Fail);
         assert_eq!(gpu(Some("unknown"), None).status, Status::Warn);
     }

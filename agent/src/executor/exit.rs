@@ -28,6 +28,10 @@ pub(crate) fn describe(status: ExitStatus) -> String {
 
 /// Why a worker did not come up, and what to do: from how it ended and the last lines it wrote to stderr.
 pub(crate) fn explain_start(status: ExitStatus, last_lines: &str) -> String {
+    let last_lines = last_lines
+        .strip_prefix("batchstep-worker: ")
+        .filter(|_| status.code() != Some(EXIT_LOADER))
+        .unwrap_or(last_lines);
     let missing = last_lines
         .split_once("error while loading shared libraries: ")
         .and_then(|(_, rest)| rest.split(':').next());
@@ -36,11 +40,8 @@ pub(crate) fn explain_start(status: ExitStatus, last_lines: &str) -> String {
             "the worker cannot load {library}: install libtorch 2.11.0 with `make libtorch`, or put the folder that holds it \
              (of a PyTorch 2.11.0: .../site-packages/torch/lib) into LD_LIBRARY_PATH of the agent"
         ),
-        (None, Some(EXIT_OTHER_LIBTORCH)) => format!(
-            "the worker found a libtorch it was not built for: {}; install the right one with `make libtorch`, or point LD_LIBRARY_PATH of the \
-             agent at it",
-            or_nothing(last_lines)
-        ),
+        // The worker's own words say what to do.
+        (None, Some(EXIT_OTHER_LIBTORCH)) => or_nothing(last_lines).to_owned(),
         (None, Some(EXIT_LOADER)) => format!(
             "the worker could not be loaded: {}; rebuild it with `make`, or install libtorch with `make libtorch`",
             or_nothing(last_lines)
@@ -91,13 +92,10 @@ mod tests {
 
     #[test]
     fn another_version_is_told_in_the_workers_words() {
-        let text = explain_start(
-            ExitStatus::from_raw(3 << 8),
-            "built for libtorch 2.11.0, found 2.4.0",
-        );
-        assert!(
-            text.contains("built for libtorch 2.11.0, found 2.4.0")
-                && text.contains("make libtorch")
+        let line = "batchstep-worker: libtorch 2.4.0 was loaded, but batchstep-worker needs 2.11.0: run `make libtorch`";
+        assert_eq!(
+            explain_start(ExitStatus::from_raw(3 << 8), line),
+            "libtorch 2.4.0 was loaded, but batchstep-worker needs 2.11.0: run `make libtorch`"
         );
     }
 }

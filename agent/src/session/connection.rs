@@ -135,7 +135,7 @@ async fn pass(
                     Some(Incoming::Closing(closing)) => return closed(closing),
                     Some(message) => {
                         backoff.reset();
-                        if line.events.send(LineEvent::Message(message)).await.is_err() {
+                        if line.events.send(LineEvent::Message(Box::new(message))).await.is_err() {
                             return End::Lost("the agent is stopping".to_owned());
                         }
                     }

@@ -30,7 +30,7 @@ pub(crate) enum LineEvent {
         outbound: mpsc::UnboundedSender<wire::agent_message::Message>,
     },
     /// The coordinator says something.
-    Message(wire::coordinator_message::Message),
+    Message(Box<wire::coordinator_message::Message>),
     /// The line is lost; another try follows.
     Disconnected,
     /// The coordinator does not want this agent again.

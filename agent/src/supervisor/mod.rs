@@ -143,7 +143,7 @@ impl<E: Executor> Supervisor<E> {
                 let _ = answer.send(self.hello());
             }
             LineEvent::Connected { welcome, outbound } => self.welcomed(welcome, outbound),
-            LineEvent::Message(message) => self.told(message),
+            LineEvent::Message(message) => self.told(*message),
             LineEvent::Disconnected => {
                 self.coordinator = None;
                 self.offline_until = Some(Instant::now() + self.offline_budget);
