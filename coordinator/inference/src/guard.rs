@@ -5,11 +5,9 @@
 //! profiles must also look alike in both halves of the range and in odd and even periods.
 
 use crate::fit::{Basis, Law, Term, good_size};
+use crate::point::robust_sigma;
 use crate::reading::{Pattern, Reading};
 use crate::sample::Sample;
-
-/// An edge has power when the pattern's share around it is known within this standard error.
-const POWER_ERROR: f64 = 0.5;
 
 /// Shares of the fitted pattern that confirm an edge.
 const CONFIRMED_SHARE: std::ops::RangeInclusive<f64> = 0.4..=2.5;
@@ -24,8 +22,19 @@ const LEAST_CORRELATION: f64 = 0.75;
 /// Most edges looked at; traces with more have enough.
 const MOST_EDGES: usize = 512;
 
-/// How far a window reaches to each side, in periods; wider ones only where narrow ones have no power.
-const REACHES: [f64; 3] = [1.0, 2.0, 4.0];
+/// How far a window reaches to each side, in periods, and the standard error that gives it power. The narrowest windows
+/// with power decide: a jump is sharp, a bend is not.
+const REACHES: [(f64, f64); 6] = [
+    (0.125, 0.3),
+    (0.25, 0.3),
+    (0.5, 0.3),
+    (1.0, 0.5),
+    (2.0, 0.5),
+    (4.0, 0.5),
+];
+
+/// Batch sizes a window reaches at least.
+const LEAST_REACH: f64 = 3.0;
 
 /// What the guard saw.
 #[derive(Clone, Debug, Default)]
@@ -57,10 +66,13 @@ pub(crate) fn inspect(sample: &Sample, law: &Law, reading: &Reading) -> Sighting
         .sqrt()
         .max(0.5 * sample.repeat_error.unwrap_or(0.0))
         .max(1e-6);
+    let local = local_noise(&law.residuals(sample)).max(0.5 * sample.repeat_error.unwrap_or(0.0));
     let rest = without_pattern(sample, law, reading);
     let mut best = Sighting::default();
-    for reach in REACHES {
-        let sighting = edges(sample, law, reading, &rest, noise, reach);
+    for (reach, power) in REACHES {
+        // Slow misfit of the law is no noise to a narrow window: neighbours share it.
+        let noise = if reach < 1.0 { local } else { noise };
+        let sighting = edges(sample, law, reading, &rest, noise, (reach, power));
         let enough = sighting.seen >= LEAST_SEEN;
         if sighting.seen > best.seen || enough {
             best = sighting;
@@ -81,6 +93,18 @@ pub(crate) fn inspect(sample: &Sample, law: &Law, reading: &Reading) -> Sighting
         ),
     };
     best
+}
+
+/// Noise between neighbouring points, from the differences of their residuals.
+fn local_noise(residuals: &[f64]) -> f64 {
+    let differences: Vec<f64> = residuals
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]) / std::f64::consts::SQRT_2)
+        .collect();
+    if differences.is_empty() {
+        return f64::INFINITY;
+    }
+    robust_sigma(&differences, 0.0).max(1e-6)
 }
 
 /// Seconds less what level changes and other combs explain.
@@ -106,11 +130,11 @@ fn edges(
     reading: &Reading,
     rest: &[f64],
     noise: f64,
-    reach: f64,
+    (reach, power): (f64, f64),
 ) -> Sighting {
     let start = f64::from(law.floor.unwrap_or(0).max(sample.first()));
     let last = f64::from(sample.last());
-    let width = (reach * reading.period).max(3.0);
+    let width = (reach * reading.period).max(LEAST_REACH);
     let mut sighting = Sighting::default();
     let mut round = ((start - reading.offset) / reading.period).floor().max(0.0);
     for _ in 0..MOST_EDGES {
@@ -137,7 +161,7 @@ fn edges(
         let Some((share, error)) = local_share(sample, reading, rest, from..to, noise) else {
             continue;
         };
-        if error > POWER_ERROR {
+        if error > power {
             continue;
         }
         sighting.seen += 1;
