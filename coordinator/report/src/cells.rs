@@ -165,16 +165,21 @@ pub fn batch_sizes(sizes: &[u32], limit: usize) -> String {
 /// The workload as its spec: "linear:in=512,out=512".
 #[must_use]
 pub fn workload_spec(row: &Row) -> String {
+    match parameters(row) {
+        Some(parameters) => format!("{}:{parameters}", row.workload),
+        None => row.workload.clone(),
+    }
+}
+
+/// The workload's parameters, "in=512,out=512"; `None` without any.
+#[must_use]
+pub fn parameters(row: &Row) -> Option<String> {
     let parameters: Vec<String> = row
         .parameters
         .iter()
         .map(|(key, value)| format!("{key}={}", plain(value)))
         .collect();
-    if parameters.is_empty() {
-        row.workload.clone()
-    } else {
-        format!("{}:{}", row.workload, parameters.join(","))
-    }
+    (!parameters.is_empty()).then(|| parameters.join(","))
 }
 
 /// What else distinguishes the row: "train · f32 · 2 threads".

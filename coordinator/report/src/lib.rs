@@ -9,6 +9,7 @@ use batchstep_proto::wire;
 
 mod blocks_csv;
 pub mod cells;
+mod distinct;
 mod draw;
 mod error;
 mod markdown;

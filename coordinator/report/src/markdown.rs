@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use batchstep_core::steptable::{Row, Verdict};
 
-use crate::cells;
+use crate::{cells, distinct};
 
 /// Recommended batch sizes shown in a cell.
 const SIZES_SHOWN: usize = 5;
@@ -37,8 +37,8 @@ pub(crate) fn render(rows: &[&Row]) -> String {
         );
         let columns = [
             cells::device(row),
-            workload(row, rows),
-            cells::setting(row),
+            distinct::workload(row, rows),
+            distinct::setting(row, rows),
             cells::verdict(row.verdict).to_owned(),
             cells::step(row),
             cells::jump(row).unwrap_or_else(|| cells::ABSENT.to_owned()),
@@ -64,8 +64,8 @@ pub(crate) fn render(rows: &[&Row]) -> String {
             out,
             "- **{}, {}, {}**: {}: {}",
             escape(&cells::device(row)),
-            escape(&workload(row, rows)),
-            escape(&cells::setting(row)),
+            escape(&distinct::workload(row, rows)),
+            escape(&distinct::setting(row, rows)),
             cells::verdict(row.verdict),
             escape(&row.reason),
         );
@@ -75,18 +75,6 @@ pub(crate) fn render(rows: &[&Row]) -> String {
         out.push('\n');
     }
     out
-}
-
-/// The workload's name alone where that is unambiguous, otherwise its whole spec.
-fn workload(row: &Row, rows: &[&Row]) -> String {
-    if rows
-        .iter()
-        .any(|other| other.workload == row.workload && other.parameters != row.parameters)
-    {
-        cells::workload_spec(row)
-    } else {
-        row.workload.clone()
-    }
 }
 
 /// Text that cannot break out of a table cell or become markup.

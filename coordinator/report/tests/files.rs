@@ -343,3 +343,19 @@ fn the_page_answers_for_every_row() {
     assert!(page.contains("Measure again on an idle machine"));
     assert!(page.contains("prefers-color-scheme:dark") && page.contains("@media print"));
 }
+
+#[test]
+fn rows_that_differ_only_in_parameters_or_versions_can_be_told_apart() {
+    let first = rows().remove(0);
+    let mut wider = first.clone();
+    wider.parameters.insert("out".to_owned(), 1024.into());
+    wider.software.driver = Some("580.1".to_owned());
+    let markdown = table_markdown(&[first, wider]);
+    assert!(markdown.contains("linear:in=512,out=512 |"), "{markdown}");
+    assert!(markdown.contains("linear:in=512,out=1024 |"), "{markdown}");
+    assert!(
+        markdown.contains("driver unknown |") && markdown.contains("driver 580.1 |"),
+        "{markdown}"
+    );
+    assert!(!markdown.contains("libtorch"), "{markdown}");
+}

@@ -6,7 +6,7 @@ mod row;
 use maud::{DOCTYPE, Markup, PreEscaped, html as markup};
 
 use crate::draw::page_css;
-use crate::{Report, cells};
+use crate::{Report, cells, distinct};
 use batchstep_core::steptable::{Row, Verdict};
 
 const PAGE_CSS: &str = include_str!("page.css");
@@ -44,7 +44,7 @@ pub fn html(report: &Report) -> String {
                         @if rows.len() <= CARDS { (cards(&rows)) }
                         (overview(&rows))
                         @for (index, detailed) in report.table.rows.iter().enumerate() {
-                            (row::section(index, detailed, report.preset.as_deref()))
+                            (row::section(index, detailed, &rows, report.preset.as_deref()))
                         }
                     }
                     (explanation())
@@ -79,7 +79,7 @@ fn cards(rows: &[&Row]) -> Markup {
         div.cards {
             @for (index, row) in rows.iter().enumerate() {
                 a.card href=(format!("#{}", row::anchor(index))) {
-                    span.what { (row.workload) span.muted { " · " (cells::setting(row)) } }
+                    span.what { (distinct::workload(row, rows)) span.muted { " · " (distinct::setting(row, rows)) } }
                     span.figure.found[row.verdict == Verdict::Step] {
                         @match (row.verdict, row.step) {
                             (Verdict::Step, Some(step)) => { (cells::period(step)) small { " samples per step" } }
@@ -124,8 +124,8 @@ fn overview(rows: &[&Row]) -> Markup {
                     } }
                     tbody { @for (index, row) in rows.iter().enumerate() { tr {
                         th scope="row" { a href=(format!("#{}", row::anchor(index))) { (cells::device(row)) } }
-                        td { (row.workload) }
-                        td.short { (cells::setting(row)) }
+                        td { (distinct::workload(row, rows)) }
+                        td { (distinct::setting(row, rows)) }
                         td { (row::badge(row.verdict)) }
                         td.short { (cells::step(row)) }
                         td { (cells::jump(row).unwrap_or_else(|| cells::ABSENT.to_owned())) }

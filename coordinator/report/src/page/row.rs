@@ -3,7 +3,7 @@
 use batchstep_core::steptable::{DetailedRow, Row, Verdict};
 use maud::{Markup, PreEscaped, html};
 
-use crate::{cells, plots};
+use crate::{cells, distinct, plots};
 
 /// The id of a row's section.
 pub(super) fn anchor(index: usize) -> String {
@@ -23,13 +23,18 @@ pub(super) fn badge(verdict: Verdict) -> Markup {
 }
 
 /// The section of the row at `index` of the table.
-pub(super) fn section(index: usize, detailed: &DetailedRow, preset: Option<&str>) -> Markup {
+pub(super) fn section(
+    index: usize,
+    detailed: &DetailedRow,
+    rows: &[&Row],
+    preset: Option<&str>,
+) -> Markup {
     let row = &detailed.row;
     let id = anchor(index);
     html! {
         section.row #(id) aria-labelledby=(format!("{id}-heading")) {
-            h2 #(format!("{id}-heading")) { (row.workload) span.muted { " on " } (cells::device(row)) }
-            p.meta { span { (cells::setting(row)) } (badge(row.verdict)) }
+            h2 #(format!("{id}-heading")) { (distinct::workload(row, rows)) span.muted { " on " } (cells::device(row)) }
+            p.meta { span { (distinct::setting(row, rows)) } (badge(row.verdict)) }
             p.answer { (cells::headline(row)) "." }
             @if !row.reason.is_empty() { p { (cells::sentence(&row.reason)) } }
             @if let Some(action) = &row.next_action { p.notice { b { "Next: " } (cells::sentence(action)) } }

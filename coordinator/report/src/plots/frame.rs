@@ -37,17 +37,8 @@ pub(crate) fn heading(canvas: &mut Canvas, row: &Row, title: &str) -> f64 {
         (MARGIN, 38.0),
         &ellipsis(&name, TITLE_ESTIMATE, limit),
     );
-    let mut about = format!("{title} · {}", cells::setting(row));
-    let measured = format!(" · {} blocks", row.blocks);
-    if row.blocks > 0 && width(&about, 13.0) + width(&measured, 13.0) < limit {
-        about.push_str(&measured);
-    }
-    canvas.text(
-        "sub",
-        Anchor::Start,
-        (MARGIN, 59.0),
-        &ellipsis(&about, 13.0, limit),
-    );
+    let about = about(row, title, limit);
+    canvas.text("sub", Anchor::Start, (MARGIN, 59.0), &about);
     let mut y = 86.0;
     canvas.text(
         "lead",
@@ -62,6 +53,25 @@ pub(crate) fn heading(canvas: &mut Canvas, row: &Row, title: &str) -> f64 {
         }
     }
     y + 46.0
+}
+
+/// What is shown and how it was measured, leaving out first the blocks and then the parameters where `limit` pixels are too few.
+fn about(row: &Row, title: &str, limit: f64) -> String {
+    let setting = cells::setting(row);
+    let parameters = cells::parameters(row)
+        .map(|parameters| format!(" · {parameters}"))
+        .unwrap_or_default();
+    let blocks = if row.blocks > 0 {
+        format!(" · {} blocks", row.blocks)
+    } else {
+        String::new()
+    };
+    let full = format!("{title}{parameters} · {setting}{blocks}");
+    let shorter = format!("{title}{parameters} · {setting}");
+    [full, shorter]
+        .into_iter()
+        .find(|line| width(line, 13.0) <= limit)
+        .unwrap_or_else(|| ellipsis(&format!("{title} · {setting}{blocks}"), 13.0, limit))
 }
 
 /// The answer of the row in one line.

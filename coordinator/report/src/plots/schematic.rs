@@ -114,26 +114,26 @@ fn staircase(canvas: &mut Canvas) {
         (after.0 - 3.5, after.1 - 6.0),
     );
     canvas.text(
-        "jump-label",
+        "in jump-label",
         Anchor::Middle,
         (label.0, label.1 - 14.0),
         "32 → 33: time jumps,",
     );
     canvas.text(
-        "jump-label",
+        "in jump-label",
         Anchor::Middle,
         (label.0, label.1 + 2.0),
         "a new round begins",
     );
     let good = at(4 * STEP);
     canvas.text(
-        "mark-label",
+        "in mark-label",
         Anchor::Start,
         (good.0 - 30.0, good.1 + 30.0),
         "16, 32, 48, 64, …",
     );
     canvas.text(
-        "mark-label",
+        "in mark-label",
         Anchor::Start,
         (good.0 - 30.0, good.1 + 47.0),
         "fill their rounds",
