@@ -1,6 +1,6 @@
 //! A worker without libtorch for the agent's tests: it speaks the real frames over the real socket and does what the round's workload says.
 //!
-//! The script is the `out` parameter of `linear:in=..,out=..`: see [`Script`]. Blocks take `Timing.block_target_ns` each.
+//! The script is the `outputs` parameter of `linear:outputs=N`: see [`Script`]. Blocks take `Timing.block_target_ns` each.
 
 use std::{
     os::{
@@ -21,14 +21,14 @@ use batchstep_proto::{
     },
 };
 
-/// What to do, as the number of the `out` parameter.
+/// What to do, as the number of the `outputs` parameter.
 struct Script;
 
 impl Script {
     /// Stop in the middle of the round and wait for ever; only a signal helps.
-    const HANG: &str = "out=2";
+    const HANG: &str = "outputs=2";
     /// Die of SIGKILL in the middle of the round.
-    const DIE: &str = "out=3";
+    const DIE: &str = "outputs=3";
 }
 
 fn main() -> ExitCode {
