@@ -38,8 +38,6 @@ Examples:
   batchstep local --preset article --budget 10m"
 )]
 pub(super) struct Options {
-    #[command(flatten)]
-    sweep: SweepArgs,
     /// Folder of the report; made when missing.
     #[arg(long, value_name = "DIR", default_value = USUAL_OUTPUT)]
     output: PathBuf,
@@ -55,6 +53,8 @@ pub(super) struct Options {
     /// How the table is printed.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+    #[command(flatten)]
+    sweep: SweepArgs,
 }
 
 /// Measures this machine.

@@ -13,7 +13,7 @@ use crate::serve;
 #[derive(Debug, Args)]
 #[command(
     after_help = "SIGINT or SIGTERM ends it: sessions are told, what is committed stays, and sweeps go on at the next start. A second one ends it at
-once. There is no encryption and no authentication yet, so listen on the loopback interface.
+once. There is no encryption yet, so only loopback addresses are listened on.
 
 Examples:
   batchstep serve --data-dir /var/lib/batchstep
@@ -35,19 +35,11 @@ pub(super) struct Options {
 /// When the data directory cannot be used, the port is taken, or serving fails.
 pub(super) async fn run(options: Options) -> Result<Exit> {
     let mut interrupts = Interrupts::catch()?;
-    let listener = serve::bind(options.listen).await.with_context(|| {
-        format!(
-            "cannot listen on {}; choose another address with --listen",
-            options.listen
-        )
-    })?;
+    let listener = serve::bind(options.listen).await?;
     let address = listener
         .local_addr()
         .context("cannot tell the address that is listened on")?;
     let store = serve::open_store(&options.data_dir).await?;
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "The coordinator is open to the network without encryption and authentication.");
-    }
     tracing::info!(%address, data_dir = %options.data_dir.display(), "The coordinator listens.");
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
@@ -61,9 +53,7 @@ pub(super) async fn run(options: Options) -> Result<Exit> {
         stop.cancel();
         interrupts.exit_at_next();
     });
-    serve::serve(store, listener, shutdown)
-        .await
-        .context("the coordinator failed")?;
+    serve::serve(store, listener, shutdown).await?;
     tracing::info!("The coordinator has stopped.");
     Ok(Exit::Done)
 }

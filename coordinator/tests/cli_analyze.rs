@@ -1,0 +1,254 @@
+//! `batchstep analyze` as people run it: answers on stdout, complaints with file, line and column on stderr.
+
+use std::{fs, path::PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn batchstep() -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("batchstep"));
+    command.env_remove("BATCHSTEP_LOG").env("NO_COLOR", "1");
+    command
+}
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn file(&self, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.path().join("t.csv");
+        fs::write(&path, contents).unwrap();
+        path
+    }
+}
+
+/// Twelve microseconds for every 16 samples begun, five rounds of batch sizes 1 to 96, with a little noise that is the same every time.
+fn staircase() -> String {
+    let mut text = "batch_size,seconds\n".to_owned();
+    for round in 0..5_u32 {
+        for size in 1..=96_u32 {
+            let noise = f64::from((size * 7 + round * 13) % 11) * 1e-5;
+            let seconds = (20e-6 + 12e-6 * f64::from(size.div_ceil(16))) * (1.0 + noise);
+            text.push_str(&format!("{size},{seconds:.9}\n"));
+        }
+    }
+    text
+}
+
+#[test]
+fn a_clean_staircase_gives_its_step_as_json() {
+    let folder = Folder::new();
+    let output = batchstep()
+        .args(["analyze", "--format", "json", "--seed", "3"])
+        .arg(folder.file(staircase()))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["schema_version"], 1);
+    assert_eq!(answer["verdict"], "step");
+    assert_eq!(answer["step"], 16.0);
+    assert_eq!(answer["kind"], "staircase");
+    assert_eq!(answer["next_action"], Value::Null);
+    let sizes: Vec<u64> =
+        serde_json::from_value(answer["recommended_batch_sizes"].clone()).unwrap();
+    assert!(
+        sizes.contains(&32) && sizes.iter().all(|size| size % 16 == 0),
+        "{sizes:?}"
+    );
+    for field in [
+        "step_interval",
+        "offset",
+        "profile",
+        "confidence",
+        "jump_at",
+        "jump_relative",
+        "other_steps",
+        "smallest_detectable_jump",
+        "reason",
+    ] {
+        assert!(answer.get(field).is_some(), "{field} is missing: {answer}");
+    }
+}
+
+#[test]
+fn stdin_and_every_format_give_the_same_answer() {
+    for (format, expected) in [
+        ("table", "step 16"),
+        ("csv", "\nstep,16,"),
+        ("markdown", "| step | 16 |"),
+    ] {
+        let assert = batchstep()
+            .args(["analyze", "-", "--format", format])
+            .write_stdin(staircase())
+            .assert()
+            .success();
+        let stdout = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+        assert!(stdout.contains(expected), "{format}: {stdout}");
+    }
+}
+
+#[test]
+fn bad_input_is_named_with_its_place() {
+    let folder = Folder::new();
+    let cases: &[(&[u8], &[&str])] = &[
+        (b"", &["t.csv is empty", "batch_size,seconds"]),
+        (b" \n\n", &["is empty"]),
+        (b"batch_size,seconds\n", &["no timings"]),
+        (b"1,0.5\n2,0.6\n", &["t.csv:1", "header is missing"]),
+        (
+            b"batch,seconds\n1,2\n",
+            &["t.csv:1", "no column batch_size", "batch, seconds"],
+        ),
+        (b"batch_size,time\n1,2\n", &["no column seconds"]),
+        (
+            b"batch_size,seconds,seconds\n1,2,3\n",
+            &["two columns seconds"],
+        ),
+        (b"batch_size;seconds\n1;0,5\n", &["semicolons"]),
+        (b"batch_size\tseconds\n1\t0.5\n", &["tabs"]),
+        (
+            b"batch_size,seconds\n1,0.5\n2,fast\n",
+            &["t.csv:3", "column seconds", "\"fast\""],
+        ),
+        (
+            b"batch_size,seconds\n1,NaN\n",
+            &["t.csv:2", "column seconds", "NaN"],
+        ),
+        (b"batch_size,seconds\n1,inf\n", &["t.csv:2", "not a time"]),
+        (
+            b"batch_size,seconds\n1,-0.5\n",
+            &["t.csv:2", "not above zero"],
+        ),
+        (b"batch_size,seconds\n1,0\n", &["t.csv:2", "not above zero"]),
+        (
+            b"batch_size,seconds\n0,0.5\n",
+            &["t.csv:2", "column batch_size", "below 1"],
+        ),
+        (b"batch_size,seconds\n-3,0.5\n", &["t.csv:2", "below 1"]),
+        (
+            b"batch_size,seconds\n1.5,0.5\n",
+            &["t.csv:2", "whole number"],
+        ),
+        (
+            b"batch_size,seconds\nnan,0.5\n",
+            &["t.csv:2", "not a number"],
+        ),
+        (
+            b"batch_size,seconds\nbig,0.5\n",
+            &["t.csv:2", "column batch_size", "\"big\""],
+        ),
+        (
+            b"batch_size,seconds\n99999999,0.5\n",
+            &["t.csv:2", "largest batch size"],
+        ),
+        (
+            b"batch_size,seconds\n1\n",
+            &["t.csv:2", "column seconds", "missing"],
+        ),
+        (
+            b"batch_size,seconds\n1,\n",
+            &["t.csv:2", "column seconds", "empty"],
+        ),
+        (
+            b"batch_size,seconds,round\n1,2,x\n",
+            &["t.csv:2", "column round"],
+        ),
+        (b"batch_size,seconds\n1,\xff\xfe\n", &["t.csv:2", "UTF-8"]),
+    ];
+    for (input, said) in cases {
+        let output = batchstep()
+            .arg("analyze")
+            .arg(folder.file(input))
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let shown = String::from_utf8_lossy(input);
+        assert_eq!(output.status.code(), Some(2), "{shown}\n{stderr}");
+        assert!(output.stdout.is_empty(), "{shown}");
+        assert_eq!(stderr.matches("error:").count(), 1, "{stderr}");
+        for word in *said {
+            assert!(
+                stderr.contains(word),
+                "{shown}does not say {word:?}: {stderr}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_place_that_is_no_file_is_named() {
+    let folder = Folder::new();
+    for (path, said) in [
+        (folder.0.path().to_path_buf(), "is a directory"),
+        (folder.0.path().join("none.csv"), "No such file"),
+    ] {
+        let output = batchstep().arg("analyze").arg(&path).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(
+            stderr.contains(said) && stderr.contains(path.to_str().unwrap()),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn marks_of_spreadsheets_do_no_harm() {
+    let folder = Folder::new();
+    let text = staircase().replace('\n', "\r\n").replace(",0", ", 0");
+    batchstep()
+        .arg("analyze")
+        .arg(folder.file(format!("\u{feff}{text}")))
+        .assert()
+        .success();
+}
+
+#[test]
+fn few_and_falling_timings_are_insufficient_and_say_what_to_do() {
+    let folder = Folder::new();
+    let falling: String = (1..=6)
+        .map(|size| format!("{size},{}\n", 7 - size))
+        .collect();
+    let output = batchstep()
+        .args(["analyze", "--format", "json"])
+        .arg(folder.file(format!("batch_size,seconds\n{falling}")))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["verdict"], "insufficient");
+    assert_eq!(answer["step"], Value::Null);
+    assert!(answer["next_action"].is_string());
+}
+
+#[test]
+fn strict_asks_for_repeats() {
+    let folder = Folder::new();
+    let once: String = staircase()
+        .lines()
+        .take(97)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let path = folder.file(once);
+    let code = |flags: &[&str]| {
+        let output = batchstep()
+            .arg("analyze")
+            .args(flags)
+            .arg(&path)
+            .output()
+            .unwrap();
+        output.status.code()
+    };
+    assert_eq!(code(&[]), Some(0));
+    assert_eq!(
+        code(&["--strict"]),
+        Some(4),
+        "without repeats the confidence cannot be high"
+    );
+}
