@@ -23,7 +23,6 @@ use crate::store::StoreError;
 
 /// The status for a message that breaks a rule; names the field.
 #[expect(
-    clippy::needless_pass_by_value,
     reason = "used as a function value with map_err"
 )]
 fn invalid(error: InvalidField) -> Status {
@@ -32,7 +31,6 @@ fn invalid(error: InvalidField) -> Status {
 
 /// The status for a store that failed; the cause is logged, not told.
 #[expect(
-    clippy::needless_pass_by_value,
     reason = "used as a function value with map_err"
 )]
 fn store_failed(error: StoreError) -> Status {
