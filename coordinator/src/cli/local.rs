@@ -251,11 +251,11 @@ async fn finish(
     written?;
     stopped?;
     eprintln!("Report: {}", options.output.join("report.html").display());
-    Ok(verdict(&table, sweep))
+    Ok(verdict(&table, sweep, options.format))
 }
 
-/// The exit code, with what is open told on stderr.
-fn verdict(table: &Table, sweep: &wire::Sweep) -> Exit {
+/// The exit code, with what is open told on stderr where the table does not tell it.
+fn verdict(table: &Table, sweep: &wire::Sweep, format: Format) -> Exit {
     let mut exit = Exit::Done;
     let failed = |series: &&wire::Series| series.state() != wire::SeriesState::Done;
     for series in sweep.series.iter().filter(failed) {
@@ -272,6 +272,10 @@ fn verdict(table: &Table, sweep: &wire::Sweep) -> Exit {
         .filter(|row| tables::is_open(row.verdict))
     {
         exit = Exit::Incomplete;
+        if format == Format::Table {
+            // It stands below the table already.
+            continue;
+        }
         let next = row.next_action.as_deref().unwrap_or("measure again");
         eprintln!(
             "{} on {}: {}. Next: {next}",

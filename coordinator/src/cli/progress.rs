@@ -78,7 +78,11 @@ impl Progress {
                 "an agent is away ({}); its rounds wait or go on without us",
                 gone.reason
             )),
-            Some(Kind::SweepEnded(ended)) if !ended.message.is_empty() => self.say(&ended.message),
+            Some(Kind::SweepEnded(ended))
+                if ended.state() != wire::SweepState::Done && !ended.message.is_empty() =>
+            {
+                self.say(&ended.message);
+            }
             _ => {}
         }
     }

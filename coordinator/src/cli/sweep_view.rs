@@ -9,7 +9,7 @@ use batchstep_proto::{
 use batchstep_report::cells;
 use serde_json::{Value, json};
 
-use super::tables;
+use super::{tables, text};
 
 /// A sweep's state in a word.
 pub(super) const fn state_word(state: wire::SweepState) -> &'static str {
@@ -38,6 +38,14 @@ fn workloads(sweep: &wire::Sweep) -> String {
         .spec
         .as_ref()
         .map_or_else(String::new, |spec| spec.workloads.join(" "))
+}
+
+/// A moment to the second; a text that is none as it is.
+fn when(timestamp: &str) -> String {
+    timestamp.parse::<jiff::Timestamp>().map_or_else(
+        |_| timestamp.to_owned(),
+        |moment| moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
 }
 
 /// Every sweep, one line each.
@@ -69,7 +77,7 @@ pub(super) fn list(sweeps: &[wire::Sweep]) -> String {
         table.add_row([
             sweep.sweep_id.clone(),
             state_word(sweep.state()).to_owned(),
-            sweep.submitted_at.clone(),
+            when(&sweep.submitted_at),
             workloads(sweep),
             format!("{over}/{} over", sweep.series.len()),
             blocks.to_string(),
@@ -84,11 +92,11 @@ pub(super) fn show(sweep: &wire::Sweep, explain: bool) -> String {
         "sweep {}: {}, submitted {}",
         sweep.sweep_id,
         state_word(sweep.state()),
-        sweep.submitted_at
+        when(&sweep.submitted_at)
     );
     if let Some(finished) = &sweep.finished_at {
         // Writing to a string cannot fail.
-        let _ = write!(out, ", finished {finished}");
+        let _ = write!(out, ", finished {}", when(finished));
     }
     if let Some(spec) = &sweep.spec {
         let _ = write!(out, "\n{}", describe(spec));
@@ -147,18 +155,18 @@ fn describe(spec: &wire::SweepSpec) -> String {
     let dtype = Dtype::from_wire("dtype", spec.dtype).map_or("?", Dtype::word);
     let sizes = BatchSizes::from_list(spec.batch_sizes.clone())
         .map_or_else(|_| "?".to_owned(), |sizes| sizes.to_string());
-    let mut text = format!(
+    let mut out = format!(
         "{}; {mode}, {dtype}, batch sizes {sizes}, budget {} for each workload and device",
         spec.workloads.join(", "),
         cells::long_duration(Duration::from_nanos(spec.budget_ns).as_secs_f64())
     );
     if let Some(threads) = spec.threads {
-        let _ = write!(text, ", {threads} threads");
+        let _ = write!(out, ", {}", text::count(threads, "thread"));
     }
     if let Some(preset) = &spec.preset {
-        let _ = write!(text, ", preset {preset}");
+        let _ = write!(out, ", preset {preset}");
     }
-    text
+    out
 }
 
 /// One sweep for programs.
