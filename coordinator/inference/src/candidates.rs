@@ -355,7 +355,24 @@ fn shapes(
             };
             (law.coefficient(term) > 0.0).then_some(law)
         })
+        .flat_map(|law| {
+            let nested = nest(sample, criterion, &law, periods);
+            [Some(law), nested].into_iter().flatten()
+        })
         .collect()
+}
+
+/// `law` with the left-over cost of a multiple or a divisor of its period beside its own: even batch sizes cheaper than
+/// odd ones, multiples of 8 cheaper still. `None` when it does not pay.
+fn nest(sample: &Sample, criterion: &Criterion, law: &Law, periods: &Periods) -> Option<Law> {
+    let (period, _) = residue_profile(law, &law.coefficients)?;
+    scan::whole_periods(periods)
+        .filter(|&other| {
+            other != period && (other.is_multiple_of(period) || period.is_multiple_of(other))
+        })
+        .filter_map(|other| law.with(sample, criterion, Term::LeftOver(other), 1.0))
+        .min_by(|a, b| a.bic.total_cmp(&b.bic))
+        .filter(|nested| nested.bic < law.bic)
 }
 
 /// Combs with an offset where a profile rises most after another residue than 0.
@@ -381,16 +398,24 @@ fn shifted(sample: &Sample, criterion: &Criterion, profiles: &[Law]) -> Vec<Law>
 /// The period and the fitted extra seconds of each residue over residue 0, when the law has such columns. Residues
 /// nobody measured are interpolated.
 pub(crate) fn residue_profile(law: &Law, coefficients: &[f64]) -> Option<(u32, Vec<f64>)> {
-    let (shape, period) = law.terms.iter().find_map(|&term| match term {
-        Term::Residue { period, .. } => Some((None, period)),
-        Term::LeftOver(period) | Term::Ramp(period) => Some((Some(term), period)),
+    // Nested shapes: the longest period holds the others.
+    let shapes = || {
+        law.terms
+            .iter()
+            .zip(coefficients)
+            .filter_map(|(&term, &c)| match term {
+                Term::LeftOver(period) | Term::Ramp(period) => Some((period, term, c)),
+                _ => None,
+            })
+    };
+    if let Some(longest) = shapes().map(|(period, ..)| period).max() {
+        let profile = (0..longest).map(|r| shapes().map(|(_, term, c)| c * term.at(r)).sum());
+        return Some((longest, profile.collect()));
+    }
+    let period = law.terms.iter().find_map(|&term| match term {
+        Term::Residue { period, .. } => Some(period),
         _ => None,
     })?;
-    if let Some(shape) = shape {
-        let at = law.terms.iter().position(|&term| term == shape)?;
-        let profile = (0..period).map(|r| coefficients[at] * shape.at(r));
-        return Some((period, profile.collect()));
-    }
     let mut known: Vec<(usize, f64)> = vec![(0, 0.0)];
     for (term, &c) in law.terms.iter().zip(coefficients) {
         if let Term::Residue { residue, .. } = *term {

@@ -3,7 +3,7 @@
 //! Read from the timings themselves where they exist and from the law where they do not, after the period is known.
 
 use crate::answer::StepKind;
-use crate::fit::{Law, good_size};
+use crate::fit::{Law, Term, good_size};
 use crate::point::median;
 use crate::reading::{Pattern, Reading};
 use crate::sample::Sample;
@@ -32,12 +32,13 @@ pub(crate) struct Effect {
 
 /// Measures the effect of `reading`.
 pub(crate) fn measure(sample: &Sample, law: &Law, reading: &Reading) -> Effect {
-    let good = good_sizes(sample, law, reading);
+    let all = good_sizes(sample, law, reading);
+    let good = all.as_slice();
     let period = reading.period;
     let whole = period.fract() == 0.0 && period <= LONGEST_PROFILE;
     let (profile, largest) = if whole {
         let mut profile = vec![Vec::new(); period as usize];
-        for pair in good.windows(2) {
+        for pair in undisturbed(law, good) {
             for (r, values) in profile.iter_mut().enumerate().skip(1) {
                 values.push(over_line(sample, law, pair[0], pair[1], pair[0] + r as u32));
             }
@@ -46,19 +47,29 @@ pub(crate) fn measure(sample: &Sample, law: &Law, reading: &Reading) -> Effect {
         let largest = profile.iter().copied().fold(0.0, f64::max);
         (Some(profile), largest)
     } else {
-        let jumps: Vec<f64> = good
-            .windows(2)
+        let jumps: Vec<f64> = undisturbed(law, good)
             .map(|pair| over_line(sample, law, pair[0], pair[1], pair[0] + 1))
             .collect();
         (None, mean(&jumps))
     };
     // The law's own size counts too: single points are noisy, and outliers in them must not open the gate.
-    let fitted = fitted_effect(law, reading, &good);
+    let fitted = fitted_effect(law, reading, good);
     Effect {
         profile,
         largest: largest.min(fitted),
-        kind: kind(sample, law, &good),
+        kind: kind(sample, law, good),
     }
+}
+
+/// Neighbouring good batch sizes between which no algorithm switch falls; all of them when none is left.
+fn undisturbed<'a>(law: &'a Law, good: &'a [u32]) -> impl Iterator<Item = &'a [u32]> {
+    let calm = |pair: &[u32]| {
+        !law.terms
+            .iter()
+            .any(|term| matches!(term, Term::Level(after) if (pair[0]..pair[1]).contains(after)))
+    };
+    let any_calm = good.windows(2).any(calm);
+    good.windows(2).filter(move |pair| !any_calm || calm(pair))
 }
 
 /// The good batch sizes in the measured range, right of the floor.

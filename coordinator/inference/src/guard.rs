@@ -224,12 +224,12 @@ fn repeats(sample: &Sample, law: &Law, reading: &Reading, noise: f64) -> bool {
     let agree = |half: &dyn Fn(u32) -> bool| {
         let means = |side: bool| {
             let mut sums = vec![(0.0, 0.0); period as usize];
-            for i in start..sample.len() {
+            for (i, residual) in residuals.iter().enumerate().skip(start) {
                 let size = sample.sizes[i];
                 if half(size) == side {
                     let (unit, weight) = (sample.unit[i], sample.unit[i] * sample.unit[i]);
                     let (sum, total) = &mut sums[(size % period) as usize];
-                    *sum += weight * (reading.at(size) + residuals[i] / unit);
+                    *sum += weight * (reading.at(size) + residual / unit);
                     *total += weight;
                 }
             }

@@ -273,6 +273,11 @@ pub(crate) fn profile_peaks(
         .collect()
 }
 
+/// The whole periods short enough for a profile.
+pub(crate) fn whole_periods(periods: &Periods) -> std::ops::RangeInclusive<u32> {
+    (periods.shortest as u32).max(2)..=LONGEST_PROFILE.min(periods.longest as u32)
+}
+
 /// Whole periods by how well one shape of the left-over cost fits, best first: the term and which basis suited it.
 pub(crate) fn shape_peaks(
     sample: &Sample,
@@ -284,11 +289,10 @@ pub(crate) fn shape_peaks(
         return Vec::new();
     }
     let mut found: Vec<(f64, Term, usize)> = Vec::new();
-    let longest = LONGEST_PROFILE.min(periods.longest as u32);
     for (k, base) in bases.iter().enumerate() {
         let residual = base.residuals(sample);
         let left: f64 = dot(&residual, &residual);
-        for period in 2..=longest {
+        for period in whole_periods(periods) {
             for term in [Term::LeftOver(period), Term::Ramp(period)] {
                 let column = sample.column(term, base.floor);
                 let product = dot(&column, &residual);

@@ -29,10 +29,16 @@ impl Criterion {
         }
     }
 
-    /// The information criterion of a law with `parameters` that leaves `residual_square`; lower is better.
+    /// The information criterion of a law with `parameters` that leaves `residual_square`; lower is better. With few
+    /// points per parameter the plain criterion overfits; the price is raised as McQuarrie ("A small-sample
+    /// correction for the Schwarz SIC model selection criterion", 1999) derives.
     pub(crate) fn bic(&self, residual_square: f64, parameters: f64) -> f64 {
+        let spare = self.points - parameters - 2.0;
+        if spare < 1.0 {
+            return f64::INFINITY;
+        }
         self.points * (residual_square / self.points + self.tolerance_square).ln()
-            + parameters * self.points.ln()
+            + parameters * self.points.ln() * self.points / spare
     }
 }
 
