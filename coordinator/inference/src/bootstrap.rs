@@ -78,8 +78,6 @@ pub(crate) fn confidence(
             );
         }
         let found = choose(&response);
-            eprintln!("{found:?}");
-        }
         if same(found) {
             agreeing += 1;
             let found = found.unwrap_or(period);
