@@ -1,4 +1,5 @@
 //! The worker's command line, and what happens when libtorch is not the one it needs.
+#![allow(clippy::unwrap_used)]
 
 use std::{
     fs,

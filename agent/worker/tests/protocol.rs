@@ -1,4 +1,5 @@
 //! The built binary over a socket pair, as the agent talks to it: setup, rounds, stop, and the ends of both processes.
+#![allow(clippy::unwrap_used)]
 
 use std::{
     os::{
@@ -148,7 +149,7 @@ fn blocks(replies: &[Reply]) -> Vec<Block> {
     replies
         .iter()
         .filter_map(|reply| match reply {
-            Reply::Block(block) => Some(Block::try_from(block.clone()).unwrap()),
+            Reply::Block(block) => Some(Block::try_from(*block).unwrap()),
             _ => None,
         })
         .collect()

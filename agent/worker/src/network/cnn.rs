@@ -9,6 +9,7 @@ use super::{
     layers::{BatchNormalisation, Convolution, FullyConnected},
     parameters::Parameters,
 };
+use crate::failure::Failure;
 
 #[derive(Debug)]
 struct Stage {
@@ -24,7 +25,7 @@ struct ArticleNetwork {
 }
 
 impl Network for ArticleNetwork {
-    fn forward(&self, input: &Tensor, training: bool) -> Result<Tensor, TchError> {
+    fn forward(&self, input: &Tensor, training: bool) -> Result<Tensor, Failure> {
         let mut x = self.first.forward(input)?;
         for stage in &self.stages {
             x = stage.convolution.forward(&x)?;
@@ -36,7 +37,7 @@ impl Network for ArticleNetwork {
         x = x.f_flatten(1, -1)?;
         x = self.connected[0].forward(&x)?.f_tanh()?;
         x = self.connected[1].forward(&x)?.f_tanh()?;
-        self.connected[2].forward(&x)
+        Ok(self.connected[2].forward(&x)?)
     }
 }
 

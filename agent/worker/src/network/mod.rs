@@ -14,7 +14,7 @@ use batchstep_proto::{
     domain::{Dtype, Mode},
     workload::WorkloadSpec,
 };
-use tch::{Device, Kind, Reduction, TchError, Tensor};
+use tch::{Device, Kind, Reduction, Tensor};
 
 use self::parameters::Parameters;
 use crate::{failure::Failure, shim};
@@ -22,7 +22,10 @@ use crate::{failure::Failure, shim};
 /// What computes an output from a batch.
 trait Network {
     /// `input` has the batch as its first dimension. `training`: batch statistics are used and updated.
-    fn forward(&self, input: &Tensor, training: bool) -> Result<Tensor, TchError>;
+    ///
+    /// # Errors
+    /// What libtorch says, sorted.
+    fn forward(&self, input: &Tensor, training: bool) -> Result<Tensor, Failure>;
 }
 
 /// What training compares a sample's output with.
@@ -155,7 +158,7 @@ impl Model {
     pub fn iterate(&self, input: &Tensor, target: Option<&Tensor>) -> Result<Tensor, Failure> {
         let Some(target) = target else {
             let _no_grad = tch::no_grad_guard();
-            return Ok(self.plan.network.forward(input, false)?);
+            return self.plan.network.forward(input, false);
         };
         let output = self.plan.network.forward(input, true)?;
         let loss = match self.plan.objective {

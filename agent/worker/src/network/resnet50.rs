@@ -8,6 +8,7 @@ use super::{
     layers::{BatchNormalisation, Convolution, FullyConnected},
     parameters::Parameters,
 };
+use crate::failure::Failure;
 
 /// Blocks of each stage, and the channels of their inner convolutions.
 const STAGES: [(usize, i64); 4] = [(3, 64), (4, 128), (6, 256), (3, 512)];
@@ -89,7 +90,7 @@ struct ResidualNetwork {
 }
 
 impl Network for ResidualNetwork {
-    fn forward(&self, input: &Tensor, training: bool) -> Result<Tensor, TchError> {
+    fn forward(&self, input: &Tensor, training: bool) -> Result<Tensor, Failure> {
         let mut x = self
             .stem
             .forward(input, training)?
@@ -99,7 +100,7 @@ impl Network for ResidualNetwork {
             x = block.forward(&x, training)?;
         }
         let pooled = x.f_adaptive_avg_pool2d([1, 1])?.f_flatten(1, -1)?;
-        self.last.forward(&pooled)
+        Ok(self.last.forward(&pooled)?)
     }
 }
 

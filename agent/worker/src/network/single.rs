@@ -11,6 +11,7 @@ use super::{
     layers::{Convolution, FullyConnected},
     parameters::Parameters,
 };
+use crate::failure::Failure;
 
 /// Step size per output: the curvature of the loss is at most 4 / outputs.
 const STEP_PER_OUTPUT: f64 = 0.05;
@@ -35,8 +36,8 @@ fn plan(
 }
 
 impl Network for FullyConnected {
-    fn forward(&self, input: &Tensor, _training: bool) -> Result<Tensor, TchError> {
-        Self::forward(self, input)
+    fn forward(&self, input: &Tensor, _training: bool) -> Result<Tensor, Failure> {
+        Ok(Self::forward(self, input)?)
     }
 }
 
@@ -54,8 +55,8 @@ pub(super) fn linear(spec: &Linear, parameters: &mut Parameters) -> Result<Plan,
 }
 
 impl Network for Convolution {
-    fn forward(&self, input: &Tensor, _training: bool) -> Result<Tensor, TchError> {
-        Self::forward(self, input)
+    fn forward(&self, input: &Tensor, _training: bool) -> Result<Tensor, Failure> {
+        Ok(Self::forward(self, input)?)
     }
 }
 
@@ -86,10 +87,10 @@ struct Product {
 
 impl Network for Product {
     /// `input` of shape (batch, rows, k); the rows of all samples make one left matrix.
-    fn forward(&self, input: &Tensor, _training: bool) -> Result<Tensor, TchError> {
+    fn forward(&self, input: &Tensor, _training: bool) -> Result<Tensor, Failure> {
         let size = input.size();
         let product = input.f_reshape([-1, self.k])?.f_mm(&self.right)?;
-        product.f_reshape([size[0], size[1], -1])
+        Ok(product.f_reshape([size[0], size[1], -1])?)
     }
 }
 

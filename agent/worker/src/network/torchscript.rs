@@ -6,19 +6,22 @@ use batchstep_proto::{
     domain::Mode,
     workload::{Target, TorchScript},
 };
-use tch::{CModule, Device, Kind, TchError, Tensor};
+use tch::{CModule, Device, Kind, Tensor};
 
 use super::{Network, Objective, Plan};
 use crate::failure::Failure;
 
 #[derive(Debug)]
 struct Script {
+    path: String,
     module: CModule,
 }
 
 impl Network for Script {
-    fn forward(&self, input: &Tensor, _training: bool) -> Result<Tensor, TchError> {
-        self.module.forward_ts(&[input])
+    fn forward(&self, input: &Tensor, _training: bool) -> Result<Tensor, Failure> {
+        self.module
+            .forward_ts(&[input])
+            .map_err(|error| Failure::from(error).while_doing(&self.path))
     }
 }
 
@@ -69,7 +72,10 @@ fn load_module(
         ));
     }
     let plan = Plan {
-        network: Box::new(Script { module }),
+        network: Box::new(Script {
+            path: spec.path.clone(),
+            module,
+        }),
         input: spec.input.iter().copied().map(i64::from).collect(),
         input_scale: 1.0,
         objective: match spec.target {

@@ -8,6 +8,7 @@ use super::{
     layers::{FullyConnected, LayerNormalisation},
     parameters::Parameters,
 };
+use crate::failure::Failure;
 
 #[derive(Debug)]
 struct EncoderBlock {
@@ -49,13 +50,13 @@ impl EncoderBlock {
 }
 
 impl Network for EncoderBlock {
-    fn forward(&self, input: &Tensor, _training: bool) -> Result<Tensor, TchError> {
+    fn forward(&self, input: &Tensor, _training: bool) -> Result<Tensor, Failure> {
         let x = input.f_add(&self.attention(&self.before_attention.forward(input)?)?)?;
         let hidden = self
             .widen
             .forward(&self.before_perceptron.forward(&x)?)?
             .f_gelu("none")?;
-        x.f_add(&self.narrow.forward(&hidden)?)
+        Ok(x.f_add(&self.narrow.forward(&hidden)?)?)
     }
 }
 
