@@ -125,7 +125,7 @@ fn overview(rows: &[&Row]) -> Markup {
                     tbody { @for (index, row) in rows.iter().enumerate() { tr {
                         th scope="row" { a href=(format!("#{}", row::anchor(index))) { (cells::device(row)) } }
                         td { (distinct::workload(row, rows)) }
-                        td { (distinct::setting(row, rows)) }
+                        td.setting { (distinct::setting(row, rows)) }
                         td { (row::badge(row.verdict)) }
                         td.short { (cells::step(row)) }
                         td { (cells::jump(row).unwrap_or_else(|| cells::ABSENT.to_owned())) }
