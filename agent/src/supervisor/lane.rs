@@ -22,6 +22,7 @@ pub(super) struct Lane {
 /// The attempt that has the device.
 pub(super) struct Running {
     pub(super) attempt_id: String,
+    pub(super) round_id: String,
     pub(super) task: task::Id,
     pub(super) stop: watch::Sender<Stop>,
 }

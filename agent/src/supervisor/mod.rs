@@ -2,14 +2,16 @@
 //!
 //! It must never start a round whose acceptance is not on record, nor one while there is no coordinator.
 
+mod assign;
 mod lane;
 mod runner;
+mod stop;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use batchstep_proto::{
-    domain::{AttemptOutcome, Round},
-    ids::{AgentId, AttemptId, BootId},
+    domain::AttemptOutcome,
+    ids::{AgentId, BootId},
     version::SUPPORTED,
     wire::{
         self, agent_message::Message as Outgoing, attempt_verdict::Verdict,
@@ -21,22 +23,20 @@ use tokio::{
     task::{Id, JoinError, JoinSet},
     time::{self, Instant},
 };
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     AgentError, Shutdown,
     config::Config,
-    error::chain,
     executor::{Executor, Job, Stop},
     outbox::Outbox,
     session::LineEvent,
 };
-use lane::{Lane, Running, Waiting};
+use lane::{Lane, Running};
+use stop::unstarted;
 
 /// Until the first welcome says otherwise.
 const DEFAULT_OFFLINE_BUDGET: Duration = Duration::from_secs(15 * 60);
-/// Killed workers are gone within this, or the agent leaves without their last words.
-const KILL_LIMIT: Duration = Duration::from_millis(500);
 
 /// Owner of everything that runs.
 pub(crate) struct Supervisor<E> {
@@ -245,89 +245,13 @@ impl<E: Executor> Supervisor<E> {
         }
     }
 
-    fn assigned(&mut self, assignment: wire::Assignment) {
-        let attempt_id = match assignment.attempt_id.parse::<AttemptId>() {
-            Ok(id) => id.to_string(),
-            Err(error) => {
-                warn!(error = %error, "An assignment without a proper attempt id was ignored.");
-                return;
-            }
-        };
-        match self.take(&attempt_id, assignment.round) {
-            Ok(()) => self.tell_accepted(&attempt_id),
-            Err(Refusal { code, message }) => {
-                warn!(
-                    attempt = attempt_id,
-                    code,
-                    reason = message,
-                    "An attempt was declined."
-                );
-                self.tell(Outgoing::Declined(wire::AttemptDeclined {
-                    attempt_id,
-                    reason: Some(wire::Ineligibility {
-                        code: code.to_owned(),
-                        message: runner::tidy(&message),
-                    }),
-                }));
-            }
-        }
-    }
-
-    /// Checks an assignment, locks its device and puts it on record; `Ok` again for one that is here already.
-    fn take(&mut self, attempt_id: &str, round: Option<wire::Round>) -> Result<(), Refusal> {
-        if self.lanes.values().any(|lane| lane.holds(attempt_id)) || self.outbox.holds(attempt_id) {
-            return Ok(());
-        }
-        if self.shutdown != Shutdown::No {
-            return Err(Refusal::new("draining", "the agent is stopping"));
-        }
-        let wire_round =
-            round.ok_or_else(|| Refusal::new("invalid_round", "field `round`: is missing"))?;
-        let round = Round::try_from(wire_round.clone())
-            .map_err(|error| Refusal::new("invalid_round", error.to_string()))?;
-        let Some(lane) = self.lanes.get_mut(&round.device_id) else {
-            return Err(Refusal::new(
-                "unknown_device",
-                format!("this agent has no device {}", round.device_id),
-            ));
-        };
-        if let Some(reason) = lane.device.ineligible.first() {
-            return Err(Refusal::new(reason.code.clone(), reason.message.clone()));
-        }
-        let lock = match lane.lock.take() {
-            Some(lock) => lock,
-            None => self
-                .config
-                .locks
-                .take(&round.device_id)
-                .map_err(|error| Refusal::new("device_locked", chain(&error)))?,
-        };
-        let recorded = self.outbox.accept(attempt_id, &round.id.to_string());
-        // Given back below when nothing else needs it.
-        lane.lock = Some(lock);
-        if let Err(error) = recorded {
-            if lane.is_idle() {
-                lane.lock = None;
-            }
-            return Err(Refusal::new(
-                "state_dir",
-                format!("the agent's state directory cannot be written: {error}"),
-            ));
-        }
-        lane.waiting.push_back(Waiting {
-            attempt_id: attempt_id.to_owned(),
-            round: wire_round,
-            recorded: false,
-        });
-        Ok(())
-    }
-
     /// Starts what may start; gives back the locks of idle devices.
     fn start_rounds(&mut self) {
         let may_start = self.shutdown == Shutdown::No && self.coordinator.is_some();
         for lane in self.lanes.values_mut() {
             if may_start && let Some(next) = lane.next() {
                 let (stop, stopped) = watch::channel(Stop::No);
+                let round_id = next.round.round_id.clone();
                 let job = Job {
                     attempt_id: next.attempt_id.clone(),
                     device: lane.device.clone(),
@@ -342,6 +266,7 @@ impl<E: Executor> Supervisor<E> {
                 let task = self.rounds.spawn(runner::run(job, surroundings, stopped));
                 lane.running = Some(Running {
                     attempt_id: next.attempt_id,
+                    round_id,
                     task: task.id(),
                     stop,
                 });
@@ -364,81 +289,12 @@ impl<E: Executor> Supervisor<E> {
                 error!(attempt = running.attempt_id, error = %error, "The task of a round failed.");
                 self.outbox.report(unstarted(
                     &running.attempt_id,
-                    "",
+                    &running.round_id,
                     AttemptOutcome::Broken,
                     "the agent failed; see its log",
                 ));
             }
         }
-    }
-
-    fn stop_attempt(&mut self, attempt_id: &str, wish: Stop) {
-        for lane in self.lanes.values_mut() {
-            if let Some(running) = lane.runs(attempt_id) {
-                running.stop.send_replace(wish);
-                return;
-            }
-            if let Some(waiting) = lane.remove_waiting(attempt_id) {
-                let (Stop::Gently(reason) | Stop::AtOnce(reason)) = wish else {
-                    return;
-                };
-                self.outbox.report(unstarted(
-                    attempt_id,
-                    &waiting.round.round_id,
-                    AttemptOutcome::Stopped,
-                    &reason,
-                ));
-                return;
-            }
-        }
-        debug!(
-            attempt = attempt_id,
-            "An attempt that is not here was to be stopped."
-        );
-    }
-
-    fn stop_running(&self, wish: impl Fn() -> Stop) {
-        for running in self.lanes.values().filter_map(|lane| lane.running.as_ref()) {
-            running.stop.send_replace(wish());
-        }
-    }
-
-    fn give_back_waiting(&mut self, reason: &str) {
-        for lane in self.lanes.values_mut() {
-            for waiting in lane.waiting.drain(..) {
-                self.outbox.report(unstarted(
-                    &waiting.attempt_id,
-                    &waiting.round.round_id,
-                    AttemptOutcome::Stopped,
-                    reason,
-                ));
-            }
-        }
-    }
-
-    /// Goes on to a later phase of the shutdown, never back.
-    fn shut_down(&mut self, wanted: Shutdown, reason: &str) {
-        if wanted <= self.shutdown {
-            return;
-        }
-        self.shutdown = wanted;
-        self.draining.send_replace(true);
-        self.give_back_waiting(reason);
-        let limit = match wanted {
-            Shutdown::Now => {
-                self.stop_running(|| Stop::AtOnce(reason.to_owned()));
-                KILL_LIMIT
-            }
-            Shutdown::No | Shutdown::Drain => {
-                info!(
-                    running = self.rounds.len(),
-                    limit_s = self.config.drain_limit.as_secs(),
-                    "Draining: running rounds are finished, no new ones are started."
-                );
-                self.config.drain_limit
-            }
-        };
-        self.leave_by = Some(Instant::now() + limit);
     }
 
     fn is_idle(&self) -> bool {
@@ -461,38 +317,6 @@ impl<E: Executor> Supervisor<E> {
         if let Some(coordinator) = &self.coordinator {
             let _ = coordinator.send(message);
         }
-    }
-}
-
-/// Why an assignment is not taken.
-struct Refusal {
-    code: String,
-    message: String,
-}
-
-impl Refusal {
-    fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            code: code.into(),
-            message: message.into(),
-        }
-    }
-}
-
-/// The final report of an attempt that measured nothing more.
-fn unstarted(
-    attempt_id: &str,
-    round_id: &str,
-    outcome: AttemptOutcome,
-    reason: &str,
-) -> wire::AttemptReport {
-    wire::AttemptReport {
-        attempt_id: attempt_id.to_owned(),
-        round_id: round_id.to_owned(),
-        r#final: true,
-        outcome: outcome.to_wire(),
-        message: runner::tidy(reason),
-        ..Default::default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Condvar, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -91,7 +91,7 @@ struct Shared(Arc<(Mutex<Memory>, Condvar)>);
 
 impl Shared {
     fn change<T>(&self, change: impl FnOnce(&mut Memory) -> T) -> T {
-        let result = change(&mut self.0.0.lock().unwrap());
+        let result = change(&mut self.0.0.lock().unwrap_or_else(PoisonError::into_inner));
         self.0.1.notify_all();
         result
     }
@@ -159,7 +159,12 @@ impl Coordinator {
     #[track_caller]
     pub fn wait_for<T>(&self, what: &str, wanted: impl Fn(&Memory) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
-        let mut memory = self.shared.0.0.lock().unwrap();
+        let mut memory = self
+            .shared
+            .0
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(found) = wanted(&memory) {
                 return found;
