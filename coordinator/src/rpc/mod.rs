@@ -22,17 +22,11 @@ pub use operator::Operators;
 use crate::store::StoreError;
 
 /// The status for a message that breaks a rule; names the field.
-#[expect(
-    reason = "used as a function value with map_err"
-)]
 fn invalid(error: InvalidField) -> Status {
     Status::invalid_argument(error.to_string())
 }
 
 /// The status for a store that failed; the cause is logged, not told.
-#[expect(
-    reason = "used as a function value with map_err"
-)]
 fn store_failed(error: StoreError) -> Status {
     let cause = std::error::Error::source(&error).map(ToString::to_string);
     tracing::error!(%error, cause, "A question could not be answered from the store.");
