@@ -55,7 +55,7 @@ impl State {
             .and_then(|agent| agent.drain.as_ref())
             .cloned();
         let hostname = hello.host.hostname.clone();
-        self.claim(id, &hello.devices);
+        self.claim(id, hello.boot, &hello.devices);
         self.agents.insert(
             id,
             Agent {
@@ -141,8 +141,9 @@ impl State {
         }
     }
 
-    /// Makes the agent offer these devices and no others.
-    fn claim(&mut self, id: AgentId, devices: &[Device]) {
+    /// Makes the agent offer these devices and no others. A new process may have cured what made its devices pause.
+    fn claim(&mut self, id: AgentId, boot: BootId, devices: &[Device]) {
+        let is_new_process = self.agents.get(&id).is_none_or(|agent| agent.boot != boot);
         let before: Vec<String> = self
             .agents
             .get(&id)
@@ -157,6 +158,9 @@ impl State {
             let lane = self.lane(&device.id);
             if !lane.claimants.contains(&id) {
                 lane.claimants.push(id);
+            }
+            if is_new_process {
+                lane.back_off = None;
             }
             self.dirty.insert(device.id.clone());
         }
@@ -292,9 +296,12 @@ impl State {
             self.reply(reply, Answer::Refused(Refusal::NotFound(message)));
             return;
         };
-        // The agent itself is not told: the coordinator gives it nothing more, and can take that back.
-        agent.drain = drain.then_some(reason);
+        agent.drain = drain.then(|| reason.clone());
         self.dirty.extend(agent.devices.keys().cloned());
+        // To take it back needs no message: an agent takes whatever it is given.
+        if drain && let Some(session) = agent.session {
+            self.send(session, ToAgent::Drain { reason });
+        }
         self.reply(reply, Answer::Drained);
     }
 

@@ -1,6 +1,6 @@
 //! Which devices a sweep runs on, and with how many threads. Pure functions of what is asked and which devices are known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use batchstep_proto::domain::{Device, DeviceKind, DeviceSelector, Dtype, HostFacts, SweepSpec};
 
@@ -29,11 +29,7 @@ pub(super) fn select<'a>(
     known: &Candidates<'a>,
 ) -> Result<Vec<Candidate<'a>>, Refusal> {
     let mut chosen: Vec<Candidate<'a>> = match &spec.devices {
-        DeviceSelector::All => known
-            .values()
-            .filter(|candidate| is_default(candidate, known))
-            .copied()
-            .collect(),
+        DeviceSelector::All => defaults(known),
         DeviceSelector::Cpu => of_kind(known, DeviceKind::Cpu),
         DeviceSelector::Gpu => of_kind(known, DeviceKind::Cuda),
         DeviceSelector::Listed(ids) => listed(ids, known)?,
@@ -66,12 +62,21 @@ pub(super) fn threads(spec: &SweepSpec, candidate: &Candidate<'_>) -> Option<u32
     })
 }
 
-/// What `All` means on a host: everything but the processors, or those where there is nothing else.
-fn is_default(candidate: &Candidate<'_>, known: &Candidates<'_>) -> bool {
-    candidate.device.kind != DeviceKind::Cpu
-        || !known.values().any(|other| {
-            std::ptr::eq(other.host, candidate.host) && other.device.kind != DeviceKind::Cpu
+/// What `All` means: of each host everything but the processors, or those where there is nothing else.
+fn defaults<'a>(known: &Candidates<'a>) -> Vec<Candidate<'a>> {
+    let is_cpu = |candidate: &Candidate<'_>| candidate.device.kind == DeviceKind::Cpu;
+    let equipped: BTreeSet<*const HostFacts> = known
+        .values()
+        .filter(|candidate| !is_cpu(candidate))
+        .map(|candidate| std::ptr::from_ref(candidate.host))
+        .collect();
+    known
+        .values()
+        .filter(|candidate| {
+            !is_cpu(candidate) || !equipped.contains(&std::ptr::from_ref(candidate.host))
         })
+        .copied()
+        .collect()
 }
 
 fn of_kind<'a>(known: &Candidates<'a>, kind: DeviceKind) -> Vec<Candidate<'a>> {

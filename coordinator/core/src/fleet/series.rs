@@ -129,7 +129,13 @@ impl State {
         });
         self.journal(Some(sweep), event);
         self.advance(id);
-        self.settle_sweep(sweep);
+        if self
+            .series
+            .get(&id)
+            .is_some_and(|series| series.over.is_some())
+        {
+            self.settle_sweep(sweep);
+        }
     }
 
     /// Ends a series that cannot go on, with its round.

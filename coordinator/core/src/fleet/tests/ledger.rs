@@ -186,6 +186,26 @@ impl Ledger {
             })
     }
 
+    /// Blocks that count, by series.
+    pub fn blocks(&self) -> Vec<usize> {
+        self.sweeps
+            .iter()
+            .flat_map(|sweep| &sweep.series)
+            .map(|series| {
+                series
+                    .rounds
+                    .iter()
+                    .map(|round| round.record.blocks.len())
+                    .sum()
+            })
+            .collect()
+    }
+
+    /// States of all attempts, in order.
+    pub fn states(&self) -> Vec<AttemptState> {
+        self.attempts().map(|(_, attempt)| attempt.state).collect()
+    }
+
     /// What a restart begins with.
     pub fn unsettled(&self) -> Vec<SweepSnapshot> {
         self.sweeps

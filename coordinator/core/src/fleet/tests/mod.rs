@@ -1,8 +1,10 @@
 //! The fleet against scripted plans and simulated agents: named scenarios, and random interleavings of everything that can happen.
 
+mod fixtures;
 mod ledger;
 mod properties;
 mod restarts;
 mod scenarios;
+mod sessions;
 mod validation;
 mod world;

@@ -6,10 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 use batchstep_proto::domain::{AttemptOutcome, AttemptReport, Ineligibility};
 use proptest::prelude::*;
 
-use super::{
-    ledger::snapshots,
-    world::{World, spec},
-};
+use super::{fixtures::spec, ledger::snapshots, world::World};
 use crate::fleet::{Answer, Config, Disposition, HeldState, Input, ReplyKey, State};
 
 #[derive(Debug, Clone)]
@@ -167,7 +164,7 @@ fn recover(world: &mut World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_nothing_is_lost_or_counted_twice(acts in prop::collection::vec(act(), 1..120)) {

@@ -1,6 +1,6 @@
 //! A restart at every point of a run ends in the same measurements as a run without one.
 
-use super::world::{World, spec};
+use super::{fixtures::spec, world::World};
 use crate::fleet::{AttemptState, SweepState};
 
 /// Runs two sweeps on two hosts; after `restart_after` steps the coordinator is killed. What came out, and the steps it took.

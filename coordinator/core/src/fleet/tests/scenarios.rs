@@ -3,41 +3,17 @@
 use std::time::Duration;
 
 use batchstep_proto::{
-    domain::{AttemptOutcome, DeviceKind, DeviceSelector, Ineligibility},
+    domain::{AttemptOutcome, DeviceKind, Ineligibility},
     wire,
 };
 
-use super::world::{
-    ACCEPTED, DUPLICATE, QUARANTINED, SUPERSEDED, World, answer, device, report, spec, uuid,
+use super::{
+    fixtures::{device, spec, uuid},
+    world::{World, answer},
 };
 use crate::fleet::{
-    Answer, AttemptState, Effect, HeldState, Input, Progress, Refusal, ReplyKey, SeriesState,
-    SweepState, ToAgent,
+    Answer, Effect, HeldState, Input, Progress, Refusal, ReplyKey, SeriesState, SweepState, ToAgent,
 };
-
-fn blocks(world: &World) -> Vec<usize> {
-    world
-        .ledger
-        .sweeps
-        .iter()
-        .flat_map(|sweep| &sweep.series)
-        .map(|series| {
-            series
-                .rounds
-                .iter()
-                .map(|round| round.record.blocks.len())
-                .sum()
-        })
-        .collect()
-}
-
-fn states(world: &World) -> Vec<AttemptState> {
-    world
-        .ledger
-        .attempts()
-        .map(|(_, attempt)| attempt.state)
-        .collect()
-}
 
 #[test]
 fn a_sweep_runs_to_its_end_and_leaves_memory() {
@@ -60,7 +36,7 @@ fn a_sweep_runs_to_its_end_and_leaves_memory() {
     assert!(!world.state.idle());
 
     world.run();
-    assert_eq!(blocks(&world), [6, 6]);
+    assert_eq!(world.ledger.blocks(), [6, 6]);
     assert_eq!(
         world.ledger.ended,
         [(sweep, SweepState::Done, "2 of 2 series done".to_owned())]
@@ -141,202 +117,6 @@ fn sweeps_and_series_take_turns_in_order() {
 }
 
 #[test]
-fn a_dropped_stream_loses_nothing() {
-    let mut world = World::new(1, &[&["CPU-a"]]);
-    world.connect(0);
-    let (sweep, _) = world.submit(spec());
-    world.step(0);
-    let attempt = world.held(0);
-    world.disconnect(0);
-    assert_eq!(
-        world.state.agents()[0].state,
-        wire::AgentState::Unreachable as i32
-    );
-    world.now += Duration::from_secs(29);
-    let effects = world.connect(0);
-    assert!(effects.iter().any(|effect| matches!(effect,
-        Effect::Send { message, .. } if matches!(&**message,
-            ToAgent::Welcome { verdicts, .. } if verdicts == &[(attempt, crate::fleet::Verdict::Keep)]))));
-    world.run();
-    assert_eq!(states(&world), [AttemptState::Reported]);
-    assert_eq!(world.ledger.ended[0].0, sweep);
-}
-
-#[test]
-fn the_newest_hello_wins() {
-    let mut world = World::new(1, &[&["CPU-a"]]);
-    world.connect(0);
-    let old = world.agents[0].session.unwrap();
-    let closed = |effects: &[Effect]| {
-        effects.iter().find_map(|effect| match effect {
-            Effect::Close {
-                session, permanent, ..
-            } => Some((*session, *permanent)),
-            _ => None,
-        })
-    };
-    // The same process dials again before its old stream is noticed to be gone.
-    let effects = world.connect(0);
-    assert_eq!(closed(&effects), Some((old, false)));
-    let old = world.agents[0].session.unwrap();
-    world.agents[0].boot = uuid(77);
-    let effects = world.connect(0);
-    assert_eq!(closed(&effects), Some((old, true)));
-    // What still comes from the old stream is not the agent's word.
-    let (sweep, _) = world.submit(spec());
-    let attempt = world.held(0);
-    let effects = world.feed(Input::Accepted {
-        session: old,
-        attempt,
-    });
-    assert_eq!(effects, []);
-    assert!(world.state.sweep(sweep).is_some());
-    let reason = "late".to_owned();
-    world.feed(Input::Disconnected {
-        session: old,
-        reason,
-    });
-    assert_eq!(
-        world.state.agents()[0].state,
-        wire::AgentState::Online as i32
-    );
-}
-
-#[test]
-fn reports_count_once_and_only_for_their_agent() {
-    let mut world = World::new(2, &[&["CPU-a"], &["CPU-b"]]);
-    world.connect(0);
-    let mut only = spec();
-    only.devices = DeviceSelector::Listed(vec!["CPU-a".to_owned()]);
-    world.submit(only);
-    world.step(0);
-    let (agent, other, attempt) = (world.agents[0].id, world.agents[1].id, world.held(0));
-    let mut counter = 500;
-    let held = world.agents[0].held.get_mut(&attempt).unwrap();
-    let part = report(attempt, held, None, 1, &mut counter);
-    assert_eq!(world.send_report(agent, part.clone()), ACCEPTED);
-    assert_eq!(world.send_report(agent, part.clone()), DUPLICATE);
-    let mut stolen = part.clone();
-    stolen.blocks.clear();
-    assert_eq!(world.send_report(other, stolen.clone()), QUARANTINED);
-    stolen.attempt = uuid(99);
-    assert_eq!(world.send_report(agent, stolen), QUARANTINED);
-    assert_eq!(blocks(&world), [1]);
-    // Parts may overtake each other, but an attempt ends once.
-    let held = world.agents[0].held.get_mut(&attempt).unwrap();
-    let late = report(attempt, held, None, 1, &mut counter);
-    let stopped = Some(AttemptOutcome::Stopped);
-    let mut last = report(attempt, held, stopped, 0, &mut counter);
-    assert_eq!(world.send_report(agent, last.clone()), ACCEPTED);
-    assert_eq!(world.send_report(agent, late), ACCEPTED);
-    last.message = "again".to_owned();
-    assert_eq!(world.send_report(agent, last), SUPERSEDED);
-    assert_eq!(blocks(&world), [2]);
-}
-
-#[test]
-fn a_lost_agents_round_goes_to_whoever_offers_the_device() {
-    let mut world = World::new(2, &[&["GPU-x"], &["GPU-x"]]);
-    world.connect(0);
-    world.submit(spec());
-    world.step(0);
-    world.disconnect(0);
-    world.connect(1);
-    assert!(
-        world.agents[1].held.is_empty(),
-        "the first agent may still run it"
-    );
-    world.wait(Duration::from_secs(59));
-    assert!(world.agents[1].held.is_empty());
-    world.wait(Duration::from_secs(2));
-    assert_eq!(world.state.agents()[0].state, wire::AgentState::Lost as i32);
-    assert_eq!(
-        states(&world),
-        [AttemptState::Expired, AttemptState::Assigned]
-    );
-    // What the lost agent measured is kept beside what counts.
-    let (agent, attempt) = (world.agents[0].id, world.held(0));
-    let held = world.agents[0].held.get_mut(&attempt).unwrap();
-    let mut counter = 900;
-    let late = report(
-        attempt,
-        held,
-        Some(AttemptOutcome::Finished),
-        2,
-        &mut counter,
-    );
-    assert_eq!(world.send_report(agent, late.clone()), SUPERSEDED);
-    assert_eq!(world.send_report(agent, late), DUPLICATE);
-    world.agents[0].held.clear();
-    assert_eq!(blocks(&world), [0]);
-    world.run();
-    assert_eq!(blocks(&world), [4]);
-}
-
-#[test]
-fn a_lost_agent_that_returns_in_time_is_adopted() {
-    let mut world = World::new(1, &[&["GPU-x"]]);
-    world.connect(0);
-    world.submit(spec());
-    world.step(0);
-    let attempt = world.held(0);
-    assert_eq!(world.agents[0].held[&attempt].state, HeldState::Running);
-    world.disconnect(0);
-    world.wait(Duration::from_secs(120));
-    assert_eq!(states(&world), [AttemptState::Expired]);
-    world.run();
-    assert_eq!(states(&world), [AttemptState::Reported]);
-    assert_eq!(blocks(&world), [2]);
-}
-
-#[test]
-fn an_agent_that_lost_its_state_gets_the_round_again() {
-    let mut world = World::new(1, &[&["GPU-x"]]);
-    world.connect(0);
-    world.submit(spec());
-    world.step(0);
-    world.disconnect(0);
-    world.agents[0].held.clear();
-    world.connect(0);
-    assert_eq!(
-        states(&world),
-        [AttemptState::Expired, AttemptState::Assigned]
-    );
-    world.run();
-    assert_eq!(blocks(&world), [2]);
-}
-
-#[test]
-fn silence_of_a_connected_agent_ends_in_its_loss() {
-    let mut world = World::new(1, &[&["GPU-x"]]);
-    world.connect(0);
-    world.submit(spec());
-    world.step(0);
-    world.now += Duration::from_secs(30);
-    world.feed(Input::Tick);
-    assert_eq!(
-        world.state.agents()[0].state,
-        wire::AgentState::Unreachable as i32
-    );
-    world.now += Duration::from_secs(30);
-    let effects = world.feed(Input::Tick);
-    assert!(effects.iter().any(|effect| matches!(
-        effect,
-        Effect::Close {
-            permanent: false,
-            ..
-        }
-    )));
-    assert_eq!(states(&world), [AttemptState::Expired]);
-    assert_eq!(world.state.agents()[0].state, wire::AgentState::Lost as i32);
-    // A week later nobody speaks of it.
-    world.now += Duration::from_hours(7 * 24);
-    world.feed(Input::Tick);
-    assert_eq!(world.state.agents(), []);
-    assert_eq!(world.state.next_tick(), None);
-}
-
-#[test]
 fn cancelling_stops_what_runs_and_keeps_what_was_measured() {
     let mut world = World::new(5, &[&["GPU-x"]]);
     world.connect(0);
@@ -353,7 +133,7 @@ fn cancelling_stops_what_runs_and_keeps_what_was_measured() {
     assert_eq!(world.agents[0].held[&attempt].state, HeldState::Spooled);
     assert_eq!(world.cancel(first), Answer::Cancelled(false));
     world.run();
-    assert_eq!(blocks(&world)[0], 1);
+    assert_eq!(world.ledger.blocks()[0], 1);
     assert_eq!(
         world.ledger.sweeps[0].series[0].state,
         SeriesState::Cancelled
@@ -440,9 +220,22 @@ fn a_worker_that_cannot_start_fails_the_series_quickly() {
 }
 
 #[test]
+fn a_new_process_does_not_wait_for_its_predecessors_pause() {
+    let mut world = World::new(1, &[&["GPU-x"]]);
+    world.connect(0);
+    world.submit(spec());
+    decline(&mut world);
+    world.connect(0);
+    assert!(world.agents[0].held.is_empty());
+    world.agents[0].boot = uuid(79);
+    world.connect(0);
+    assert_eq!(world.agents[0].held.len(), 1);
+}
+
+#[test]
 fn a_plan_that_fails_fails_the_sweep() {
     let mut world = World::new(1, &[&["GPU-x"]]);
-    world.state.planner = Box::new(super::world::Script {
+    world.state.planner = Box::new(super::fixtures::Script {
         rounds: 1,
         fails: true,
     });
@@ -469,7 +262,7 @@ fn a_broken_round_costs_one_round() {
     let attempt = world.held(0);
     world.finish(0, attempt, AttemptOutcome::Broken, 0);
     world.run();
-    assert_eq!(blocks(&world), [5]);
+    assert_eq!(world.ledger.blocks(), [5]);
     let series = &world.ledger.sweeps[0].series[0];
     assert_eq!(
         series.rounds[0].record.outcomes,
@@ -493,13 +286,18 @@ fn draining_agents_get_nothing_new_until_it_is_taken_back() {
             reason,
         });
         assert_eq!(answer(&effects), Answer::Drained);
+        let told = effects.iter().any(|effect| {
+            matches!(effect, Effect::Send { message, .. }
+                if matches!(**message, ToAgent::Drain { .. }))
+        });
+        assert_eq!(told, drain);
     };
     drain(&mut world, true);
     let state = |world: &World| world.state.agents()[0].state;
     assert_eq!(state(&world), wire::AgentState::Draining as i32);
     world.run();
     assert_eq!(state(&world), wire::AgentState::Drained as i32);
-    assert_eq!(blocks(&world), [2]);
+    assert_eq!(world.ledger.blocks(), [2]);
     assert!(
         world
             .explanation(sweep, 0)
@@ -513,7 +311,7 @@ fn draining_agents_get_nothing_new_until_it_is_taken_back() {
     );
     drain(&mut world, false);
     world.run();
-    assert_eq!(blocks(&world), [6]);
+    assert_eq!(world.ledger.blocks(), [6]);
 
     // An agent that is told to stop drains by itself, and its sweep waits for its return.
     let (sweep, _) = world.submit(spec());
@@ -529,7 +327,7 @@ fn draining_agents_get_nothing_new_until_it_is_taken_back() {
     world.disconnect(0);
     world.wait(Duration::from_secs(5));
     world.run();
-    assert_eq!(blocks(&world)[1], 5);
+    assert_eq!(world.ledger.blocks()[1], 5);
 }
 
 #[test]
@@ -552,29 +350,6 @@ fn a_device_that_may_not_start_a_trial_gets_none() {
         changed: vec![device("GPU-x", DeviceKind::Cuda)],
     });
     assert_eq!(world.agents[0].held.len(), 1);
-}
-
-#[test]
-fn an_attempt_that_is_never_accepted_or_never_ends_does_not_block_its_device() {
-    let mut world = World::new(1, &[&["GPU-x"]]);
-    world.connect(0);
-    world.submit(spec());
-    world.agents[0].held.clear();
-    world.wait(Duration::from_mins(1));
-    assert_eq!(
-        states(&world),
-        [AttemptState::Expired, AttemptState::Assigned]
-    );
-    // This one runs, but its agent never says how it ends.
-    world.step(0);
-    world.agents[0].held.clear();
-    world.wait(Duration::from_mins(2 + 5));
-    assert_eq!(states(&world)[1], AttemptState::Accepted, "told to stop");
-    world.wait(Duration::from_mins(1));
-    assert_eq!(states(&world)[1], AttemptState::Expired);
-    assert_eq!(states(&world)[2], AttemptState::Assigned);
-    world.run();
-    assert_eq!(blocks(&world), [2]);
 }
 
 #[test]

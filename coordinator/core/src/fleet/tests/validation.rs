@@ -5,7 +5,10 @@ use batchstep_proto::domain::{
     VisitFailureKind, VisitRole,
 };
 
-use super::world::{World, device, report, spec};
+use super::{
+    fixtures::{device, report, spec},
+    world::World,
+};
 use crate::fleet::{Answer, Refusal};
 
 fn refusal(answer: Answer) -> String {
@@ -125,8 +128,8 @@ fn a_request_made_twice_is_one_sweep() {
     let submit = |world: &mut World, sweep| {
         let effects = world.feed(crate::fleet::Input::Submit {
             reply: crate::fleet::ReplyKey(1),
-            request: super::world::uuid(1),
-            sweep: super::world::uuid(sweep),
+            request: super::fixtures::uuid(1),
+            sweep: super::fixtures::uuid(sweep),
             spec: Box::new(spec()),
         });
         super::world::answer(&effects)
@@ -171,7 +174,7 @@ fn reports_that_are_not_of_their_round_are_refused() {
             "report.blocks: visit 0 is reported twice",
         ),
         (
-            |r| r.round = super::world::uuid(3),
+            |r| r.round = super::fixtures::uuid(3),
             "report.round_id: attempt",
         ),
         (

@@ -1,0 +1,168 @@
+//! The plan, the devices, the sweeps and the reports that tests share.
+
+use std::time::Duration;
+
+use batchstep_proto::{
+    domain::{
+        AttemptOutcome, AttemptReport, BatchSizes, Block, Device, DeviceKind, DeviceSelector,
+        Dtype, Mode, Round, RoundKind, Strategy, SweepSpec, Timing, Visit, VisitOrder, VisitRole,
+    },
+    ids::{AttemptId, RoundId},
+};
+
+use crate::{
+    fleet::{HeldState, Planner},
+    sweep::{Conclusion, ConclusionReason, History, Next, SeriesPlan},
+};
+
+/// So many rounds of two visits; the batch sizes depend on what was measured, so that a wrong history shows in the plan.
+#[derive(Clone, Copy)]
+pub struct Script {
+    pub rounds: usize,
+    pub fails: bool,
+}
+
+impl Planner for Script {
+    fn next(&self, plan: &SeriesPlan, history: &History) -> Next {
+        if self.fails {
+            return Next::Failed("scripted".to_owned());
+        }
+        if history.rounds.len() == self.rounds {
+            return Next::Done(Conclusion {
+                reason: ConclusionReason::BudgetSpent,
+                message: "all rounds are in".to_owned(),
+            });
+        }
+        let index = u32::try_from(history.rounds.len()).unwrap();
+        let blocks: usize = history.rounds.iter().map(|round| round.blocks.len()).sum();
+        let visit = |batch_size| Visit {
+            batch_size,
+            role: VisitRole::Measure,
+            iterations: None,
+        };
+        let first = u32::try_from(blocks).unwrap() + 1;
+        Next::Round(Round {
+            id: RoundId::of(plan.id, index),
+            series: plan.id,
+            sweep: plan.sweep,
+            device_id: plan.device.id.clone(),
+            index,
+            kind: RoundKind::Measure,
+            workload: plan.workload.clone(),
+            mode: plan.spec.mode,
+            dtype: plan.spec.dtype,
+            threads: plan.threads,
+            seed: 1,
+            reference_batch_size: None,
+            visits: vec![visit(first), visit(first + 100)],
+            timing: Timing::protocol(true),
+            time_limit: Duration::from_mins(1),
+        })
+    }
+
+    fn remaining(&self, _: &SeriesPlan, history: &History) -> Duration {
+        let left = self.rounds - history.rounds.len().min(self.rounds);
+        Duration::from_secs(left as u64)
+    }
+}
+
+pub fn uuid<T: std::str::FromStr<Err: std::fmt::Debug>>(number: u64) -> T {
+    format!("00000000-0000-7000-8000-{number:012x}")
+        .parse()
+        .unwrap()
+}
+
+pub fn device(id: &str, kind: DeviceKind) -> Device {
+    Device {
+        id: id.to_owned(),
+        kind,
+        model: "a model".to_owned(),
+        compute_units: None,
+        memory_bytes: None,
+        mig_profile: None,
+        compute_capability: None,
+        driver: None,
+        pci_device_id: None,
+        ineligible: Vec::new(),
+    }
+}
+
+pub fn spec() -> SweepSpec {
+    SweepSpec {
+        workloads: vec!["linear".parse().unwrap()],
+        batch_sizes: BatchSizes::Auto,
+        mode: Mode::Train,
+        dtype: Dtype::F32,
+        threads: None,
+        strategy: Strategy::Adaptive,
+        budget: Duration::from_mins(1),
+        precision: 0.01,
+        iterations: None,
+        seed: 1,
+        devices: DeviceSelector::All,
+        preset: None,
+        visit_order: VisitOrder::Random,
+    }
+}
+
+/// An attempt at its agent.
+pub struct Held {
+    pub round: Round,
+    pub state: HeldState,
+    pub parts: u32,
+    pub last: Option<AttemptReport>,
+}
+
+/// A part of a report; every block has its own length, so that it can be found again.
+pub fn report(
+    attempt: AttemptId,
+    held: &mut Held,
+    outcome: Option<AttemptOutcome>,
+    blocks: usize,
+    counter: &mut u64,
+) -> AttemptReport {
+    let part = held.parts;
+    held.parts += 1;
+    let blocks: Vec<Block> = held
+        .round
+        .visits
+        .iter()
+        .zip(0..)
+        .skip(part as usize)
+        .take(blocks)
+        .map(|(visit, position)| {
+            *counter += 1;
+            Block {
+                visit: position,
+                batch_size: visit.batch_size,
+                role: visit.role,
+                iterations: 3,
+                elapsed: Duration::from_nanos(*counter),
+                device_elapsed: None,
+                started_after: Duration::ZERO,
+                warm_up_iterations: 0,
+                warm_up: Duration::ZERO,
+                foreign_cores: None,
+                peak_memory_bytes: None,
+                temperature_celsius: None,
+                power_watts: None,
+                sm_clock_mhz: None,
+                throttle_reasons: None,
+                foreign_processes: None,
+            }
+        })
+        .collect();
+    AttemptReport {
+        attempt,
+        round: held.round.id,
+        part,
+        outcome,
+        message: outcome.map_or_else(String::new, |outcome| format!("{outcome:?}")),
+        measuring: Duration::from_secs(blocks.len() as u64),
+        blocks,
+        failures: Vec::new(),
+        facts: None,
+        warm_up: Duration::ZERO,
+        elapsed: Duration::from_secs(1),
+    }
+}
