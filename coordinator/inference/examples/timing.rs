@@ -19,9 +19,11 @@ fn now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
+type Law = fn(u32) -> f64;
+
 fn main() {
     let sizes: Vec<u32> = (1..=256).collect();
-    let laws: [(&str, fn(u32) -> f64); 4] = [
+    let laws: [(&str, Law); 4] = [
         ("staircase of 26.4", |b| {
             0.2 + 0.002 * f64::from(b) + 0.1 * comb(b, 26.4, 0.0)
         }),

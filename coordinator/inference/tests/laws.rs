@@ -15,6 +15,8 @@ fn answer_at(sizes: &[u32], law: impl Fn(u32) -> f64) -> Inference {
     infer(&trace, &Options::default())
 }
 
+type Law = fn(u32) -> f64;
+
 fn line(b: u32) -> f64 {
     0.3 + 0.01 * f64::from(b)
 }
@@ -117,7 +119,7 @@ fn an_offset_moves_the_good_sizes() {
 
 #[test]
 fn smooth_laws_have_no_step_and_say_what_would_have_been_seen() {
-    let laws: [(&str, fn(u32) -> f64); 4] = [
+    let laws: [(&str, Law); 4] = [
         ("linear", line),
         ("hinge", |b| 0.2 + 0.01 * f64::from(b.max(40))),
         ("convex", |b| {

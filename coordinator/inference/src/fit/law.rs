@@ -30,10 +30,11 @@ impl Criterion {
     }
 
     /// The information criterion of a law with `parameters` that leaves `residual_square`; lower is better. With few
-    /// points per parameter the plain criterion overfits; the price is raised as McQuarrie ("A small-sample
-    /// correction for the Schwarz SIC model selection criterion", 1999) derives.
+    /// points per parameter the plain criterion overfits; the price is raised by half of what McQuarrie ("A small-sample
+    /// correction for the Schwarz SIC model selection criterion", 1999) derives for free choice among columns: the
+    /// scan's share of the parameters is no column.
     pub(crate) fn bic(&self, residual_square: f64, parameters: f64) -> f64 {
-        let spare = self.points - parameters - 2.0;
+        let spare = self.points - parameters / 2.0 - 1.0;
         if spare < 1.0 {
             return f64::INFINITY;
         }

@@ -1,7 +1,11 @@
 //! Seeded traces of known laws: the classes of the validation, shared by the tests and the examples.
 //!
 //! Times are in milliseconds around 1; every law says what a right answer is. Nothing here reads the crate's fits.
-#![allow(dead_code, reason = "each test crate uses its part")]
+#![allow(
+    dead_code,
+    clippy::expect_used,
+    reason = "each test crate uses its part; a generator that fails is a broken test"
+)]
 
 use batchstep_inference::{Inference, Observation, Trace, Verdict};
 use rand::{RngExt, SeedableRng};
@@ -157,7 +161,7 @@ pub fn measure(
             });
         }
     }
-    Trace::new(observations).unwrap()
+    Trace::new(observations).expect("generated seconds are positive")
 }
 
 pub fn comb(b: u32, period: f64, offset: f64) -> f64 {
@@ -487,7 +491,7 @@ pub fn generate(class: &str, seed: u64, sigma: f64) -> Case {
     } else {
         period * periods_seen + offset
     };
-    let sizes: Vec<u32> = (1..=last.max(20.0).min(288.0) as u32)
+    let sizes: Vec<u32> = (1..=last.clamp(20.0, 288.0) as u32)
         .filter(|b| b % step == 0 && r.uniform(0.0, 1.0) >= missing)
         .collect();
     let truth = if class == "shared host" {
