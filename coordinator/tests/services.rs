@@ -1,0 +1,679 @@
+//! The services over real gRPC on loopback: a scripted agent works, operators ask, coordinators stop and start again.
+
+mod support;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use batchstep_coordinator::{
+    serve::{self, ServeError},
+    store::{
+        Inventory, Memory, Sqlite, Store, StoreError, StoredEvent, StoredHistory, StoredSweep,
+    },
+};
+use batchstep_core::fleet::{Disposition as Known, Record, SweepSnapshot};
+use batchstep_proto::{
+    ids::{AgentId, AttemptId, RequestId, RoundId, SweepId},
+    wire::{
+        self, agent_message, enrollment_service_client::EnrollmentServiceClient, event::Kind,
+        report_attempt_response::Disposition,
+    },
+};
+use jiff::Timestamp;
+use support::{Agent, Coordinator, PATIENCE, hello, measured, soon, spec};
+use tempfile::TempDir;
+use tonic::{Code, Streaming};
+
+async fn watch(
+    coordinator: &Coordinator,
+    after_seq: u64,
+    sweep_id: Option<String>,
+) -> Streaming<wire::Event> {
+    let request = wire::WatchEventsRequest {
+        after_seq,
+        sweep_id,
+    };
+    let mut operator = coordinator.operator().await;
+    operator.watch_events(request).await.unwrap().into_inner()
+}
+
+async fn next_event(events: &mut Streaming<wire::Event>) -> Option<wire::Event> {
+    soon("an event", events.message()).await.ok().flatten()
+}
+
+/// Works until the stream is quiet because the sweep is over; answers with the number of blocks.
+async fn work_until_over(coordinator: &Coordinator, agent: &mut Agent, sweep: &str) -> u32 {
+    let mut events = watch(coordinator, 0, Some(sweep.to_owned())).await;
+    let mut blocks = 0;
+    loop {
+        tokio::select! {
+            assignment = agent.assignment() => {
+                let assignment = assignment.expect("the stream is open");
+                blocks += agent.work(&assignment).await;
+            }
+            event = next_event(&mut events) => {
+                let event = event.expect("the events go on");
+                if let Some(Kind::SweepEnded(ended)) = event.kind {
+                    assert_eq!(ended.state(), wire::SweepState::Done, "{}", ended.message);
+                    return blocks;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_runs_to_its_table() {
+    let coordinator = Coordinator::start(Memory::new()).await;
+    let mut agent = Agent::connect(&coordinator, "CPU-1").await;
+    assert_eq!(agent.welcome.protocol, 1);
+    assert!(agent.welcome.heartbeat_interval_ns > 0);
+    let sweep = coordinator.submit().await;
+    let mut operator = coordinator.operator().await;
+    let active = wire::GetSweepRequest {
+        sweep_id: sweep.clone(),
+    };
+    let shown = operator
+        .get_sweep(active.clone())
+        .await
+        .unwrap()
+        .into_inner()
+        .sweep
+        .unwrap();
+    assert_eq!(shown.state(), wire::SweepState::Active);
+    assert!(!shown.submitted_at.is_empty());
+    assert_eq!(shown.series.len(), 1);
+
+    let blocks = work_until_over(&coordinator, &mut agent, &sweep).await;
+
+    let shown = operator
+        .get_sweep(active)
+        .await
+        .unwrap()
+        .into_inner()
+        .sweep
+        .unwrap();
+    assert_eq!(shown.state(), wire::SweepState::Done);
+    assert!(shown.finished_at.is_some());
+    assert_eq!(shown.series[0].blocks, blocks);
+    let listed = operator
+        .list_sweeps(wire::ListSweepsRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(listed.sweeps, [shown]);
+
+    let table = wire::GetTableRequest {
+        sweep_id: Some(sweep.clone()),
+        device_model: Some("example".to_owned()),
+        detailed: true,
+        ..wire::GetTableRequest::default()
+    };
+    let json = operator
+        .get_table(table.clone())
+        .await
+        .unwrap()
+        .into_inner()
+        .json;
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["schema_version"], 1);
+    assert_eq!(json["rows"].as_array().unwrap().len(), 1);
+    assert_eq!(json["rows"][0]["workload"], "linear");
+    assert_eq!(json["rows"][0]["blocks"], blocks);
+    assert_eq!(json["rows"][0]["software"]["libtorch"], "2.11.0");
+    assert!(!json["rows"][0]["points"].as_array().unwrap().is_empty());
+    let other = wire::GetTableRequest {
+        device_model: Some("nothing like it".to_owned()),
+        ..table
+    };
+    let json = operator.get_table(other).await.unwrap().into_inner().json;
+    assert_eq!(json, br#"{"schema_version":1,"rows":[]}"#);
+
+    let export = wire::ExportBlocksRequest { sweep_id: sweep };
+    let mut stream = operator.export_blocks(export).await.unwrap().into_inner();
+    let mut exported = Vec::new();
+    while let Some(record) = stream.message().await.unwrap() {
+        exported.push(record);
+    }
+    assert_eq!(u32::try_from(exported.len()).unwrap(), blocks);
+    assert!(
+        exported
+            .iter()
+            .all(|record| !record.attempt_id.is_empty() && record.block.is_some())
+    );
+    assert!(
+        exported
+            .iter()
+            .any(|record| record.corrected_seconds.is_some())
+    );
+    assert!(exported.is_sorted_by_key(|record| record.round));
+
+    let agents = operator
+        .list_agents(wire::ListAgentsRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(agents.agents[0].state(), wire::AgentState::Online);
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn reports_are_taken_once_and_strange_ones_are_kept() {
+    let coordinator = Coordinator::start(Memory::new()).await;
+    let mut agent = Agent::connect(&coordinator, "CPU-1").await;
+    coordinator.submit().await;
+    let assignment = agent.assignment().await.unwrap();
+    agent.accept(&assignment).await;
+    let report = measured(&assignment);
+    assert_eq!(
+        agent.report(report.clone()).await.unwrap(),
+        Disposition::Accepted
+    );
+    assert_eq!(
+        agent.report(report.clone()).await.unwrap(),
+        Disposition::Duplicate
+    );
+    let stranger = wire::AttemptReport {
+        attempt_id: AttemptId::of(
+            RoundId::of(support::plan(SweepId::generate(), "x").id, 0),
+            0,
+        )
+        .to_string(),
+        ..report.clone()
+    };
+    assert_eq!(
+        agent.report(stranger.clone()).await.unwrap(),
+        Disposition::Quarantined
+    );
+    assert_eq!(
+        agent.report(stranger).await.unwrap(),
+        Disposition::Duplicate
+    );
+    let broken = wire::AttemptReport {
+        blocks: vec![wire::Block {
+            iterations: 0,
+            ..report.blocks[0]
+        }],
+        ..report
+    };
+    let refused = agent.report(broken).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(
+        refused.message().contains("`block.iterations`"),
+        "{refused}"
+    );
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn a_sweep_goes_on_after_a_restart_and_watchers_miss_nothing() {
+    let folder = TempDir::new().unwrap();
+    let coordinator = Coordinator::start(Sqlite::open(folder.path()).await.unwrap()).await;
+    let mut agent = Agent::connect(&coordinator, "CPU-1").await;
+    let incarnation = agent.welcome.incarnation;
+    let mut events = watch(&coordinator, 0, None).await;
+    let sweep = coordinator.submit().await;
+    let first = agent.assignment().await.unwrap();
+    agent.work(&first).await;
+    // Accepted, and its result not yet reported when the coordinator stops.
+    let second = agent.assignment().await.unwrap();
+    agent.accept(&second).await;
+    let mut seqs = Vec::new();
+    while !matches!(seqs.last(), Some((_, Some(Kind::RoundAssigned(round)))) if round.round == 1) {
+        let event = next_event(&mut events).await.unwrap();
+        seqs.push((event.seq, event.kind));
+    }
+    coordinator.stop().await;
+    let closing = agent.closing().await.expect("a reason");
+    assert!(
+        closing.reason.contains("stopping") && !closing.permanent,
+        "{closing:?}"
+    );
+    while let Some(event) = next_event(&mut events).await {
+        seqs.push((event.seq, event.kind));
+    }
+
+    let coordinator = Coordinator::start(Sqlite::open(folder.path()).await.unwrap()).await;
+    let mut back = hello("CPU-1");
+    back.held = vec![wire::HeldAttempt {
+        attempt_id: second.attempt_id.clone(),
+        state: wire::held_attempt::State::Spooled as i32,
+    }];
+    let mut agent = Agent::try_connect(&coordinator, agent_message::Message::Hello(back))
+        .await
+        .unwrap();
+    assert!(agent.welcome.incarnation > incarnation);
+    assert_eq!(
+        agent.welcome.verdicts[0].verdict(),
+        wire::attempt_verdict::Verdict::Keep
+    );
+    assert_eq!(
+        agent.report(measured(&second)).await.unwrap(),
+        Disposition::Accepted
+    );
+    // A result that was acknowledged before the restart is known after it.
+    assert_eq!(
+        agent.report(measured(&first)).await.unwrap(),
+        Disposition::Duplicate
+    );
+    work_until_over(&coordinator, &mut agent, &sweep).await;
+
+    let last = seqs.iter().map(|(seq, _)| *seq).max().unwrap();
+    let mut events = watch(&coordinator, last, None).await;
+    while !matches!(seqs.last(), Some((_, Some(Kind::SweepEnded(_))))) {
+        let event = next_event(&mut events).await.unwrap();
+        seqs.push((event.seq, event.kind));
+    }
+    let journalled: Vec<u64> = seqs
+        .iter()
+        .map(|(seq, _)| *seq)
+        .filter(|seq| *seq > 0)
+        .collect();
+    let expected: Vec<u64> = (1..=journalled.len() as u64).collect();
+    assert_eq!(journalled, expected);
+    let ended: Vec<u32> = seqs
+        .iter()
+        .filter_map(|(_, kind)| match kind {
+            Some(Kind::RoundEnded(round)) => Some(round.round),
+            _ => None,
+        })
+        .collect();
+    let each_once: Vec<u32> = (0..).take(ended.len()).collect();
+    assert_eq!(ended, each_once);
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn the_journal_and_live_events_join_without_gap_or_repeat() {
+    let coordinator = Coordinator::start(Memory::new()).await;
+    let mut agent = Agent::connect(&coordinator, "CPU-1").await;
+    let sweep = coordinator.submit().await;
+    let work = work_until_over(&coordinator, &mut agent, &sweep);
+    // Watchers that come at any time see the same journal.
+    let watchers = async {
+        let mut all = Vec::new();
+        for _ in 0..8 {
+            let mut events = watch(&coordinator, 0, None).await;
+            let mut seqs = Vec::new();
+            loop {
+                let event = next_event(&mut events).await.unwrap();
+                if event.seq > 0 {
+                    seqs.push(event.seq);
+                }
+                if matches!(event.kind, Some(Kind::RoundEnded(_) | Kind::SweepEnded(_))) {
+                    break;
+                }
+            }
+            all.push(seqs);
+        }
+        all
+    };
+    let (_, all) = tokio::join!(work, watchers);
+    for seqs in all {
+        let expected: Vec<u64> = (1..=seqs.len() as u64).collect();
+        assert_eq!(seqs, expected);
+    }
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn bad_requests_are_refused_by_name() {
+    let coordinator = Coordinator::start(Memory::new()).await;
+    let mut operator = coordinator.operator().await;
+    let request_id = RequestId::generate().to_string();
+    let submit = |change: fn(&mut wire::SweepSpec)| {
+        let mut spec: wire::SweepSpec = spec().into();
+        change(&mut spec);
+        wire::SubmitSweepRequest {
+            request_id: request_id.clone(),
+            spec: Some(spec),
+        }
+    };
+    for (request, field) in [
+        (
+            submit(|spec| spec.workloads = vec!["nonsense".to_owned()]),
+            "`spec.workloads`",
+        ),
+        (
+            submit(|spec| spec.batch_sizes = vec![0]),
+            "`spec.batch_sizes`",
+        ),
+        (submit(|spec| spec.budget_ns = 0), "`spec.budget_ns`"),
+        (submit(|spec| spec.precision = f64::NAN), "`spec.precision`"),
+        (
+            wire::SubmitSweepRequest {
+                request_id: "seven".to_owned(),
+                spec: None,
+            },
+            "`request_id`",
+        ),
+    ] {
+        let refused = operator.submit_sweep(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().contains(field), "{refused}");
+    }
+    let sweep_id = SweepId::generate().to_string();
+    let unknown = [
+        operator
+            .get_sweep(wire::GetSweepRequest {
+                sweep_id: sweep_id.clone(),
+            })
+            .await
+            .unwrap_err(),
+        operator
+            .export_blocks(wire::ExportBlocksRequest {
+                sweep_id: sweep_id.clone(),
+            })
+            .await
+            .unwrap_err(),
+        operator
+            .cancel_sweep(wire::CancelSweepRequest {
+                sweep_id: sweep_id.clone(),
+                reason: String::new(),
+            })
+            .await
+            .unwrap_err(),
+        operator
+            .get_table(wire::GetTableRequest {
+                sweep_id: Some(sweep_id.clone()),
+                ..wire::GetTableRequest::default()
+            })
+            .await
+            .unwrap_err(),
+    ];
+    for refused in unknown {
+        assert_eq!(refused.code(), Code::NotFound);
+        assert!(
+            refused.message().contains("batchstep sweep list"),
+            "{refused}"
+        );
+    }
+    let beyond = wire::WatchEventsRequest {
+        after_seq: 1000,
+        sweep_id: None,
+    };
+    let refused = operator.watch_events(beyond).await.unwrap_err();
+    assert_eq!(refused.code(), Code::OutOfRange);
+    let drain = wire::DrainAgentRequest {
+        agent_id: AgentId::generate().to_string(),
+        drain: true,
+        reason: String::new(),
+    };
+    assert_eq!(
+        operator.drain_agent(drain).await.unwrap_err().code(),
+        Code::NotFound
+    );
+    let mut enrolment = EnrollmentServiceClient::new(coordinator.channel().await);
+    let refused = enrolment
+        .enroll(wire::EnrollRequest::default())
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::Unimplemented);
+    assert!(refused.message().contains("loopback"), "{refused}");
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn a_submission_is_idempotent_and_can_be_cancelled_once() {
+    let coordinator = Coordinator::start(Memory::new()).await;
+    let mut operator = coordinator.operator().await;
+    let request = wire::SubmitSweepRequest {
+        request_id: RequestId::generate().to_string(),
+        spec: Some(spec().into()),
+    };
+    let first = operator
+        .submit_sweep(request.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    let again = operator
+        .submit_sweep(request.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(first, again);
+    let cancel = wire::CancelSweepRequest {
+        sweep_id: first.sweep_id.clone(),
+        reason: "enough".to_owned(),
+    };
+    assert!(
+        operator
+            .cancel_sweep(cancel.clone())
+            .await
+            .unwrap()
+            .into_inner()
+            .cancelled
+    );
+    assert!(
+        !operator
+            .cancel_sweep(cancel)
+            .await
+            .unwrap()
+            .into_inner()
+            .cancelled
+    );
+    // Also after it is over.
+    assert_eq!(
+        operator.submit_sweep(request).await.unwrap().into_inner(),
+        first
+    );
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn hellos_are_checked_and_the_newest_wins() {
+    let coordinator = Coordinator::start(Memory::new()).await;
+    let refused = |first: agent_message::Message| {
+        let coordinator = &coordinator;
+        async move {
+            Agent::try_connect(coordinator, first)
+                .await
+                .err()
+                .expect("it is refused")
+        }
+    };
+    let mut newer = hello("CPU-1");
+    (newer.protocol_min, newer.protocol_max) = (7, 9);
+    let status = refused(agent_message::Message::Hello(newer)).await;
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(status.message().contains("7 to 9"), "{status}");
+    let status = refused(agent_message::Message::Heartbeat(wire::Heartbeat::default())).await;
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let mut twice = hello("CPU-1");
+    twice.devices.push(twice.devices[0].clone());
+    let status = refused(agent_message::Message::Hello(twice)).await;
+    assert!(status.message().contains("`devices`"), "{status}");
+
+    let mut older = Agent::connect(&coordinator, "CPU-1").await;
+    let mut newer = Agent::connect(&coordinator, "CPU-1").await;
+    assert!(newer.welcome.incarnation > older.welcome.incarnation);
+    assert!(older.closing().await.is_some());
+    newer
+        .send(agent_message::Message::Heartbeat(wire::Heartbeat {
+            sequence: 5,
+            ..wire::Heartbeat::default()
+        }))
+        .await;
+    let ack = newer.next().await.unwrap();
+    assert!(
+        matches!(&ack, wire::coordinator_message::Message::HeartbeatAck(ack) if ack.sequence == 5),
+        "{ack:?}"
+    );
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn health_and_reflection_answer() {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    let coordinator = Coordinator::start(Memory::new()).await;
+    let mut health = HealthClient::new(coordinator.channel().await);
+    for service in [
+        "",
+        "batchstep.v1.AgentService",
+        "batchstep.v1.OperatorService",
+    ] {
+        let request = HealthCheckRequest {
+            service: service.to_owned(),
+        };
+        let answer = health.check(request).await.unwrap().into_inner();
+        assert_eq!(
+            answer.status(),
+            tonic_health::pb::health_check_response::ServingStatus::Serving,
+            "{service:?}"
+        );
+    }
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn stopping_is_bounded_while_streams_are_open() {
+    let coordinator = Coordinator::start(Memory::new()).await;
+    let mut agent = Agent::connect(&coordinator, "CPU-1").await;
+    let mut events = watch(&coordinator, 0, None).await;
+    next_event(&mut events).await.unwrap();
+    // Bounded by the server's own timeout, far below the patience of tests.
+    const { assert!(PATIENCE.as_secs() > 30) };
+    coordinator.stop().await;
+    assert!(agent.closing().await.is_some());
+    let end = soon("the watcher's end", events.message())
+        .await
+        .unwrap_err();
+    assert_eq!(end.code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn addresses_that_cannot_be_used_are_refused() {
+    let taken = serve::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let error = serve::bind(taken.local_addr().unwrap()).await.unwrap_err();
+    assert!(matches!(error, ServeError::Bind { .. }), "{error}");
+    assert!(error.to_string().contains("--listen"), "{error}");
+    let error = serve::bind(([0, 0, 0, 0], 0).into()).await.unwrap_err();
+    assert!(matches!(error, ServeError::NotLoopback { .. }), "{error}");
+}
+
+/// A store on a full disk, as long as the test says so.
+#[derive(Clone, Default)]
+struct FullDisk {
+    store: Memory,
+    full: Arc<AtomicBool>,
+}
+
+impl Store for FullDisk {
+    async fn commit(&self, at: Timestamp, records: &[Record]) -> Result<Vec<u64>, StoreError> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(StoreError::Dangling {
+                what: "anything: the disk is full".to_owned(),
+            });
+        }
+        self.store.commit(at, records).await
+    }
+
+    async fn open_sweeps(&self) -> Result<Vec<SweepSnapshot>, StoreError> {
+        self.store.open_sweeps().await
+    }
+
+    async fn sweeps(&self) -> Result<Vec<StoredSweep>, StoreError> {
+        self.store.sweeps().await
+    }
+
+    async fn sweep(&self, sweep: SweepId) -> Result<Option<StoredSweep>, StoreError> {
+        self.store.sweep(sweep).await
+    }
+
+    async fn histories(&self, sweep: Option<SweepId>) -> Result<Vec<StoredHistory>, StoreError> {
+        self.store.histories(sweep).await
+    }
+
+    async fn find_request(&self, request: RequestId) -> Result<Option<SweepId>, StoreError> {
+        self.store.find_request(request).await
+    }
+
+    async fn report_known(
+        &self,
+        attempt: AttemptId,
+        digest: &[u8; 32],
+    ) -> Result<Option<Known>, StoreError> {
+        self.store.report_known(attempt, digest).await
+    }
+
+    async fn events_after(
+        &self,
+        seq: u64,
+        sweep: Option<SweepId>,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.store.events_after(seq, sweep, limit).await
+    }
+
+    async fn last_seq(&self) -> Result<u64, StoreError> {
+        self.store.last_seq().await
+    }
+
+    async fn save_inventory(
+        &self,
+        at: Timestamp,
+        agent: AgentId,
+        inventory: &Inventory,
+    ) -> Result<(), StoreError> {
+        self.store.save_inventory(at, agent, inventory).await
+    }
+
+    async fn inventory(&self, agent: AgentId) -> Result<Option<Inventory>, StoreError> {
+        self.store.inventory(agent).await
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_retryably_and_loses_nothing() {
+    let store = FullDisk::default();
+    let coordinator = Coordinator::start(store.clone()).await;
+    let mut agent = Agent::connect(&coordinator, "CPU-1").await;
+    let sweep = coordinator.submit().await;
+    let assignment = agent.assignment().await.unwrap();
+    agent.accept(&assignment).await;
+    let mut events = watch(&coordinator, 0, None).await;
+
+    store.full.store(true, Ordering::SeqCst);
+    let refused = agent.report(measured(&assignment)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+    assert!(agent.closing().await.is_some());
+    let end = async {
+        loop {
+            match events.message().await {
+                Ok(Some(_)) => {}
+                other => return other,
+            }
+        }
+    };
+    let end = soon("the watcher's end", end).await.unwrap_err();
+    assert_eq!(end.code(), Code::Unavailable, "{end}");
+
+    store.full.store(false, Ordering::SeqCst);
+    let mut back = hello("CPU-1");
+    back.held = vec![wire::HeldAttempt {
+        attempt_id: assignment.attempt_id.clone(),
+        state: wire::held_attempt::State::Spooled as i32,
+    }];
+    // The state may still be on its way back from the store.
+    let reconnect = async {
+        loop {
+            let hello = agent_message::Message::Hello(back.clone());
+            match Agent::try_connect(&coordinator, hello).await {
+                Ok(agent) => return agent,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    let mut agent = soon("the coordinator to recover", reconnect).await;
+    assert_eq!(
+        agent.report(measured(&assignment)).await.unwrap(),
+        Disposition::Accepted
+    );
+    work_until_over(&coordinator, &mut agent, &sweep).await;
+    coordinator.stop().await;
+}
