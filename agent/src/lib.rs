@@ -28,7 +28,7 @@ use tokio::{
     sync::{mpsc, watch},
     time,
 };
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{info, warn};
 
 use config::Config;
@@ -44,6 +44,9 @@ const LINE_EVENTS: usize = 64;
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
 /// The same when the agent was told to stop at once.
 const URGENT_FLUSH_LIMIT: Duration = Duration::from_millis(400);
+
+/// For closing the stream to the coordinator in order.
+const GOODBYE_LIMIT: Duration = Duration::from_millis(200);
 
 /// How far an agent is asked to wind down. Later ones outrank earlier ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,12 +100,14 @@ pub async fn run(
         Arc::clone(&outbox),
         channel_seen.clone(),
     )));
-    let _line = AbortOnDropHandle::new(tokio::spawn(session::keep(
+    let leaving = CancellationToken::new();
+    let line = AbortOnDropHandle::new(tokio::spawn(session::keep(
         Arc::new(dialer),
         Line {
             events,
             channel,
             draining: draining_seen,
+            leaving: leaving.clone(),
         },
     )));
     let mut supervisor = Supervisor::new(
@@ -129,6 +134,12 @@ pub async fn run(
     .await;
     if !outbox.is_empty() {
         warn!("Reports without a receipt stay in the spool; they are sent at the next start.");
+    }
+    // The supervisor holds the stream open too.
+    drop(supervisor);
+    leaving.cancel();
+    if reachable {
+        let _ = time::timeout(GOODBYE_LIMIT, line).await;
     }
     info!("The agent has stopped.");
     result

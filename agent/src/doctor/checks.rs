@@ -6,12 +6,15 @@ use std::{
 };
 
 use batchstep_proto::domain::HostFacts;
+use nix::{
+    errno::Errno,
+    unistd::{AccessFlags, access},
+};
 
 use super::Check;
 use crate::{
     device::{DescribeError, Description, LockDir, LockError, meminfo_bytes},
     error::chain,
-    state_dir::{StateDir, StateDirError},
     worker_path::WorkerNotFound,
 };
 
@@ -89,15 +92,28 @@ pub(super) fn state_dir(path: Option<&Path>) -> Check {
             "not given; `batchstep-agent run` takes one with --state-dir",
         );
     };
-    match StateDir::open(path) {
-        Ok(_) => Check::ok("state_dir", format!("{} is writable", path.display())),
-        Err(StateDirError::InUse { .. }) => Check::ok(
+    // Opening it would make it, and an identity in it.
+    let nearest = path
+        .ancestors()
+        .find(|ancestor| ancestor.exists())
+        .filter(|ancestor| !ancestor.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let usable = if nearest.is_dir() {
+        access(nearest, AccessFlags::W_OK | AccessFlags::X_OK)
+    } else {
+        Err(Errno::ENOTDIR)
+    };
+    match usable {
+        Ok(()) if nearest == path => {
+            Check::ok("state_dir", format!("{} is writable", path.display()))
+        }
+        Ok(()) => Check::ok(
             "state_dir",
-            format!("{} is in use by a running agent", path.display()),
+            format!("{} can be made in {}", path.display(), nearest.display()),
         ),
         Err(error) => Check::fail(
             "state_dir",
-            chain(&error),
+            format!("{} cannot be used: {}", path.display(), error.desc()),
             "choose a folder that this user can write to with --state-dir",
         ),
     }
@@ -223,6 +239,19 @@ mod tests {
     fn versions_are_compared_without_their_build() {
         assert!(same_version("2.11.0+cu130", "2.11.0"));
         assert!(!same_version("2.11.1", "2.11.0"));
+    }
+
+    #[test]
+    fn a_state_directory_is_checked_without_making_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("a/b");
+        assert_eq!(state_dir(Some(folder.path())).status, Status::Ok);
+        assert_eq!(state_dir(Some(&missing)).status, Status::Ok);
+        assert!(!missing.exists());
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert_eq!(state_dir(Some(&file.join("below"))).status, Status::Fail);
+        assert_eq!(state_dir(Some(&file)).status, Status::Fail);
     }
 
     #[test]

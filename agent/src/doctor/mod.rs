@@ -1,5 +1,5 @@
 //! What would stop trials on this host, or spoil them, and how to mend it. `batchstep-agent doctor` prints it; nothing here changes the host
-//! beyond files that it removes again.
+//! but for an empty file in the lock folder.
 
 mod checks;
 mod load;

@@ -144,6 +144,12 @@ async fn pass(
             }
             () = time::sleep_until(next_beat) => {}
             Ok(()) = draining.changed() => {}
+            () = line.leaving.cancelled() => {
+                // Ends the stream in order; the coordinator answers by ending its own.
+                drop(outbound);
+                while let Some(Ok(_)) = inbound.next().await {}
+                return End::Lost("the agent is stopping".to_owned());
+            }
         }
         if sequence - acknowledged.min(sequence) >= u64::from(retry::UNANSWERED_HEARTBEATS) {
             return End::Lost("the coordinator does not answer heartbeats".to_owned());

@@ -12,6 +12,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{self, Instant},
 };
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tracing::{info, warn};
 
@@ -44,6 +45,8 @@ pub(crate) struct Line {
     pub(crate) channel: watch::Sender<Option<Channel>>,
     /// True while this process takes no new work.
     pub(crate) draining: watch::Receiver<bool>,
+    /// The agent leaves: say goodbye properly.
+    pub(crate) leaving: CancellationToken,
 }
 
 /// Keeps a line open until the coordinator rejects this agent or its task is dropped.
@@ -62,6 +65,9 @@ pub(crate) async fn keep(dialer: Arc<impl Dialer>, line: Line) {
                     welcomed = true;
                     lost_at = Instant::now();
                     told = false;
+                    if line.leaving.is_cancelled() {
+                        return;
+                    }
                     let _ = line.events.send(LineEvent::Disconnected).await;
                 }
                 match run.end {

@@ -1,12 +1,12 @@
 //! Exit codes and messages of the binary.
 
 use assert_cmd::assert::OutputAssertExt as _;
-use batchstep_agent::state_dir::StateDir;
+use batchstep_agent::state_dir::{StateDir, StateDirError};
 use nix::sys::signal::Signal;
 
 use crate::{
     coordinator::Coordinator,
-    host::{Host, scripted_worker},
+    host::{Host, eventually, scripted_worker},
 };
 
 fn stderr(output: &std::process::Output) -> String {
@@ -102,6 +102,41 @@ fn an_idle_agent_leaves_on_the_first_signal() {
         assert!(agent.ended().success());
         coordinator.change(|memory| memory.hellos.clear());
     }
+}
+
+#[test]
+fn an_embedded_agent_ends_with_its_parent() {
+    let coordinator = Coordinator::start();
+    let host = Host::new();
+    let state = host.path("a");
+    // A parent that starts the agent and waits, as a shell does.
+    let mut parent = host.command();
+    let agent = parent.get_program().to_owned();
+    parent = std::process::Command::new("sh");
+    parent
+        .args(["-c", "\"$0\" \"$@\" & wait"])
+        .arg(agent)
+        .args([
+            "run",
+            "--exit-with-parent",
+            "--devices",
+            "cpu",
+            "--coordinator",
+            &coordinator.url(),
+            "--state-dir",
+        ])
+        .arg(&state)
+        .arg("--worker")
+        .arg(scripted_worker())
+        .env("BATCHSTEP_LOCK_DIR", host.path("locks"));
+    let mut parent = host.start("parent", parent);
+    coordinator.device();
+    assert!(matches!(
+        StateDir::open(&state),
+        Err(StateDirError::InUse { .. })
+    ));
+    parent.kill();
+    eventually("the agent's end", || StateDir::open(&state).ok());
 }
 
 #[test]

@@ -39,6 +39,12 @@ pub struct Memory {
     pub refuse_reports: u32,
     /// Do not record acceptances by itself.
     pub keep_acceptances: bool,
+    /// Do not answer heartbeats.
+    pub mute: bool,
+    /// Told in the welcome, instead of a minute.
+    pub offline_budget: Option<Duration>,
+    /// How the last session ended, once it has: in order or not.
+    pub goodbye: Option<bool>,
     session: Option<Sender>,
 }
 
@@ -262,10 +268,11 @@ impl AgentService for Service {
         tokio::spawn(async move {
             let weak = sender.downgrade();
             let mut first = Some(sender);
-            while let Some(Ok(wire::AgentMessage {
-                message: Some(message),
-            })) = inbound.next().await
-            {
+            let in_order = loop {
+                let message = match inbound.next().await {
+                    Some(Ok(message)) => message.message.expect("a message has content"),
+                    ended => break ended.is_none(),
+                };
                 let answer = |message| {
                     if let Some(sender) = weak.upgrade() {
                         let _ = sender.send(Ok(CoordinatorMessage {
@@ -274,7 +281,8 @@ impl AgentService for Service {
                     }
                 };
                 if let FromAgent::Hello(hello) = &message {
-                    answer(ToAgent::Welcome(welcome(hello)));
+                    let budget = shared.change(|memory| memory.offline_budget);
+                    answer(ToAgent::Welcome(welcome(hello, budget)));
                     let (hello, sender) = (hello.clone(), first.take());
                     shared.change(|memory| {
                         memory.hellos.push(hello);
@@ -283,7 +291,7 @@ impl AgentService for Service {
                     continue;
                 }
                 match &message {
-                    FromAgent::Heartbeat(heartbeat) => {
+                    FromAgent::Heartbeat(heartbeat) if !shared.change(|memory| memory.mute) => {
                         answer(ToAgent::HeartbeatAck(wire::HeartbeatAck {
                             sequence: heartbeat.sequence,
                         }))
@@ -298,7 +306,8 @@ impl AgentService for Service {
                     _ => {}
                 }
                 shared.change(|memory| memory.messages.push(message));
-            }
+            };
+            shared.change(|memory| memory.goodbye = Some(in_order));
         });
         Ok(Response::new(Box::pin(UnboundedReceiverStream::new(queue))))
     }
@@ -338,13 +347,13 @@ impl AgentService for Service {
     }
 }
 
-fn welcome(hello: &wire::AgentHello) -> wire::Welcome {
+fn welcome(hello: &wire::AgentHello, offline_budget: Option<Duration>) -> wire::Welcome {
     wire::Welcome {
         protocol: hello.protocol_max,
         incarnation: 1,
         heartbeat_interval_ns: 100_000_000,
         lease_ns: 30_000_000_000,
-        offline_budget_ns: 60_000_000_000,
+        offline_budget_ns: offline_budget.map_or(60_000_000_000, |budget| budget.as_nanos() as u64),
         verdicts: hello
             .held
             .iter()

@@ -218,3 +218,35 @@ fn what_cannot_be_run_is_declined_with_its_reason() {
         reason.message
     );
 }
+
+#[test]
+fn without_a_coordinator_for_too_long_the_round_is_given_up() {
+    let mut coordinator = Coordinator::start();
+    coordinator.change(|memory| memory.offline_budget = Some(Duration::from_millis(300)));
+    let host = Host::new();
+    let _agent = host.agent("a", &coordinator.url());
+    let device = coordinator.device();
+    let id = attempt();
+    coordinator.assign(&id, &round(&device, OBEDIENT, 8000, SLOW));
+    coordinator.wait_for("the round", |memory| memory.progress(&id));
+    coordinator.stop();
+    eventually("a spooled report", || (host.spooled("a") > 0).then_some(()));
+    coordinator.restart();
+    let report = coordinator.finished(&id);
+    assert_eq!(report.outcome, AttemptOutcome::Stopped.to_wire());
+    assert!(
+        report.message.contains("out of reach"),
+        "{}",
+        report.message
+    );
+}
+
+#[test]
+fn a_coordinator_that_does_not_answer_is_dialled_again() {
+    let coordinator = Coordinator::start();
+    coordinator.change(|memory| memory.mute = true);
+    let host = Host::new();
+    let agent = host.agent("a", &coordinator.url());
+    coordinator.wait_for("a second hello", |memory| memory.hellos.get(1).cloned());
+    assert!(agent.log().contains("does not answer heartbeats"));
+}

@@ -64,22 +64,30 @@ impl Host {
     }
 
     pub fn agent_with(&self, name: &str, coordinator: &str, worker: &Path) -> Agent {
+        self.start(name, self.run(name, coordinator, worker))
+    }
+
+    /// The command of an agent.
+    pub fn run(&self, name: &str, coordinator: &str, worker: &Path) -> Command {
+        let mut command = self.command();
+        command
+            .args(["run", "--devices", "cpu", "--coordinator", coordinator])
+            .arg("--state-dir")
+            .arg(self.path(name))
+            .arg("--worker")
+            .arg(worker);
+        command
+    }
+
+    /// Starts a command with its log in a file.
+    pub fn start(&self, name: &str, mut command: Command) -> Agent {
         let log = self.path(&format!("{name}.log"));
         let stderr = File::options()
             .create(true)
             .append(true)
             .open(&log)
             .unwrap();
-        let child = self
-            .command()
-            .args(["run", "--devices", "cpu", "--coordinator", coordinator])
-            .arg("--state-dir")
-            .arg(self.path(name))
-            .arg("--worker")
-            .arg(worker)
-            .stderr(stderr)
-            .spawn()
-            .unwrap();
+        let child = command.stderr(stderr).spawn().unwrap();
         Agent { child, log }
     }
 

@@ -271,6 +271,8 @@ fn sigterm_finishes_the_round_and_a_second_one_stops_it() {
     );
     assert!(agent.ended().success());
     assert_eq!(host.spooled("a"), 0);
+    let in_order = coordinator.wait_for("the goodbye", |memory| memory.goodbye);
+    assert!(in_order, "the stream was closed in order");
 
     // The first process's draining heartbeats must not be taken for the second's.
     coordinator.change(|memory| memory.messages.clear());
@@ -295,4 +297,22 @@ fn sigterm_finishes_the_round_and_a_second_one_stops_it() {
     );
     assert!(agent.ended().success());
     assert_eq!(host.spooled("a"), 0);
+}
+
+#[test]
+fn a_drain_that_takes_too_long_stops_the_round() {
+    let coordinator = Coordinator::start();
+    let host = Host::new();
+    let mut command = host.run("a", &coordinator.url(), &scripted_worker());
+    command.args(["--drain-limit", "200ms"]);
+    let mut agent = host.start("a", command);
+    let device = coordinator.device();
+    let id = attempt();
+    coordinator.assign(&id, &round(&device, OBEDIENT, 8000, SLOW));
+    coordinator.wait_for("the round", |memory| memory.progress(&id));
+    agent.signal(Signal::SIGTERM);
+    let report = coordinator.finished(&id);
+    assert_eq!(report.outcome, AttemptOutcome::Stopped.to_wire());
+    assert!(report.message.contains("drained"), "{}", report.message);
+    assert!(agent.ended().success());
 }
