@@ -1,16 +1,16 @@
 //! `--preset article`: the experiment this tool grew from, how long it would take here, and the way that keeps to a budget. Called by `local` and
 //! `sweep run`; the estimate comes from a few seconds of the same protocol, never from a formula for some other machine.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
-use batchstep_core::steptable::Table;
 use batchstep_proto::{
     domain::{BatchSizes, Strategy, SweepSpec},
+    wire,
     workload::{Cnn, WorkloadSpec},
 };
 
-use super::{args::SweepArgs, machine::Machine, sweep, tables};
+use super::{args::SweepArgs, export, machine::Machine, sweep};
 
 /// Name of the preset, on the wire and in reports.
 const NAME: &str = "article";
@@ -24,8 +24,8 @@ const LARGEST_BATCH: u32 = 64;
 const ANY_PRECISION: f64 = 0.99;
 /// Bounds a run of the preset; the count of iterations ends it long before, and the estimate says when.
 const LONGEST: Duration = Duration::from_secs(30 * 86_400);
-/// The estimate's measuring time.
-const PROBE_BUDGET: Duration = Duration::from_secs(5);
+/// The estimate's budget, which the planner sizes its limits by; its first round of a few seconds is all that is waited for.
+const PROBE_BUDGET: Duration = Duration::from_secs(240);
 /// Longest wait for the estimate, loading libtorch included.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(90);
 /// Batch sizes of the estimate: time grows linearly between and beyond them on a CPU.
@@ -61,32 +61,25 @@ pub(super) async fn estimate(spec: &SweepSpec, data_dir: &Path) -> Result<Durati
     let outcome = probe(spec, &folder).await;
     // A folder that cannot be removed is in nobody's way.
     let _ = std::fs::remove_dir_all(&folder);
-    let table = outcome.context("cannot estimate how long the article's experiment takes")?;
+    let blocks = outcome.context("cannot estimate how long the article's experiment takes")?;
     let sizes = match &spec.batch_sizes {
         BatchSizes::Auto => (1..=LARGEST_BATCH).collect(),
         BatchSizes::Listed(sizes) => sizes.clone(),
     };
     let iterations = f64::from(spec.iterations.unwrap_or(ITERATIONS / ROUNDS) * ROUNDS);
-    let seconds = table
-        .rows
-        .iter()
-        .filter_map(|row| {
-            let points: Vec<(u32, f64)> = row
-                .points
-                .iter()
-                .map(|point| (point.batch_size, point.seconds))
-                .collect();
-            extrapolate(&points, &sizes)
-        })
+    // Devices measure side by side: the slowest decides.
+    let seconds = fastest_by_device(&blocks)
+        .values()
+        .filter_map(|points| extrapolate(points, &sizes))
         .fold(0.0, f64::max);
     anyhow::ensure!(
         seconds > 0.0,
-        "the few seconds of the estimate timed no block; `batchstep local --workload cnn` says what is wrong"
+        "the estimate of the article's experiment timed no block; `batchstep local --workload cnn` tells why, and --budget keeps to a time"
     );
     Ok(Duration::try_from_secs_f64(seconds * iterations * OVERHEAD).unwrap_or(LONGEST))
 }
 
-async fn probe(spec: &SweepSpec, folder: &Path) -> Result<Table> {
+async fn probe(spec: &SweepSpec, folder: &Path) -> Result<Vec<wire::BlockRecord>> {
     let mut machine = Machine::start(folder).await?;
     let probe = SweepSpec {
         batch_sizes: BatchSizes::Listed(PROBE_SIZES.to_vec()),
@@ -97,16 +90,39 @@ async fn probe(spec: &SweepSpec, folder: &Path) -> Result<Table> {
         ..spec.clone()
     };
     let sweep_id = sweep::submit(&mut machine.client, probe).await?;
-    // Only its blocks count; a probe that takes too long has timed enough of them.
-    let _ = tokio::time::timeout(PROBE_TIMEOUT, machine.wait_for_end(&sweep_id)).await;
-    let table = tables::fetch_sweep(&mut machine.client, &sweep_id, true).await;
+    let enough = |sweep: &wire::Sweep| {
+        !sweep.series.is_empty() && sweep.series.iter().all(|series| series.blocks > 0)
+    };
+    // Only its blocks count; a probe that takes too long has timed some, or tells why not.
+    let _ = tokio::time::timeout(PROBE_TIMEOUT, machine.wait_for(&sweep_id, enough)).await;
+    let blocks = export::blocks(&mut machine.client, &sweep_id).await;
     machine.stop().await?;
-    table
+    blocks
+}
+
+/// The fastest block of each batch size, seconds per iteration, by device: a few seconds give no median worth its name.
+fn fastest_by_device(blocks: &[wire::BlockRecord]) -> BTreeMap<&str, BTreeMap<u32, f64>> {
+    let mut devices: BTreeMap<&str, BTreeMap<u32, f64>> = BTreeMap::new();
+    for record in blocks {
+        let Some(block) = record.block.as_ref().filter(|block| block.iterations > 0) else {
+            continue;
+        };
+        let seconds =
+            Duration::from_nanos(block.elapsed_ns).as_secs_f64() / f64::from(block.iterations);
+        let fastest = devices
+            .entry(&record.device_id)
+            .or_default()
+            .entry(block.batch_size)
+            .or_insert(seconds);
+        *fastest = fastest.min(seconds);
+    }
+    devices
 }
 
 /// Seconds of one iteration at every batch size together, by the line through the smallest and the largest point; `None` without points.
-fn extrapolate(points: &[(u32, f64)], sizes: &[u32]) -> Option<f64> {
-    let (&(small, at_small), &(large, at_large)) = (points.first()?, points.last()?);
+fn extrapolate(points: &BTreeMap<u32, f64>, sizes: &[u32]) -> Option<f64> {
+    let ((&small, &at_small), (&large, &at_large)) =
+        (points.first_key_value()?, points.last_key_value()?);
     let per_sample = if large > small {
         ((at_large - at_small) / f64::from(large - small)).max(0.0)
     } else {
@@ -123,14 +139,11 @@ mod tests {
     #[test]
     fn a_line_through_the_probe_reaches_every_size() {
         let line = |size: u32| 0.5 + 0.25 * f64::from(size);
-        let points: Vec<(u32, f64)> = [1, 2, 4]
-            .into_iter()
-            .map(|size| (size, line(size)))
-            .collect();
+        let points = [1, 2, 4].map(|size| (size, line(size))).into();
         let sizes: Vec<u32> = (1..=64).collect();
         let expected: f64 = sizes.iter().copied().map(line).sum();
         assert!((extrapolate(&points, &sizes).unwrap() - expected).abs() < 1e-9);
-        assert_eq!(extrapolate(&[(2, 1.0)], &[4]), Some(2.0));
-        assert_eq!(extrapolate(&[], &sizes), None);
+        assert_eq!(extrapolate(&[(2, 1.0)].into(), &[4]), Some(2.0));
+        assert_eq!(extrapolate(&[].into(), &sizes), None);
     }
 }

@@ -82,7 +82,7 @@ pub(super) async fn run(options: Options) -> Result<Exit> {
 ///
 /// # Errors
 /// When the coordinator refuses or goes away.
-async fn blocks(client: &mut Client, sweep_id: &str) -> Result<Vec<wire::BlockRecord>> {
+pub(super) async fn blocks(client: &mut Client, sweep_id: &str) -> Result<Vec<wire::BlockRecord>> {
     let request = wire::ExportBlocksRequest {
         sweep_id: sweep_id.to_owned(),
     };

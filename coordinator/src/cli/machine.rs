@@ -72,19 +72,24 @@ impl Machine {
             .failure("The agent ended in the middle of the sweep; what was measured is kept. `batchstep local --resume` goes on."))
     }
 
-    /// Waits for a sweep's end without showing it.
+    /// Waits, without showing anything, until a sweep is over or `enough` of it is there.
     ///
     /// # Errors
     /// When the coordinator fails.
-    pub(super) async fn wait_for_end(&mut self, sweep_id: &str) -> Result<()> {
-        while follow::is_active(
-            &follow::get(&mut self.client, sweep_id)
+    pub(super) async fn wait_for(
+        &mut self,
+        sweep_id: &str,
+        enough: impl Fn(&wire::Sweep) -> bool,
+    ) -> Result<()> {
+        loop {
+            let sweep = follow::get(&mut self.client, sweep_id)
                 .await
-                .map_err(refusal)?,
-        ) {
+                .map_err(refusal)?;
+            if enough(&sweep) || !follow::is_active(&sweep) {
+                return Ok(());
+            }
             tokio::time::sleep(LOOK_PAUSE).await;
         }
-        Ok(())
     }
 
     /// Stops the agent at once, keeping what it has measured, and returns the sweep as it is then.

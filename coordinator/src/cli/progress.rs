@@ -203,17 +203,17 @@ impl Progress {
         let used = budget.saturating_sub(remaining).as_secs_f64();
         let share = (used / budget.as_secs_f64().max(1e-9)).clamp(0.0, 1.0);
         bar.set_position((share * BAR_STEPS as f64) as u64);
-        let doing = if progress.warming_up {
-            "warming up"
+        let warming_up = if progress.warming_up {
+            " (warming up)"
         } else {
-            "batch size"
+            ""
         };
         bar.set_message(format!(
-            "round {}, visit {}/{}, {doing} {}, {time_left}",
+            "batch size {}{warming_up}, round {} ({}/{}), {time_left}",
+            progress.batch_size,
             progress.round + 1,
             progress.visits_done,
             progress.visits_total,
-            progress.batch_size,
         ));
     }
 
@@ -238,7 +238,7 @@ impl Progress {
             format!("at most {} left", say(remaining))
         } else {
             format!(
-                "at most {} left, {} for all workloads",
+                "at most {} left, {} in all",
                 say(remaining),
                 say(remaining + others)
             )
@@ -248,7 +248,7 @@ impl Progress {
 
 fn new_bar(bars: &MultiProgress, label: &str) -> ProgressBar {
     let bar = bars.add(ProgressBar::new(BAR_STEPS));
-    let style = ProgressStyle::with_template("{spinner} {prefix} [{bar:20}] {wide_msg}")
+    let style = ProgressStyle::with_template("{spinner} {prefix}\n  [{bar:10}] {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ");
     bar.set_style(style);

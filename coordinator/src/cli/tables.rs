@@ -122,40 +122,20 @@ fn for_people(rows: &[Row]) -> String {
         return "No rows: nothing has been measured yet. `batchstep local` measures this machine."
             .to_owned();
     }
+    let columns: Vec<[String; 8]> = rows.iter().map(|row| columns(row, rows)).collect();
     let mut out = grid();
-    out.set_header([
-        "device",
-        "workload",
-        "setting",
-        "verdict",
-        "step",
-        "one sample more",
-        "good batch sizes",
-        "best throughput",
-    ]);
-    for row in rows {
-        let best = row.best_throughput.as_ref().map_or_else(
-            || cells::ABSENT.to_owned(),
-            |best| {
-                format!(
-                    "{} at {}",
-                    cells::throughput(best.samples_per_second),
-                    best.batch_size
-                )
-            },
-        );
-        out.add_row([
-            cells::device(row),
-            short_workload(row, rows),
-            cells::setting(row),
-            cells::verdict(row.verdict).to_owned(),
-            cells::step(row),
-            cells::jump(row).unwrap_or_else(|| cells::ABSENT.to_owned()),
-            cells::batch_sizes(&row.recommended_batch_sizes, SIZES_SHOWN),
-            best,
-        ]);
+    out.set_header(HEADER);
+    for row in &columns {
+        out.add_row(row);
     }
+    out.set_content_arrangement(ContentArrangement::Disabled);
     let mut text = trim_lines(&out.to_string());
+    if out
+        .width()
+        .is_some_and(|width| longest_line(&text) > usize::from(width))
+    {
+        text = records(&columns);
+    }
     for row in rows.iter().filter(|row| row.verdict != Verdict::Step) {
         text.push_str(&format!(
             "\n{} on {}: {}: {}",
@@ -169,6 +149,63 @@ fn for_people(rows: &[Row]) -> String {
         }
     }
     text
+}
+
+/// What a person sees of a row, in this order.
+const HEADER: [&str; 8] = [
+    "device",
+    "workload",
+    "setting",
+    "verdict",
+    "step",
+    "one sample more",
+    "good batch sizes",
+    "best throughput",
+];
+
+fn columns(row: &Row, rows: &[Row]) -> [String; 8] {
+    let best = row.best_throughput.as_ref().map_or_else(
+        || cells::ABSENT.to_owned(),
+        |best| {
+            format!(
+                "{} at {}",
+                cells::throughput(best.samples_per_second),
+                best.batch_size
+            )
+        },
+    );
+    [
+        cells::device(row),
+        short_workload(row, rows),
+        cells::setting(row),
+        cells::verdict(row.verdict).to_owned(),
+        cells::step(row),
+        cells::jump(row).unwrap_or_else(|| cells::ABSENT.to_owned()),
+        cells::batch_sizes(&row.recommended_batch_sizes, SIZES_SHOWN),
+        best,
+    ]
+}
+
+/// The rows one below the other, for a terminal that is too narrow for a table.
+fn records(rows: &[[String; 8]]) -> String {
+    let widest = HEADER.iter().map(|name| name.len()).max().unwrap_or(0);
+    rows.iter()
+        .map(|row| {
+            HEADER
+                .iter()
+                .zip(row)
+                .map(|(name, value)| format!("{name:<widest$}  {value}\n"))
+                .collect::<String>()
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn longest_line(text: &str) -> usize {
+    text.lines()
+        .map(|line| line.chars().count())
+        .max()
+        .unwrap_or(0)
 }
 
 /// An empty table in the style of all of them: as wide as the terminal, as wide as needed elsewhere.
