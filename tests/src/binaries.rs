@@ -27,12 +27,16 @@ pub fn root() -> &'static Path {
 }
 
 /// The binaries, built first where a change of theirs is newer: cargo does not build other packages' binaries for a test.
+/// `BATCHSTEP_BINARIES` names a folder with binaries to test instead.
 ///
 /// # Panics
 /// When they do not build.
 pub fn binaries() -> &'static Binaries {
     static BINARIES: OnceLock<Binaries> = OnceLock::new();
     BINARIES.get_or_init(|| {
+        if let Some(folder) = env::var_os("BATCHSTEP_BINARIES") {
+            return Binaries::in_folder(Path::new(&folder));
+        }
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let built = Command::new(cargo)
             .args(["build", "--quiet", "--workspace", "--bins"])
@@ -45,12 +49,17 @@ pub fn binaries() -> &'static Binaries {
         let target = test
             .ancestors()
             .nth(2)
-            .expect("tests run from the target folder")
-            .to_owned();
-        Binaries {
-            batchstep: target.join("batchstep"),
-            agent: target.join("batchstep-agent"),
-            worker: target.join("batchstep-worker"),
-        }
+            .expect("tests run from the target folder");
+        Binaries::in_folder(target)
     })
+}
+
+impl Binaries {
+    fn in_folder(folder: &Path) -> Self {
+        Self {
+            batchstep: folder.join("batchstep"),
+            agent: folder.join("batchstep-agent"),
+            worker: folder.join("batchstep-worker"),
+        }
+    }
 }

@@ -94,7 +94,7 @@ fn a_machine_is_characterised_and_reported() {
     // And the store can be asked afterwards, without a server.
     let table = Process::run(
         "batchstep table",
-        lab.batchstep(&["table", "--data-dir", "data", "--format", "json"]),
+        &mut lab.batchstep(&["table", "--data-dir", "data", "--format", "json"]),
     )
     .json();
     assert_eq!(rows(&table)[0]["blocks"], row["blocks"]);
@@ -155,7 +155,7 @@ fn interrupted_it_keeps_what_was_measured_and_goes_on_when_asked() {
     assert!(end.stderr.contains("--resume"), "{}", end.stderr);
     let before = Process::run(
         "batchstep table",
-        lab.batchstep(&["table", "--data-dir", "data", "--format", "json"]),
+        &mut lab.batchstep(&["table", "--data-dir", "data", "--format", "json"]),
     )
     .json();
     let kept = rows(&before)[0]["blocks"].as_u64().unwrap_or(0);
@@ -163,7 +163,7 @@ fn interrupted_it_keeps_what_was_measured_and_goes_on_when_asked() {
 
     let resumed = Process::run(
         "batchstep local --resume",
-        lab.batchstep(&[
+        &mut lab.batchstep(&[
             "local",
             "--resume",
             "--data-dir",
