@@ -8,7 +8,7 @@ use batchstep_inference::{Options, infer};
 #[path = "../tests/generator/mod.rs"]
 mod generator;
 
-use generator::{CLASSES, Outcome, generate, judge};
+use generator::{CLASSES, HARD_CLASSES, Outcome, generate, judge};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -21,7 +21,7 @@ fn main() {
         "class", "traces", "right", "wrong", "missed"
     );
     let (mut all, mut wrong_all) = (0, 0);
-    for class in CLASSES {
+    for class in CLASSES.iter().chain(HARD_CLASSES) {
         if only.as_ref().is_some_and(|name| name != class) {
             continue;
         }

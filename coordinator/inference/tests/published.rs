@@ -16,7 +16,10 @@ fn answer(points: &[(u32, f64)], rounds: u32, scatter: f64) -> Inference {
             });
         }
     }
-    infer(&Trace::new(observations).unwrap(), &Options::default())
+    infer(
+        &Trace::new(observations).expect("positive timings"),
+        &Options::default(),
+    )
 }
 
 /// One core, `linear` 512x512, microseconds for batch sizes 4 to 20.

@@ -74,10 +74,24 @@ pub const CLASSES: &[&str] = &[
     "five points",
 ];
 
+/// Laws the design's table does not name, meant to break the inference.
+pub const HARD_CLASSES: &[&str] = &[
+    "proportional remainder",
+    "power cap",
+    "late window",
+    "three rounds",
+    "heavy tails",
+    "close switches",
+    "many switches",
+    "fine combs only",
+    "smooth bumps",
+    "drifting sampling",
+];
+
 /// Whether traces of `class` hold a step.
 pub fn has_step(class: &str) -> bool {
-    let at = CLASSES.iter().position(|name| *name == class);
-    at.is_some_and(|at| at < 20)
+    let at = |classes: &[&str]| classes.iter().position(|name| *name == class);
+    at(CLASSES).is_some_and(|at| at < 20) || at(HARD_CLASSES).is_some_and(|at| at < 5)
 }
 
 pub struct Random(ChaCha8Rng);
@@ -119,6 +133,8 @@ pub struct Noise {
     pub drift: f64,
     /// Share of blocks hit by something else, and how much longer they take at most.
     pub bursts: f64,
+    /// Whether the scatter has the tails of Student's t with three degrees of freedom.
+    pub heavy: bool,
 }
 
 impl Noise {
@@ -127,6 +143,7 @@ impl Noise {
             sigma,
             drift: 0.0,
             bursts: 0.0,
+            heavy: false,
         }
     }
 }
@@ -152,8 +169,13 @@ pub fn measure(
             } else {
                 1.0
             };
-            let seconds =
-                1e-3 * law(batch_size) * drift * burst * (1.0 + noise.sigma * random.normal());
+            let scatter = if noise.heavy {
+                let square: f64 = (0..3).map(|_| random.normal().powi(2)).sum();
+                random.normal() / (square / 3.0).sqrt()
+            } else {
+                random.normal()
+            };
+            let seconds = 1e-3 * law(batch_size) * drift * burst * (1.0 + noise.sigma * scatter);
             observations.push(Observation {
                 batch_size,
                 round,
@@ -215,6 +237,7 @@ pub fn generate(class: &str, seed: u64, sigma: f64) -> Case {
                     sigma: 0.03,
                     drift: 0.06,
                     bursts: 0.05,
+                    heavy: false,
                 };
                 effect.max(0.1)
             } else {
@@ -418,6 +441,71 @@ pub fn generate(class: &str, seed: u64, sigma: f64) -> Case {
                 0.0,
             )
         }
+        "proportional remainder" => {
+            let p = r.whole(3, 16);
+            let shape: Vec<f64> = (0..p)
+                .map(|i| if i == 0 { 0.0 } else { r.uniform(0.35, 1.0) })
+                .collect();
+            let (a, s) = line(r, f64::from(3 * p), 0.05, 0.8);
+            let law =
+                move |b: u32| (a + s * f64::from(b)) * (1.0 + effect * shape[(b % p) as usize]);
+            let last = (p * r.whole(6, 12)).max(24);
+            return finish(
+                r,
+                &dense(last),
+                rounds,
+                noise,
+                law,
+                Truth::Step {
+                    period: f64::from(p),
+                    offset: 0.0,
+                },
+                format!("P {p} effect {effect:.3} last {last}"),
+            );
+        }
+        "power cap" | "late window" | "three rounds" | "heavy tails" => {
+            let p = whole_period;
+            let c = effect.max(0.03);
+            let (a, s) = line(r, 3.0 * p, 0.05, 0.8);
+            let cap = r.uniform(2.0, 5.0) * p;
+            let slower = r.uniform(1.05, 1.3);
+            let start = if class == "late window" {
+                r.whole(20, 130)
+            } else {
+                1
+            };
+            let rounds = if class == "three rounds" { 3 } else { rounds };
+            noise.heavy = class == "heavy tails";
+            let last = f64::from(start) + periods_seen.max(5.0) * p;
+            let sizes: Vec<u32> = (start..=last as u32).collect();
+            let late = class == "late window";
+            let law = move |b: u32| {
+                let x = f64::from(b);
+                let t = if late {
+                    // As large a jump as elsewhere, seen late.
+                    1.0 + s * x + c * (1.0 + s * x) * (comb(b, p, 0.0) - x / p)
+                } else {
+                    a + s * x + c * (comb(b, p, 0.0) - x / p)
+                };
+                if class == "power cap" && x > cap {
+                    t * (1.0 + (slower - 1.0) * (1.0 - cap / x))
+                } else {
+                    t
+                }
+            };
+            return finish(
+                r,
+                &sizes,
+                rounds,
+                noise,
+                law,
+                Truth::Step {
+                    period: p,
+                    offset: 0.0,
+                },
+                format!("P {p} c {c:.3} start {start} last {last:.0} cap {cap:.0} x {slower:.2}"),
+            );
+        }
         "five points" => {
             let p = whole_period;
             let sizes = [8, 16, 32, 48, 64];
@@ -450,7 +538,12 @@ pub fn generate(class: &str, seed: u64, sigma: f64) -> Case {
             let bend = r.uniform(0.2, 2.0) / f64::from(last);
             let power = r.uniform(0.3, 0.9);
             let end = r.uniform(0.1, 0.6) * f64::from(last);
-            let switches: Vec<(u32, f64)> = (0..if class == "two switches" { 2 } else { 1 })
+            let count = match class {
+                "two switches" => 2,
+                "many switches" => r.whole(3, 6),
+                _ => 1,
+            };
+            let mut switches: Vec<(u32, f64)> = (0..count)
                 .map(|_| {
                     (
                         (r.uniform(0.1, 0.9) * f64::from(last)) as u32,
@@ -458,9 +551,40 @@ pub fn generate(class: &str, seed: u64, sigma: f64) -> Case {
                     )
                 })
                 .collect();
+            if class == "close switches" {
+                let (at, by) = switches[0];
+                switches.push((at + r.whole(1, 9), r.pick(&[1.0 / by, 0.9, 1.15])));
+            }
+            let bumps: Vec<(f64, f64, f64)> = (0..r.whole(2, 6))
+                .map(|_| {
+                    (
+                        r.uniform(0.0, 1.0) * f64::from(last),
+                        r.uniform(0.03, 0.2) * f64::from(last),
+                        r.uniform(-0.2, 0.2),
+                    )
+                })
+                .collect();
+            let fine: Vec<(f64, f64)> = (0..6)
+                .map(|_| (r.uniform(1.5, 12.0), r.uniform(0.0005, 0.002)))
+                .collect();
             let law = |b: u32| {
                 let x = f64::from(b);
                 match class {
+                    "smooth bumps" => {
+                        a + s * x
+                            + bumps
+                                .iter()
+                                .map(|(at, width, by)| by / (1.0 + (-(x - at) / width).exp()))
+                                .sum::<f64>()
+                    }
+                    "fine combs only" => {
+                        a + s * x
+                            + fine
+                                .iter()
+                                .map(|(p, c)| c * (comb(b, *p, 0.0) - x / p))
+                                .sum::<f64>()
+                    }
+                    "drifting sampling" => (a + s * x) * (1.0 + 0.02 * (x * x / 300.0).sin()),
                     "linear" => a + s * x,
                     "floor then linear" => a + s * x.max(end),
                     "convex" => a + s * x * (1.0 + bend * x),
