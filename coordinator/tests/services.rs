@@ -1,11 +1,13 @@
 //! The services over real gRPC on loopback: a scripted agent works, operators ask, coordinators stop and start again.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod support;
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -27,6 +29,7 @@ use batchstep_proto::{
 use jiff::Timestamp;
 use support::{Agent, Coordinator, PATIENCE, hello, measured, soon, spec};
 use tempfile::TempDir;
+use tokio::sync::Mutex;
 use tonic::{Code, Streaming};
 
 async fn watch(
@@ -290,32 +293,29 @@ async fn a_sweep_goes_on_after_a_restart_and_watchers_miss_nothing() {
 
 #[tokio::test]
 async fn the_journal_and_live_events_join_without_gap_or_repeat() {
-    let coordinator = Coordinator::start(Memory::new()).await;
-    let mut agent = Agent::connect(&coordinator, "CPU-1").await;
-    let sweep = coordinator.submit().await;
-    let work = work_until_over(&coordinator, &mut agent, &sweep);
-    // Watchers that come at any time see the same journal.
-    let watchers = async {
-        let mut all = Vec::new();
-        for _ in 0..8 {
-            let mut events = watch(&coordinator, 0, None).await;
-            let mut seqs = Vec::new();
-            loop {
-                let event = next_event(&mut events).await.unwrap();
-                if event.seq > 0 {
-                    seqs.push(event.seq);
-                }
-                if matches!(event.kind, Some(Kind::RoundEnded(_) | Kind::SweepEnded(_))) {
-                    break;
-                }
+    let store = Scripted::default();
+    let coordinator = Coordinator::start(store.clone()).await;
+    coordinator.submit().await;
+    // Events are committed just before, and just after, a new watcher reads the journal.
+    for gate in [&store.before_page, &store.after_page] {
+        let held = gate.lock().await;
+        let asked = store.pages.load(Ordering::SeqCst);
+        let mut events = watch(&coordinator, 0, None).await;
+        let reads = async {
+            while store.pages.load(Ordering::SeqCst) == asked {
+                tokio::task::yield_now().await;
             }
-            all.push(seqs);
+        };
+        soon("the journal to be asked", reads).await;
+        coordinator.submit().await;
+        drop(held);
+        coordinator.submit().await;
+        let last = store.last_seq().await.unwrap();
+        let mut seqs = Vec::new();
+        while seqs.last() != Some(&last) {
+            seqs.push(next_event(&mut events).await.unwrap().seq);
         }
-        all
-    };
-    let (_, all) = tokio::join!(work, watchers);
-    for seqs in all {
-        let expected: Vec<u64> = (1..=seqs.len() as u64).collect();
+        let expected: Vec<u64> = (1..=last).collect();
         assert_eq!(seqs, expected);
     }
     coordinator.stop().await;
@@ -556,14 +556,18 @@ async fn addresses_that_cannot_be_used_are_refused() {
     assert!(matches!(error, ServeError::NotLoopback { .. }), "{error}");
 }
 
-/// A store on a full disk, as long as the test says so.
+/// A store whose disk is full, and whose journal waits, as long as the test says so.
 #[derive(Clone, Default)]
-struct FullDisk {
+struct Scripted {
     store: Memory,
     full: Arc<AtomicBool>,
+    /// Pages of the journal that were asked for.
+    pages: Arc<AtomicUsize>,
+    before_page: Arc<Mutex<()>>,
+    after_page: Arc<Mutex<()>>,
 }
 
-impl Store for FullDisk {
+impl Store for Scripted {
     async fn commit(&self, at: Timestamp, records: &[Record]) -> Result<Vec<u64>, StoreError> {
         if self.full.load(Ordering::SeqCst) {
             return Err(StoreError::Dangling {
@@ -607,7 +611,17 @@ impl Store for FullDisk {
         sweep: Option<SweepId>,
         limit: u32,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        self.store.events_after(seq, sweep, limit).await
+        let asked = |pages: &AtomicUsize| pages.fetch_add(1, Ordering::SeqCst);
+        if self.before_page.try_lock().is_err() {
+            asked(&self.pages);
+            drop(self.before_page.lock().await);
+        }
+        let page = self.store.events_after(seq, sweep, limit).await;
+        if self.after_page.try_lock().is_err() {
+            asked(&self.pages);
+            drop(self.after_page.lock().await);
+        }
+        page
     }
 
     async fn last_seq(&self) -> Result<u64, StoreError> {
@@ -630,7 +644,7 @@ impl Store for FullDisk {
 
 #[tokio::test]
 async fn a_full_disk_refuses_retryably_and_loses_nothing() {
-    let store = FullDisk::default();
+    let store = Scripted::default();
     let coordinator = Coordinator::start(store.clone()).await;
     let mut agent = Agent::connect(&coordinator, "CPU-1").await;
     let sweep = coordinator.submit().await;

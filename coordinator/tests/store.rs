@@ -1,5 +1,7 @@
 //! The contract of every store, run against the one in memory and the one on disk; and what only the one on disk can do wrong.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod support;
 
 use std::{future::Future, os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};

@@ -3,6 +3,8 @@
 //!
 //! After an addition: `BLESS=1 cargo test -p batchstep-proto --test descriptor`, and look at the difference.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::{env, fmt::Write as _, fs, path::Path};
 
 use batchstep_proto::wire::FILE_DESCRIPTOR_SET;
