@@ -1,5 +1,7 @@
 //! The command line as people meet it: help, usage, exit codes, and a coordinator that is served, asked and stopped.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail loudly too")]
+
 use std::{
     fs,
     io::{BufRead as _, BufReader},

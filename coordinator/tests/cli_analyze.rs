@@ -1,5 +1,7 @@
 //! `batchstep analyze` as people run it: answers on stdout, complaints with file, line and column on stderr.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail loudly too")]
+
 use std::{fs, path::PathBuf};
 
 use assert_cmd::Command;

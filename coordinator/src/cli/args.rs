@@ -12,12 +12,19 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 
+use super::text;
+
 /// Measuring time per device and workload when none is given: two workloads on a CPU take a few minutes.
 const USUAL_BUDGET: &str = "2m";
 /// Wanted relative standard error when none is given.
 const USUAL_PRECISION: &str = "0.3%";
 /// Seed when none is given; any fixed number does.
 const USUAL_SEED: &str = "1";
+
+/// Where a coordinator listens unless told otherwise.
+const USUAL_COORDINATOR: &str = "http://127.0.0.1:7847";
+/// Names the coordinator for all commands of a shell.
+const COORDINATOR_VARIABLE: &str = "BATCHSTEP_COORDINATOR";
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -36,16 +43,25 @@ pub(super) enum Format {
 #[derive(Debug, Clone, Args)]
 pub(super) struct CoordinatorArgs {
     /// URL of the coordinator.
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "BATCHSTEP_COORDINATOR",
-        default_value = "http://127.0.0.1:7847"
-    )]
+    #[arg(long, value_name = "URL", env = COORDINATOR_VARIABLE, default_value = USUAL_COORDINATOR)]
     pub(super) coordinator: String,
     /// Ask this data directory instead; no coordinator may be running on it.
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
+}
+
+impl CoordinatorArgs {
+    /// The flag that a command typed next needs to reach the same coordinator; empty where it needs none.
+    pub(super) fn repeated(&self) -> String {
+        let known_without = std::env::var(COORDINATOR_VARIABLE)
+            .unwrap_or_else(|_| USUAL_COORDINATOR.to_owned())
+            == self.coordinator;
+        if known_without {
+            String::new()
+        } else {
+            format!(" --coordinator {}", text::shell_word(&self.coordinator))
+        }
+    }
 }
 
 /// Which devices measure.

@@ -8,6 +8,7 @@ mod analyze;
 mod analyze_view;
 mod args;
 mod article;
+mod csv_error;
 mod csv_input;
 mod endpoint;
 pub mod exit;

@@ -164,7 +164,7 @@ async fn run_sweep(options: Run) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     eprintln!("Sweep {sweep}");
-    follow_and_print(connection, &sweep, options.format).await
+    follow_and_print(connection, &sweep, options.format, &options.coordinator).await
 }
 
 /// Checks a spec against every limit, as the coordinator will.
@@ -204,13 +204,15 @@ async fn follow_and_print(
     mut connection: Connection,
     sweep_id: &str,
     format: Format,
+    coordinator: &CoordinatorArgs,
 ) -> Result<Exit> {
     let mut interrupts = Interrupts::catch()?;
     let sweep = tokio::select! {
         sweep = follow::follow(&mut connection.client, sweep_id) => sweep?,
         _ = interrupts.next() => {
+            let flag = coordinator.repeated();
             eprintln!(
-                "\nThe sweep goes on without this command.\n  follow it: batchstep sweep watch {sweep_id}\n  end it:    batchstep sweep cancel {sweep_id}"
+                "\nThe sweep goes on without this command.\n  follow it: batchstep sweep watch {sweep_id}{flag}\n  end it:    batchstep sweep cancel {sweep_id}{flag}"
             );
             return Ok(Exit::Incomplete);
         }
@@ -278,7 +280,13 @@ async fn watch(options: Watch) -> Result<Exit> {
             "no agent measures for a coordinator that runs only for this command; leave out --data-dir, or go on with `batchstep local --resume`",
         ));
     }
-    follow_and_print(connection, &sweep.sweep_id, options.format).await
+    follow_and_print(
+        connection,
+        &sweep.sweep_id,
+        options.format,
+        &options.coordinator,
+    )
+    .await
 }
 
 async fn cancel(options: Cancel) -> Result<Exit> {

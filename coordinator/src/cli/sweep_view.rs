@@ -135,16 +135,15 @@ pub(super) fn show(sweep: &wire::Sweep, explain: bool) -> String {
         }
     }
     if explain {
-        for series in sweep
-            .series
-            .iter()
-            .filter(|series| !series.explanation.is_empty())
-        {
-            let _ = writeln!(
-                out,
-                "{} on {}: {}",
-                series.workload, series.device_model, series.explanation
-            );
+        for series in &sweep.series {
+            let why = match (series.explanation.as_str(), series.state()) {
+                ("", wire::SeriesState::Running) => {
+                    format!("round {} is being measured", series.rounds_done + 1)
+                }
+                ("", state) => series_word(state).to_owned(),
+                (why, _) => why.to_owned(),
+            };
+            let _ = writeln!(out, "{} on {}: {why}", series.workload, series.device_model);
         }
     }
     out

@@ -2,7 +2,11 @@
 
 use anyhow::Result;
 use batchstep_core::steptable::SCHEMA_VERSION;
-use batchstep_proto::workload::{CATALOGUE, Definition, ParameterDefinition};
+use batchstep_proto::{
+    domain::Mode,
+    workload::{CATALOGUE, Definition, ParameterDefinition, WorkloadSpec},
+};
+use batchstep_report::cells;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -61,7 +65,25 @@ fn as_json(definition: &Definition) -> serde_json::Value {
             })
         })
         .collect();
-    json!({"name": definition.name, "summary": definition.summary, "parameters": parameters})
+    let network = usual(definition);
+    let flops = |mode| {
+        network
+            .as_ref()
+            .and_then(|network| network.flops_per_sample(mode))
+    };
+    json!({
+        "name": definition.name,
+        "summary": definition.summary,
+        "parameters": parameters,
+        "input_shape": network.as_ref().map(WorkloadSpec::input_shape),
+        "parameter_count": network.as_ref().and_then(WorkloadSpec::parameter_count),
+        "flops_per_sample": {"train": flops(Mode::Train), "infer": flops(Mode::Infer)},
+    })
+}
+
+/// The network with its usual parameters, where it has some for all of them.
+fn usual(definition: &Definition) -> Option<WorkloadSpec> {
+    definition.name.parse().ok()
 }
 
 fn for_people(definition: &Definition) -> String {
@@ -80,5 +102,26 @@ fn for_people(definition: &Definition) -> String {
         let range = default.map_or_else(String::new, |_| format!(" ({least} to {most})"));
         entry.push_str(&format!("  {value:<16} {meaning}{range}\n"));
     }
+    if let Some(network) = usual(definition) {
+        entry.push_str(&facts(&network));
+    }
     entry
+}
+
+/// Size and arithmetic of a network, in a line.
+fn facts(network: &WorkloadSpec) -> String {
+    let shape: Vec<String> = network.input_shape().iter().map(u32::to_string).collect();
+    let count = |number: Option<u64>| {
+        number.map_or_else(
+            || cells::ABSENT.to_owned(),
+            |number| cells::prefixed(number as f64),
+        )
+    };
+    format!(
+        "  by default: input {}, {} parameters, {} FLOP per sample in training, {} in inference\n",
+        shape.join("x"),
+        count(network.parameter_count()),
+        count(network.flops_per_sample(Mode::Train)),
+        count(network.flops_per_sample(Mode::Infer)),
+    )
 }
