@@ -16,7 +16,10 @@ Examples:
   # what would stop trials here?
   batchstep-agent doctor
 
-SIGTERM finishes the running round and leaves; a second SIGTERM, or Ctrl-C, stops it at once and keeps what was measured.";
+SIGTERM finishes the running round and leaves; a second SIGTERM, or Ctrl-C, stops it at once and keeps what was measured.
+
+A device is measured by one process of a host at a time. The locks for that are in /tmp/batchstep-locks, or in BATCHSTEP_LOCK_DIR, which must
+then be the same for all agents of the host. GPUs and libtorch are found by the worker: `batchstep-agent doctor` shows what it finds.";
 
 const DOCTOR_EXAMPLES: &str = "\
 Examples:

@@ -14,15 +14,19 @@ pub(crate) fn describe(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(number), _) => {
             let name = Signal::try_from(number).map_or("unknown", Signal::as_str);
-            let hint = if number == libc::SIGKILL {
-                "; when nobody killed it by hand, the system ran out of memory (see dmesg)"
-            } else {
-                ""
-            };
-            format!("was killed by signal {number} ({name}){hint}")
+            format!("was killed by signal {number} ({name})")
         }
         (None, Some(code)) => format!("exited with code {code}"),
         (None, None) => "ended in an unknown way".to_owned(),
+    }
+}
+
+/// What may be behind an end that looks like someone's doing.
+pub(crate) fn hint(status: ExitStatus) -> &'static str {
+    if status.signal() == Some(libc::SIGKILL) {
+        "; when nobody killed it by hand, the system was out of memory (see dmesg)"
+    } else {
+        ""
     }
 }
 
@@ -68,10 +72,9 @@ mod tests {
 
     #[test]
     fn signals_and_codes_have_names() {
-        assert!(
-            describe(ExitStatus::from_raw(libc::SIGKILL))
-                .starts_with("was killed by signal 9 (SIGKILL)")
-        );
+        let killed = ExitStatus::from_raw(libc::SIGKILL);
+        assert_eq!(describe(killed), "was killed by signal 9 (SIGKILL)");
+        assert!(hint(killed).contains("out of memory"));
         assert_eq!(
             describe(ExitStatus::from_raw(libc::SIGSEGV)),
             "was killed by signal 11 (SIGSEGV)"

@@ -254,21 +254,19 @@ impl Worker {
         done: usize,
         visits: usize,
     ) -> RoundEnding {
-        let end = match self.exit_status().await {
-            Some(status) => exit::describe(status),
-            None => "closed its socket".to_owned(),
+        let (end, hint) = match self.exit_status().await {
+            Some(status) => (exit::describe(status), exit::hint(status)),
+            None => ("closed its socket".to_owned(), ""),
         };
         let lines = self.stderr.last_lines().await;
         let said = lines
             .lines()
             .last()
             .map_or_else(String::new, |line| format!("; its last line: {line}"));
+        let place = at(place);
         RoundEnding::new(
             AttemptOutcome::Broken,
-            format!(
-                "the worker {end}{}, {done} of {visits} visits are kept{said}",
-                at(place)
-            ),
+            format!("the worker {end}{place}, {done} of {visits} visits are kept{hint}{said}"),
         )
     }
 

@@ -74,7 +74,7 @@ pub(super) async fn run<E: Executor>(
         attempt,
         outcome = ?ending.outcome,
         visits_done = tally.done,
-        message = ending.message,
+        reason = ending.message,
         "A round ended."
     );
     outbox.report(tally.last(ending));
