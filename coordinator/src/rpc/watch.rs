@@ -3,7 +3,7 @@
 //! The live events are subscribed to before the journal is read, so whatever is committed meanwhile is in one of the two; an event that is in
 //! both is known by its number.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use batchstep_proto::{ids::SweepId, wire};
 use tokio::sync::{broadcast::error::RecvError, mpsc};
@@ -20,6 +20,9 @@ use crate::{
 const PAGE: u32 = 512;
 /// Events that may wait in a watcher's stream.
 const EVENTS_PER_WATCHER: usize = 64;
+
+/// Longest wait for a watcher to take the reason why its stream ends.
+const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) type Events = mpsc::Receiver<Result<wire::Event, Status>>;
 
@@ -94,11 +97,8 @@ pub(super) fn watch<S: Store>(
             () = shutdown.cancelled() => Err(Status::unavailable("the coordinator is stopping; watch again")),
         };
         if let Err(status) = outcome {
-            tokio::select! {
-                _ = events.send(Err(status)) => {}
-                // A watcher that reads nothing is cut off without a word.
-                () = shutdown.cancelled() => {}
-            }
+            // A watcher that reads nothing is cut off without a word.
+            let _ = tokio::time::timeout(LAST_WORD_TIMEOUT, events.send(Err(status))).await;
         }
     });
     stream
