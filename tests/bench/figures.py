@@ -14,10 +14,12 @@ Needs `make build` and, for `ratio`, a Python with PyTorch 2.11.0 (`scripts/venv
 
 import argparse
 import csv
+import datetime
 import json
 import os
 import pathlib
 import random
+import re
 import signal
 import sqlite3
 import statistics
@@ -160,18 +162,26 @@ def idle(_arguments):
     return {"resident_bytes": resident, "private_bytes": private, "processor_share": used, "binary_bytes": size}
 
 
-def first_block_seconds(folder):
-    """Wall seconds from the start of `batchstep local` until its first timed block is told."""
-    started = time.monotonic()
-    process = local(folder, "--workload", "linear", "--batch-sizes", "1-4", "--budget", "5s", "--threads", "1")
+def stored(folder, query):
+    """Rows of the store that a finished command left."""
+    store = sqlite3.connect(f"file:{folder / 'data' / 'coordinator.db'}?mode=ro", uri=True)
     try:
-        for text in process.stderr:
-            if "block" in text and "first" in text.lower():
-                return time.monotonic() - started
-        sys.exit("no line about the first block")
+        return store.execute(query).fetchall()
     finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        store.close()
+
+
+def first_block_seconds(folder):
+    """Wall seconds from the start of `batchstep local` until its first timed block begins, by the first report's times."""
+    started = datetime.datetime.now(datetime.timezone.utc)
+    finish(local(folder, "--workload", "linear", "--batch-sizes", "1-4", "--budget", "5s", "--threads", "1"))
+    [(received, elapsed, after)] = stored(
+        folder,
+        "SELECT received_at, elapsed_ns, started_after_ns FROM report JOIN block ON report_seq = seq ORDER BY seq, position LIMIT 1",
+    )
+    # Python reads microseconds at most.
+    received = datetime.datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", received).replace("Z", "+00:00"))
+    return (received - started).total_seconds() - (elapsed - after) / 1e9
 
 
 def start(_arguments):
@@ -198,11 +208,8 @@ def share(_arguments):
         began = time.monotonic()
         finish(local(folder, "--workload", "cnn:image=64", "--workload", "linear", "--budget", "60s"))
         whole = time.monotonic() - began
-        [database] = (folder / "data").glob("*.sqlite*") if not (folder / "data/batchstep.db").exists() else [folder / "data/batchstep.db"]
-        store = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-        busy = store.execute("SELECT SUM(measuring_ns) + SUM(warm_up_ns) FROM reports").fetchone()[0] / 1e9
-        [wall] = store.execute("SELECT (julianday(finished_at) - julianday(submitted_at)) * 86400 FROM sweeps").fetchone()
-        store.close()
+        [(busy,)] = stored(folder, "SELECT (SUM(measuring_ns) + SUM(warm_up_ns)) / 1e9 FROM report")
+        [(wall,)] = stored(folder, "SELECT (julianday(finished_at) - julianday(submitted_at)) * 86400 FROM sweep")
     line("share of the sweep in which the device works", f"{100 * busy / wall:.1f} % of {wall:.0f} s", ">= 97 %")
     line("the same of the whole command, start and report included", f"{100 * busy / whole:.1f} % of {whole:.0f} s", "")
     return {"busy_seconds": busy, "sweep_seconds": wall, "command_seconds": whole}
@@ -227,7 +234,7 @@ def spread(arguments):
         for way, (order, corrected) in ways.items():
             with tempfile.TemporaryDirectory() as name:
                 folder = pathlib.Path(name)
-                finish(local(folder, "--workload", "linear", "--threads", "1", "--batch-sizes", "1-48", "--budget", "60s", "--order", order, "--strategy", "dense", "--seed", str(turn)))
+                finish(local(folder, "--workload", "linear", "--threads", "1", "--batch-sizes", "1-48", "--budget", "60s", "--visit-order", order, "--strategy", "dense", "--seed", str(turn)))
                 runs[way].append(medians(folder, corrected))
     results = {}
     for way, all_runs in runs.items():
@@ -249,7 +256,7 @@ def stop(_arguments):
         with tempfile.TemporaryDirectory() as name:
             process = local(pathlib.Path(name), "--workload", "cnn:image=64", "--batch-sizes", "1-16", "--budget", "60s")
             for text in process.stderr:
-                if "round 1" in text:
+                if "round 1 done" in text:
                     break
             time.sleep(1)
             began = time.monotonic()

@@ -58,13 +58,14 @@ impl Timing {
             block_ceiling: Duration::from_secs(2),
             first_visit_warm_up: 3,
             later_visit_warm_up: 1,
+            // A processor settles its clock within tenths of a second; what drifts more slowly is corrected by the reference. A GPU heats up.
             device_warm_up_min: if cpu {
-                Duration::from_millis(500)
+                Duration::from_millis(300)
             } else {
                 Duration::from_secs(10)
             },
             device_warm_up_max: if cpu {
-                Duration::from_secs(10)
+                Duration::from_secs(1)
             } else {
                 Duration::from_secs(120)
             },
