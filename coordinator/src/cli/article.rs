@@ -1,7 +1,11 @@
 //! `--preset article`: the experiment this tool grew from, how long it would take here, and the way that keeps to a budget. Called by `local` and
 //! `sweep run`; the estimate comes from a few seconds of the same protocol, never from a formula for some other machine.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use batchstep_proto::{
@@ -10,7 +14,7 @@ use batchstep_proto::{
     workload::{Cnn, WorkloadSpec},
 };
 
-use super::{args::SweepArgs, export, machine::Machine, sweep};
+use super::{args::SweepArgs, exit, export, machine::Machine, sweep};
 
 /// Name of the preset, on the wire and in reports.
 const NAME: &str = "article";
@@ -37,11 +41,19 @@ pub(super) const OFFERED_BUDGET: &str = "10m";
 
 /// Turns what was asked for into the article's experiment: with a budget, its network and plots within that time; without one, its 1000
 /// iterations per batch size, as five blocks of 200 in random order.
-pub(super) fn apply(spec: &mut SweepSpec, args: &SweepArgs) {
+///
+/// # Errors
+/// When other flags ask for another experiment.
+pub(super) fn apply(spec: &mut SweepSpec, args: &SweepArgs) -> Result<()> {
+    if !args.workloads.is_empty() || args.iterations.is_some() {
+        return Err(exit::usage(
+            "--preset article fixes the workload and the iterations; leave out --workload and --iterations",
+        ));
+    }
     spec.preset = Some(NAME.to_owned());
     spec.workloads = vec![WorkloadSpec::Cnn(Cnn::default())];
     if args.budget.is_some() {
-        return;
+        return Ok(());
     }
     if args.batch_sizes.is_none() {
         spec.batch_sizes = BatchSizes::Listed((1..=LARGEST_BATCH).collect());
@@ -50,6 +62,7 @@ pub(super) fn apply(spec: &mut SweepSpec, args: &SweepArgs) {
     spec.iterations = Some(ITERATIONS / ROUNDS);
     spec.precision = ANY_PRECISION;
     spec.budget = LONGEST;
+    Ok(())
 }
 
 /// How long `spec` takes on this machine, from a short sweep of the same network in a folder of its own below `data_dir`.
@@ -57,11 +70,10 @@ pub(super) fn apply(spec: &mut SweepSpec, args: &SweepArgs) {
 /// # Errors
 /// When the short sweep fails.
 pub(super) async fn estimate(spec: &SweepSpec, data_dir: &Path) -> Result<Duration> {
-    let folder = data_dir.join(format!("estimate-{}", std::process::id()));
-    let outcome = probe(spec, &folder).await;
-    // A folder that cannot be removed is in nobody's way.
-    let _ = std::fs::remove_dir_all(&folder);
-    let blocks = outcome.context("cannot estimate how long the article's experiment takes")?;
+    let folder = Passing(data_dir.join(format!("estimate-{}", std::process::id())));
+    let blocks = probe(spec, &folder.0)
+        .await
+        .context("cannot estimate how long the article's experiment takes")?;
     let sizes = match &spec.batch_sizes {
         BatchSizes::Auto => (1..=LARGEST_BATCH).collect(),
         BatchSizes::Listed(sizes) => sizes.clone(),
@@ -77,6 +89,16 @@ pub(super) async fn estimate(spec: &SweepSpec, data_dir: &Path) -> Result<Durati
         "the estimate of the article's experiment timed no block; `batchstep local --workload cnn` tells why, and --budget keeps to a time"
     );
     Ok(Duration::try_from_secs_f64(seconds * iterations * OVERHEAD).unwrap_or(LONGEST))
+}
+
+/// A folder that is gone when nobody needs it, also when the estimate is interrupted.
+struct Passing(PathBuf);
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        // What cannot be removed is in nobody's way.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 async fn probe(spec: &SweepSpec, folder: &Path) -> Result<Vec<wire::BlockRecord>> {

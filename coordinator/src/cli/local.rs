@@ -47,7 +47,7 @@ pub(super) struct Options {
     /// Go on with the newest unfinished sweep of the data directory.
     #[arg(long, conflicts_with_all = ["workloads", "batch_sizes", "budget", "strategy", "threads", "iterations", "preset"])]
     resume: bool,
-    /// Do not ask whether a run that takes hours shall start.
+    /// Start a run that takes hours without asking; where nobody can be asked, it ends with code 2 unless this is given.
     #[arg(long)]
     yes: bool,
     /// How the table is printed.
@@ -132,12 +132,7 @@ fn spec(options: &Options) -> Result<Option<SweepSpec>> {
     }
     let mut spec = options.sweep.spec();
     if options.sweep.preset.is_some() {
-        if !options.sweep.workloads.is_empty() || options.sweep.iterations.is_some() {
-            return Err(exit::usage(
-                "--preset article fixes the workload and the iterations; leave out --workload and --iterations",
-            ));
-        }
-        article::apply(&mut spec, &options.sweep);
+        article::apply(&mut spec, &options.sweep)?;
     }
     sweep::checked(spec).map(Some)
 }
@@ -188,7 +183,7 @@ async fn prepare(
             "1000 iterations at every batch size take about {said} on this CPU.\n  within a budget: {}",
             budgeted_command(options)
         );
-        if !options.yes && !confirmed()? {
+        if !options.yes && !confirmed().await? {
             eprintln!("Nothing was measured. To run it all the same, add --yes.");
             machine.stop().await?;
             return Ok(None);
@@ -223,16 +218,20 @@ async fn unfinished(machine: &mut Machine) -> Result<Vec<wire::Sweep>> {
 }
 
 /// Asks on a terminal; elsewhere the answer is no.
-fn confirmed() -> Result<bool> {
+async fn confirmed() -> Result<bool> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Ok(false);
     }
     eprint!("Run all of it now? [y/N] ");
     std::io::stderr().flush().context("cannot ask")?;
-    let mut answer = String::new();
-    std::io::stdin()
-        .read_line(&mut answer)
-        .context("cannot read the answer")?;
+    // On a thread of its own: Ctrl-C must be heard while the answer is awaited.
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).map(|_| answer)
+    })
+    .await
+    .context("cannot wait for the answer")?
+    .context("cannot read the answer")?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 

@@ -150,7 +150,7 @@ pub(super) async fn run(command: Command) -> Result<Exit> {
 async fn run_sweep(options: Run) -> Result<Exit> {
     let mut spec = options.sweep.spec();
     if options.sweep.preset.is_some() {
-        article::apply(&mut spec, &options.sweep);
+        article::apply(&mut spec, &options.sweep)?;
     }
     let spec = checked(spec)?;
     let mut connection = Connection::open(&options.coordinator).await?;
