@@ -8,7 +8,8 @@ use batchstep_inference::{Options, infer};
 #[path = "../tests/generator/mod.rs"]
 mod generator;
 
-use generator::{CLASSES, HARD_CLASSES, Outcome, generate, judge};
+use generator::classes::generate;
+use generator::{CLASSES, HARD_CLASSES, Outcome, judge};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);

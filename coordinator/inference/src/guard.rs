@@ -158,7 +158,9 @@ fn edges(
         if middle < from + 2 || to < middle + 2 {
             continue;
         }
-        let Some((share, error)) = local_share(sample, reading, rest, from..to, noise) else {
+        let Some((share, error)) =
+            local_share(sample, |size| reading.at(size), rest, from..to, noise)
+        else {
             continue;
         };
         if error > power {
@@ -175,7 +177,7 @@ fn edges(
 /// The share of the pattern in a neighbourhood, beside a free line, and its standard error.
 fn local_share(
     sample: &Sample,
-    reading: &Reading,
+    pattern: impl Fn(u32) -> f64,
     rest: &[f64],
     range: std::ops::Range<usize>,
     noise: f64,
@@ -195,7 +197,7 @@ fn local_share(
     let pattern: Vec<f64> = sizes
         .iter()
         .zip(unit)
-        .map(|(&size, unit)| reading.at(size) * unit)
+        .map(|(&size, unit)| pattern(size) * unit)
         .collect();
     let fresh = basis.residual_square(&pattern);
     if basis.columns().len() < 2 || !basis.push(pattern) {
@@ -208,6 +210,24 @@ fn local_share(
         .collect();
     let share = *basis.solve(&response).last()?;
     Some((share, noise / fresh.sqrt()))
+}
+
+/// Whether the level changes by about `jump` right after `size`, and not over many batch sizes: a bend is no switch.
+pub(crate) fn is_sharp(sample: &Sample, law: &Law, size: u32, jump: f64) -> bool {
+    const REACH_POINTS: usize = 4;
+    let middle = sample.sizes.partition_point(|&other| other <= size);
+    let from = middle.saturating_sub(REACH_POINTS);
+    let to = (middle + REACH_POINTS).min(sample.len());
+    let seconds: Vec<f64> = sample
+        .response
+        .iter()
+        .zip(&sample.unit)
+        .map(|(response, unit)| response / unit)
+        .collect();
+    let noise = local_noise(&law.residuals(sample));
+    let level = |other: u32| jump * Term::Level(size).at(other);
+    local_share(sample, level, &seconds, from..to, noise)
+        .is_none_or(|(share, error)| error > 0.3 || CONFIRMED_SHARE.contains(&share))
 }
 
 /// Whether the residue means agree between the halves of the range and between odd and even periods.

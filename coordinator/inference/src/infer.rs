@@ -1,50 +1,24 @@
 //! From a trace to an answer: the order of the rules, and what each failure is called.
 
 use crate::advice::{self, dense_window, percent, period_words};
-use crate::alternatives::Alternatives;
-use crate::answer::{FittedPoint, Inference, OtherStep, StepKind, Verdict};
-use crate::bootstrap::{self, Confidence, SAME_PERIOD};
+use crate::answer::{Inference, OtherStep, StepKind, Verdict};
+use crate::bootstrap::Confidence;
 use crate::effect::{self, Effect};
-use crate::fit::{Criterion, Law, Term, dot};
-use crate::guard::{self, Sighting};
+use crate::fit::{Law, Term};
 use crate::options::Options;
-use crate::point::robust_sigma;
 use crate::reading::{Other, Reading};
-use crate::sample::Sample;
-use crate::scan::{Periods, equivalent_periods};
+use crate::scan::equivalent_periods;
+use crate::study::{Found, LEAST_SIZES, Study};
 use crate::trace::Trace;
-use crate::{candidates, floor};
-
-/// Fewer batch sizes cannot tell a step from an accident.
-const LEAST_SIZES: usize = 12;
-
-/// A period must beat the best rival by this much of the information criterion (Kass and Raftery 1995: very strong).
-const CLEAR_WIN: f64 = 10.0;
-
-/// Different periods whose edges are inspected before giving up.
-const MOST_INSPECTED: usize = 6;
-
-/// Residuals beyond this many robust standard deviations are clipped (Huber 1964), as long as they are few.
-const CLIP_SIGMAS: f64 = 4.0;
-const MOST_CLIPPED_SHARE: f64 = 0.1;
 
 /// Share of the total rise off the combs above which several mechanisms are at work.
 const IRREGULAR_SHARE: f64 = 0.25;
 
-/// A level change of this relative size is an algorithm switch worth naming.
-const SWITCH: f64 = 0.03;
-
 /// Confidence below which nothing is claimed.
 const LEAST_CONFIDENCE: f64 = 0.8;
 
-/// Standard errors of a jump that would have been found.
-const DETECTABLE_ERRORS: f64 = 4.0;
-
 /// A jump so large going unseen means the timings say nothing.
 const BLIND: f64 = 0.25;
-
-/// Most batch sizes of the fitted curve.
-const MOST_FITTED: u32 = 8192;
 
 /// Infers the parallelism step of `trace`. Deterministic for given options; never panics.
 pub fn infer(trace: &Trace, options: &Options) -> Inference {
@@ -76,87 +50,7 @@ pub fn infer(trace: &Trace, options: &Options) -> Inference {
     study.answer(blank)
 }
 
-/// Everything fitted to one trace.
-struct Study<'a> {
-    trace: &'a Trace,
-    options: &'a Options,
-    sample: Sample,
-    criterion: Criterion,
-    periods: Periods,
-    alternatives: Alternatives,
-    laws: Vec<Law>,
-}
-
-/// A step that was found, before it is weighed.
-struct Found {
-    /// Position in [`Study::laws`].
-    law: usize,
-    reading: Reading,
-    sighting: Sighting,
-}
-
-impl<'a> Study<'a> {
-    fn new(trace: &'a Trace, options: &'a Options) -> Self {
-        let sample = Sample::new(trace);
-        let criterion = Criterion::new(&sample);
-        let periods = Periods::new(&sample);
-        let mut study = Self {
-            trace,
-            options,
-            alternatives: Alternatives::fit(&sample, &criterion, &[None]),
-            sample,
-            criterion,
-            periods,
-            laws: Vec::new(),
-        };
-        if study.sample.len() >= LEAST_SIZES {
-            study.fit();
-        }
-        study
-    }
-
-    fn fit(&mut self) {
-        let (sample, criterion) = (&self.sample, &self.criterion);
-        let mut floors = vec![None];
-        floors.extend(floor::candidate(sample).map(Some));
-        self.alternatives = Alternatives::fit(sample, criterion, &floors);
-        self.laws = candidates::fit(
-            sample,
-            criterion,
-            &self.alternatives,
-            &floors,
-            &self.periods,
-        );
-    }
-
-    fn rival(&self) -> &Law {
-        self.alternatives.best()
-    }
-
-    fn best_law(&self) -> &Law {
-        match self.laws.first() {
-            Some(law) if law.bic < self.rival().bic => law,
-            _ => self.rival(),
-        }
-    }
-
-    /// Pulls single wild points to where the best law expects them, and fits again.
-    fn clip_outliers(&mut self) {
-        let residuals = self.best_law().residuals(&self.sample);
-        let sigma = robust_sigma(&residuals, 0.0)
-            .max(0.5 * self.sample.repeat_error.unwrap_or(0.0))
-            .max(1e-4);
-        let limit = CLIP_SIGMAS * sigma;
-        let wild = residuals.iter().filter(|rest| rest.abs() > limit).count();
-        if wild == 0 || wild as f64 > MOST_CLIPPED_SHARE * self.sample.len() as f64 {
-            return;
-        }
-        for (value, rest) in self.sample.response.iter_mut().zip(&residuals) {
-            *value -= rest - rest.clamp(-limit, limit);
-        }
-        self.fit();
-    }
-
+impl Study<'_> {
     fn too_few(&self, mut answer: Inference) -> Inference {
         let count = self.sample.len();
         let sizes = if count == 1 { "size" } else { "sizes" };
@@ -192,35 +86,6 @@ impl<'a> Study<'a> {
         }
     }
 
-    /// The best law whose step shows where it should. Laws that were inspected in vain are added to `rejected`.
-    fn find(&self, rejected: &mut Vec<usize>) -> Option<Found> {
-        let mut inspected: Vec<f64> = Vec::new();
-        for (law_index, law) in self.laws.iter().enumerate() {
-            if law.bic > self.rival().bic - CLEAR_WIN || inspected.len() >= MOST_INSPECTED {
-                break;
-            }
-            let Some(reading) = Reading::of(law) else {
-                continue;
-            };
-            let sighting = guard::inspect(&self.sample, law, &reading);
-            if !self.options.edge_guard || sighting.passes() {
-                return Some(Found {
-                    law: law_index,
-                    reading,
-                    sighting,
-                });
-            }
-            rejected.push(law_index);
-            if inspected
-                .iter()
-                .all(|other| (reading.period / other - 1.0).abs() > SAME_PERIOD)
-            {
-                inspected.push(reading.period);
-            }
-        }
-        None
-    }
-
     fn weigh(&self, mut answer: Inference, found: &Found, rejected: &[usize]) -> Inference {
         let law = &self.laws[found.law];
         let reading = &found.reading;
@@ -243,25 +108,7 @@ impl<'a> Study<'a> {
             );
             return answer;
         }
-        let mut contest: Vec<Law> = Vec::with_capacity(self.laws.len());
-        let mut chosen = 0;
-        for (k, law) in self.laws.iter().enumerate() {
-            if k == found.law {
-                chosen = contest.len();
-            }
-            if !rejected.contains(&k) {
-                contest.push(law.clone());
-            }
-        }
-        let confidence = bootstrap::confidence(
-            &self.sample,
-            &self.criterion,
-            &contest,
-            chosen,
-            self.rival(),
-            reading.period,
-            self.options,
-        );
+        let confidence = self.confidence(found, rejected);
         answer.confidence = Some(confidence.value);
         answer.fitted = self.fitted(law);
         if confidence.value < LEAST_CONFIDENCE {
@@ -434,72 +281,6 @@ impl<'a> Study<'a> {
         }
     }
 
-    /// Level changes of the rival that are too large for noise, ascending.
-    fn switches(&self, rival: &Law) -> Vec<u32> {
-        let mut switches: Vec<u32> = rival
-            .terms
-            .iter()
-            .zip(&rival.coefficients)
-            .filter_map(|(term, jump)| match *term {
-                Term::Level(after) if jump.abs() > SWITCH * rival.at(after) => Some(after),
-                _ => None,
-            })
-            .collect();
-        switches.sort_unstable();
-        switches
-    }
-
-    /// What the law leaves beyond noise, as a share of the total rise.
-    fn off_comb_share(&self, law: &Law) -> f64 {
-        let Some(noise) = self.sample.repeat_error else {
-            return 0.0;
-        };
-        let residuals = law.residuals(&self.sample);
-        let excess = residuals
-            .iter()
-            .zip(&self.sample.unit)
-            .zip(&self.sample.seconds)
-            .map(|((rest, unit), seconds)| (rest / unit).powi(2) - (noise * seconds).powi(2))
-            .sum::<f64>()
-            / self.sample.len() as f64;
-        let fitted = self.sample.sizes.iter().map(|&size| law.at(size));
-        let (low, high) = fitted.fold((f64::INFINITY, 0.0_f64), |(low, high), value| {
-            (low.min(value), high.max(value))
-        });
-        2.0 * excess.max(0.0).sqrt() / (high - low).max(f64::MIN_POSITIVE)
-    }
-
-    /// About four standard errors of the jump of a comb of 8, 16 or 32, whichever the range holds, relative to the time
-    /// after the first round.
-    fn detectable_jump(&self) -> Option<f64> {
-        let rival = self.rival();
-        let freedom = self.sample.len() as f64 - rival.terms.len() as f64;
-        if freedom < 2.0 {
-            return None;
-        }
-        let noise = (rival.residual_square / freedom)
-            .sqrt()
-            .max(self.sample.repeat_error.unwrap_or(0.0));
-        [8.0, 16.0, 32.0, self.periods.shortest, self.periods.longest]
-            .into_iter()
-            .filter(|&period| self.periods.holds(period))
-            .filter_map(|period| {
-                let comb = Term::Comb {
-                    period,
-                    offset: 0.0,
-                };
-                let column = self.sample.column(comb, rival.floor);
-                let fresh = rival.basis.residual(&column);
-                let square = dot(&fresh, &fresh);
-                let at = f64::from(rival.floor.unwrap_or(0)).max(f64::from(self.sample.first()));
-                let size = ((at / period).ceil().max(1.0) * period) as u32;
-                (square > 0.0)
-                    .then(|| DETECTABLE_ERRORS * noise / square.sqrt() / rival.at(size))
-                    .filter(|jump| jump.is_finite() && *jump >= 0.0)
-            })
-            .max_by(f64::total_cmp)
-    }
-
     fn more_rounds(&self) -> String {
         if self.sample.has_repeats() {
             format!(
@@ -509,19 +290,6 @@ impl<'a> Study<'a> {
         } else {
             "measure every batch size in at least 5 rounds".to_owned()
         }
-    }
-
-    /// The law at every whole batch size of the measured range, in seconds; thinned out when there are very many.
-    fn fitted(&self, law: &Law) -> Vec<FittedPoint> {
-        let (first, last) = (self.sample.first(), self.sample.last());
-        let stride = ((last - first) / MOST_FITTED + 1) as usize;
-        (first..=last)
-            .step_by(stride)
-            .map(|batch_size| FittedPoint {
-                batch_size,
-                seconds: (law.at(batch_size) * self.sample.scale).clamp(0.0, f64::MAX),
-            })
-            .collect()
     }
 }
 

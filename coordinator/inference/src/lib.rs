@@ -40,6 +40,7 @@ mod random;
 mod reading;
 mod sample;
 mod scan;
+mod study;
 mod trace;
 
 pub use answer::{BestThroughput, FittedPoint, Inference, OtherStep, StepKind, Verdict};

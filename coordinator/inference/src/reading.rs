@@ -3,7 +3,6 @@
 //! Between a period and its multiples the choice is by effect, not by fit: at small noise some real but tiny structure
 //! always exists at a multiple. Used for the answer and for every resample; it never looks at the data.
 
-use crate::candidates::residue_profile;
 use crate::fit::{Law, Term, rounds_begun};
 
 /// A divisor is the step when it carries at least this share of what the longer period carries.
@@ -90,6 +89,44 @@ impl Reading {
             _ => false,
         }
     }
+}
+
+/// The period and the fitted extra seconds of each residue over residue 0, when the law has such columns. Residues
+/// nobody measured are interpolated.
+pub(crate) fn residue_profile(law: &Law, coefficients: &[f64]) -> Option<(u32, Vec<f64>)> {
+    // Nested shapes: the longest period holds the others.
+    let shapes = || {
+        law.terms
+            .iter()
+            .zip(coefficients)
+            .filter_map(|(&term, &c)| match term {
+                Term::LeftOver(period) | Term::Ramp(period) => Some((period, term, c)),
+                _ => None,
+            })
+    };
+    if let Some(longest) = shapes().map(|(period, ..)| period).max() {
+        let profile = (0..longest).map(|r| shapes().map(|(_, term, c)| c * term.at(r)).sum());
+        return Some((longest, profile.collect()));
+    }
+    let period = law.terms.iter().find_map(|&term| match term {
+        Term::Residue { period, .. } => Some(period),
+        _ => None,
+    })?;
+    let mut known: Vec<(usize, f64)> = vec![(0, 0.0)];
+    for (term, &c) in law.terms.iter().zip(coefficients) {
+        if let Term::Residue { residue, .. } = *term {
+            known.push((residue as usize, c));
+        }
+    }
+    known.push((period as usize, 0.0));
+    let mut profile = vec![0.0; period as usize];
+    for pair in known.windows(2) {
+        let ((from, low), (to, high)) = (pair[0], pair[1]);
+        for (r, value) in profile.iter_mut().enumerate().take(to).skip(from) {
+            *value = low + (high - low) * (r - from) as f64 / (to - from) as f64;
+        }
+    }
+    Some((period, profile))
 }
 
 /// The smallest divisor of `period` that carries most of the effect.

@@ -4,7 +4,8 @@
 mod generator;
 
 use batchstep_inference::{Observation, Options, Trace, Verdict, infer};
-use generator::{CLASSES, Noise, Outcome, Random, comb, generate, has_step, judge, measure};
+use generator::classes::generate;
+use generator::{CLASSES, Noise, Outcome, Random, comb, has_step, judge, measure};
 
 const SEEDS: u64 = 24;
 const NOISE: [f64; 4] = [0.003, 0.005, 0.008, 0.01];

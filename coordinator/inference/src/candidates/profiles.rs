@@ -1,0 +1,116 @@
+//! Laws with a remainder profile: one column per residue, or one or two shapes that say the same with fewer.
+
+use super::combs::comb_law;
+use super::{MOST_CHANGES, SCAN_PRICE};
+use crate::alternatives::Alternatives;
+use crate::fit::{Criterion, Law, Term};
+use crate::reading::residue_profile;
+use crate::sample::Sample;
+use crate::scan::{self, Periods, profile_peaks};
+
+/// Peaks taken from each scan.
+const PROFILE_PEAKS: usize = 6;
+const SHAPE_PEAKS: usize = 5;
+
+/// Laws with one column per residue.
+pub(super) fn profiles(
+    sample: &Sample,
+    criterion: &Criterion,
+    alternatives: &Alternatives,
+    periods: &Periods,
+) -> Vec<Law> {
+    profile_peaks(
+        sample,
+        criterion,
+        &alternatives.bases,
+        periods,
+        PROFILE_PEAKS,
+    )
+    .into_iter()
+    .map(|(period, base)| {
+        let base = &alternatives.bases[base];
+        let residues = (1..period).map(|residue| Term::Residue { period, residue });
+        let simple: Vec<Term> = [Term::Constant, Term::Slope]
+            .into_iter()
+            .chain(residues.clone())
+            .collect();
+        let as_scanned: Vec<Term> = base
+            .terms
+            .iter()
+            .copied()
+            .filter(|&term| term != Term::Floor)
+            .chain(residues)
+            .collect();
+        let given = Law::fit(sample, criterion, base.floor, &as_scanned, SCAN_PRICE);
+        let grown = Law::fit(sample, criterion, base.floor, &simple, SCAN_PRICE).with_changes(
+            sample,
+            criterion,
+            MOST_CHANGES,
+        );
+        if given.bic < grown.bic { given } else { grown }
+    })
+    .collect()
+}
+
+/// Laws whose left-over samples cost the same, or ever more: one parameter where a profile has many.
+pub(super) fn shapes(
+    sample: &Sample,
+    criterion: &Criterion,
+    alternatives: &Alternatives,
+    periods: &Periods,
+) -> Vec<Law> {
+    scan::shape_peaks(sample, &alternatives.bases, periods, SHAPE_PEAKS)
+        .into_iter()
+        .filter_map(|(term, base)| {
+            let base = &alternatives.bases[base];
+            let terms = [Term::Constant, Term::Slope, term];
+            let grown = Law::fit(sample, criterion, base.floor, &terms, SCAN_PRICE).with_changes(
+                sample,
+                criterion,
+                MOST_CHANGES,
+            );
+            let law = match base.with(sample, criterion, term, SCAN_PRICE) {
+                Some(given) if given.bic < grown.bic => given,
+                _ => grown,
+            };
+            (law.coefficient(term) > 0.0).then_some(law)
+        })
+        .flat_map(|law| {
+            let nested = nest(sample, criterion, &law, periods);
+            [Some(law), nested].into_iter().flatten()
+        })
+        .collect()
+}
+
+/// `law` with the left-over cost of a multiple or a divisor of its period beside its own: even batch sizes cheaper than
+/// odd ones, multiples of 8 cheaper still. `None` when it does not pay.
+fn nest(sample: &Sample, criterion: &Criterion, law: &Law, periods: &Periods) -> Option<Law> {
+    let (period, _) = residue_profile(law, &law.coefficients)?;
+    scan::whole_periods(periods)
+        .filter(|&other| {
+            other != period && (other.is_multiple_of(period) || period.is_multiple_of(other))
+        })
+        .filter_map(|other| law.with(sample, criterion, Term::LeftOver(other), 1.0))
+        .min_by(|a, b| a.bic.total_cmp(&b.bic))
+        .filter(|nested| nested.bic < law.bic)
+}
+
+/// Combs with an offset where a profile rises most after another residue than 0.
+pub(super) fn shifted(sample: &Sample, criterion: &Criterion, profiles: &[Law]) -> Vec<Law> {
+    profiles
+        .iter()
+        .filter_map(|law| {
+            let (period, profile) = residue_profile(law, &law.coefficients)?;
+            let count = profile.len();
+            let steepest = (0..count).max_by(|&a, &b| {
+                let rise = |r: usize| profile[(r + 1) % count] - profile[r];
+                rise(a).total_cmp(&rise(b))
+            })?;
+            if steepest == 0 || period < 3 {
+                return None;
+            }
+            let offset = steepest as f64;
+            comb_law(sample, criterion, &[law.floor], f64::from(period), offset)
+        })
+        .collect()
+}
