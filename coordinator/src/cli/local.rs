@@ -255,42 +255,37 @@ async fn finish(
 
 /// The exit code, with what is open told on stderr where the table does not tell it.
 fn verdict(table: &Table, sweep: &wire::Sweep, format: Format) -> Exit {
-    let mut exit = Exit::Done;
-    let failed = |series: &&wire::Series| series.state() != wire::SeriesState::Done;
-    for series in sweep.series.iter().filter(failed) {
-        exit = Exit::Incomplete;
+    let rows = || table.rows.iter().map(|row| &row.row);
+    let open = rows().any(|row| tables::is_open(row.verdict));
+    // The table for people tells it already, and the progress told which series failed.
+    if format != Format::Table {
+        for row in rows().filter(|row| tables::is_open(row.verdict)) {
+            let next = row.next_action.as_deref().unwrap_or("measure again");
+            eprintln!(
+                "{} on {}: {}. Next: {next}",
+                row.workload,
+                cells::device(row),
+                cells::verdict(row.verdict)
+            );
+        }
+    }
+    let over = sweep.state() == wire::SweepState::Done;
+    if !over {
         eprintln!(
-            "{} on {} did not finish: {}",
-            series.workload, series.device_model, series.explanation
+            "The sweep is {}: {}",
+            sweep_view::state_word(sweep.state()),
+            sweep.explanation.join("; ")
         );
     }
-    for row in table
-        .rows
+    let all_done = sweep
+        .series
         .iter()
-        .map(|row| &row.row)
-        .filter(|row| tables::is_open(row.verdict))
-    {
-        exit = Exit::Incomplete;
-        if format == Format::Table {
-            // It stands below the table already.
-            continue;
-        }
-        let next = row.next_action.as_deref().unwrap_or("measure again");
-        eprintln!(
-            "{} on {}: {}. Next: {next}",
-            cells::workload_spec(row),
-            cells::device(row),
-            cells::verdict(row.verdict)
-        );
+        .all(|series| series.state() == wire::SeriesState::Done);
+    if over && all_done && !open && !table.rows.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Incomplete
     }
-    if sweep.state() != wire::SweepState::Done || table.rows.is_empty() {
-        exit = Exit::Incomplete;
-        eprintln!("The sweep is {}.", sweep_view::state_word(sweep.state()));
-        for reason in &sweep.explanation {
-            eprintln!("  {reason}");
-        }
-    }
-    exit
 }
 
 /// `--data-dir` and `--output` as they were given, for commands that go on from here.
