@@ -198,13 +198,9 @@ async fn prepare(
         )
         .await?;
         eprintln!(
-            "The unfinished sweep {} ends here; {} of it kept. (--resume would have gone on with it.)",
+            "The unfinished sweep {} ends here, with {} kept. (--resume would have gone on with it.)",
             sweep.sweep_id,
-            if blocks == 1 {
-                "1 block is".to_owned()
-            } else {
-                format!("{blocks} blocks are")
-            },
+            text::count(blocks, "block")
         );
     }
     let sweep_id = sweep::submit(&mut machine.client, spec).await?;
