@@ -97,8 +97,11 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When the network cannot be built there.
     pub fn build(place: &'a Place, key: &SessionKey) -> Result<Self, Failure> {
-        if let (Place::Cpu, Some(threads)) = (place, key.threads) {
-            tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+        if let Place::Cpu = place {
+            host::keep_freed_memory();
+            if let Some(threads) = key.threads {
+                tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+            }
         }
         let model = Model::build(&key.workload, key.mode, key.dtype, place.device(), key.seed)?;
         let events = match place {
@@ -222,7 +225,10 @@ impl Subject for Session<'_> {
 
     fn reset_peak_memory(&mut self) {
         match self.place {
-            Place::Cpu => host::reset_peak_resident(),
+            Place::Cpu => {
+                host::return_freed_memory();
+                host::reset_peak_resident();
+            }
             Place::Cuda { index, .. } => {
                 // Without statistics the peak is merely unknown.
                 let _ = shim::cuda_reset_peak(*index);

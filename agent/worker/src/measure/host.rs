@@ -1,11 +1,32 @@
 //! What Linux tells of memory and processors, for measurements on a CPU. Everything is `None` where /proc does not answer.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, sync::Once, time::Duration};
 
 use nix::{
     time::{ClockId, clock_gettime},
     unistd::{SysconfVar, sysconf},
 };
+
+/// Keeps freed memory in the process instead of giving it back to the kernel at once.
+///
+/// Every iteration frees what it allocated. glibc returns large pieces to the kernel, which then hands out and clears the same pages
+/// again in the next iteration: a cost of the allocator, half of a small layer's iteration, that starts at some tensor sizes and not at
+/// others and so looks like a step of the processor.
+pub fn keep_freed_memory() {
+    static ONCE: Once = Once::new();
+    // The values are glibc's: no piece is mapped by itself, and the heap's top is never trimmed (mallopt(3)).
+    // SAFETY: sets two numbers of the allocator.
+    ONCE.call_once(|| unsafe {
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
+    });
+}
+
+/// Gives freed memory back to the kernel, so that the next peak is the next batch's own.
+pub fn return_freed_memory() {
+    // SAFETY: no preconditions; only pages without live allocations are given back.
+    unsafe { libc::malloc_trim(0) };
+}
 
 /// Starts a new peak of resident memory.
 pub fn reset_peak_resident() {
