@@ -69,7 +69,7 @@ impl Study<'_> {
 
     fn answer(&self, mut answer: Inference) -> Inference {
         answer.fitted = self.fitted(self.rival());
-        answer.smallest_detectable_jump = self.detectable_jump();
+        answer.smallest_detectable_jump = self.detectable_jump(self.rival());
         if self.periods.is_empty() {
             answer.reason = format!(
                 "the batch sizes measured, {} to {}, lie too far apart for three edges of any step they could show",
@@ -150,6 +150,7 @@ impl Study<'_> {
                 .max(reading.period),
         ];
         answer.verdict = Verdict::Step;
+        answer.smallest_detectable_jump = self.detectable_jump(law);
         answer.step = Some(reading.period);
         answer.step_interval = Some(interval);
         answer.offset = Some(reading.offset);

@@ -5,7 +5,7 @@
 use crate::alternatives::Alternatives;
 use crate::answer::FittedPoint;
 use crate::bootstrap::{self, Confidence, SAME_PERIOD};
-use crate::fit::{Criterion, Law, Term, dot};
+use crate::fit::{Basis, Criterion, Law, Term, dot};
 use crate::guard::{self, Sighting};
 use crate::options::Options;
 use crate::point::robust_sigma;
@@ -33,6 +33,9 @@ const SWITCH: f64 = 0.03;
 
 /// Standard errors of a jump that would have been found.
 const DETECTABLE_ERRORS: f64 = 4.0;
+
+/// A comb that is less than this share new beside the smooth terms cannot be told from them at all.
+const HARDLY_NEW: f64 = 1e-3;
 
 /// Most batch sizes of the fitted curve.
 const MOST_FITTED: u32 = 8192;
@@ -212,17 +215,27 @@ impl<'a> Study<'a> {
         2.0 * excess.max(0.0).sqrt() / (high - low).max(f64::MIN_POSITIVE)
     }
 
-    /// About four standard errors of the jump of a comb of 8, 16 or 32, whichever the range holds, relative to the time
-    /// after the first round.
-    pub(crate) fn detectable_jump(&self) -> Option<f64> {
-        let rival = self.rival();
-        let freedom = self.sample.len() as f64 - rival.terms.len() as f64;
+    /// About four standard errors of the jump of a comb beside what is smooth in `law`, relative to the time after the
+    /// first round: the largest among periods of 8, 16, 32 and the shortest and longest that the range holds.
+    pub(crate) fn detectable_jump(&self, law: &Law) -> Option<f64> {
+        let freedom = self.sample.len() as f64 - law.terms.len() as f64;
         if freedom < 2.0 {
             return None;
         }
-        let noise = (rival.residual_square / freedom)
+        let noise = (law.residual_square / freedom)
             .sqrt()
             .max(self.sample.repeat_error.unwrap_or(0.0));
+        let mut smooth = Basis::default();
+        for &term in &law.terms {
+            let periodic = matches!(
+                term,
+                Term::Comb { .. } | Term::Residue { .. } | Term::LeftOver(_) | Term::Ramp(_)
+            );
+            if !periodic && !matches!(term, Term::Level(_)) {
+                smooth.push(self.sample.column(term, law.floor));
+            }
+        }
+        let start = f64::from(law.floor.unwrap_or(0).max(self.sample.first()));
         [8.0, 16.0, 32.0, self.periods.shortest, self.periods.longest]
             .into_iter()
             .filter(|&period| self.periods.holds(period))
@@ -231,13 +244,11 @@ impl<'a> Study<'a> {
                     period,
                     offset: 0.0,
                 };
-                let column = self.sample.column(comb, rival.floor);
-                let fresh = rival.basis.residual(&column);
-                let square = dot(&fresh, &fresh);
-                let at = f64::from(rival.floor.unwrap_or(0)).max(f64::from(self.sample.first()));
-                let size = ((at / period).ceil().max(1.0) * period) as u32;
-                (square > 0.0)
-                    .then(|| DETECTABLE_ERRORS * noise / square.sqrt() / rival.at(size))
+                let column = self.sample.column(comb, law.floor);
+                let fresh = smooth.residual_square(&column);
+                let size = ((start / period).ceil().max(1.0) * period) as u32;
+                (fresh > HARDLY_NEW * dot(&column, &column))
+                    .then(|| DETECTABLE_ERRORS * noise / fresh.sqrt() / law.at(size))
                     .filter(|jump| jump.is_finite() && *jump >= 0.0)
             })
             .max_by(f64::total_cmp)
