@@ -102,3 +102,34 @@ pub(crate) fn period_words(period: f64) -> String {
         format!("{period:.2}").trim_end_matches('0').to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_good_sizes_are_all_recommended() {
+        assert_eq!(recommended(16.0, 0.0, 1, 64), [16, 32, 48, 64]);
+        assert_eq!(recommended(26.4, 0.0, 30, 140), [52, 79, 105, 132]);
+        assert_eq!(recommended(12.0, 5.0, 1, 40), [5, 17, 29]);
+    }
+
+    #[test]
+    fn many_good_sizes_are_thinned_by_doubling() {
+        assert_eq!(
+            recommended(4.0, 0.0, 1, 600),
+            [4, 8, 16, 32, 64, 128, 256, 512]
+        );
+        assert_eq!(recommended(2.0, 0.0, 1, u32::MAX).len(), 31);
+        assert_eq!(recommended(16.0, 0.0, 1, 512).len(), 32);
+    }
+
+    #[test]
+    fn shares_and_periods_read_well() {
+        assert_eq!(percent(0.412), "41 %");
+        assert_eq!(percent(0.0123), "1.2 %");
+        assert_eq!(percent(0.004), "0.40 %");
+        assert_eq!(period_words(26.4), "26.4");
+        assert_eq!(period_words(16.0), "16");
+    }
+}

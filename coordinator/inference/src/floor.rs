@@ -44,3 +44,37 @@ pub(crate) fn candidate(sample: &Sample) -> Option<u32> {
     }
     (count - end >= REST_POINTS).then(|| sample.sizes[end - 1])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::{Observation, Trace};
+
+    fn floor_of(law: impl Fn(u32) -> f64) -> Option<u32> {
+        let observations = (1..=40)
+            .map(|batch_size| Observation {
+                batch_size,
+                round: 0,
+                seconds: law(batch_size),
+            })
+            .collect();
+        candidate(&Sample::new(&Trace::new(observations).unwrap()))
+    }
+
+    #[test]
+    fn a_floor_ends_where_the_time_begins_to_grow() {
+        assert_eq!(floor_of(|b| f64::from(b.max(12))), Some(12));
+        assert_eq!(floor_of(f64::from), None);
+    }
+
+    #[test]
+    fn one_slow_point_does_not_end_a_floor() {
+        let law = |b: u32| if b == 7 { 14.0 } else { f64::from(b.max(12)) };
+        assert_eq!(floor_of(law), Some(12));
+    }
+
+    #[test]
+    fn a_floor_to_the_end_leaves_nothing_to_fit() {
+        assert_eq!(floor_of(|_| 1.0), None);
+    }
+}

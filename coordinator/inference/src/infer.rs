@@ -174,7 +174,7 @@ impl Study<'_> {
         answer
     }
 
-    /// The other periods worth telling: at least one gate of effect.
+    /// The other periods worth telling: at least one gate of effect, and combs that show at their own edges.
     fn other_steps(&self, law: &Law, reading: &Reading) -> Vec<OtherStep> {
         let start = law.floor.unwrap_or(0).max(self.sample.first());
         let relative = |other: &Other| {
@@ -187,6 +187,7 @@ impl Study<'_> {
         let mut others: Vec<OtherStep> = reading
             .others
             .iter()
+            .filter(|other| self.shows(law, other))
             .map(|other| OtherStep {
                 step: other.period,
                 jump_relative: relative(other),
@@ -230,6 +231,14 @@ impl Study<'_> {
             answer.next_action = Some(dense_window(self.trace, self.periods.spacing));
             return answer;
         }
+        if answer
+            .smallest_detectable_jump
+            .is_none_or(|jump| jump > BLIND)
+        {
+            answer.reason = "the timings scatter too much to see even a large jump".to_owned();
+            answer.next_action = Some(self.more_rounds());
+            return answer;
+        }
         if !switches.is_empty() {
             let list: Vec<String> = switches.iter().map(u32::to_string).collect();
             answer.verdict = Verdict::Irregular;
@@ -240,14 +249,6 @@ impl Study<'_> {
             answer.next_action = Some(
                 "look at the plot, and measure a narrower range between two changes if one matters to you".to_owned(),
             );
-            return answer;
-        }
-        if answer
-            .smallest_detectable_jump
-            .is_none_or(|jump| jump > BLIND)
-        {
-            answer.reason = "the timings scatter too much to see even a large jump".to_owned();
-            answer.next_action = Some(self.more_rounds());
             return answer;
         }
         answer.verdict = Verdict::NoStep;

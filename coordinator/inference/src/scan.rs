@@ -372,3 +372,49 @@ fn profile_bic(sample: &Sample, criterion: &Criterion, base: &Law, period: u32) 
     let rest = basis.residual_square(&center(&sample.response));
     criterion.bic(rest, base.parameters + seen.len() as f64 - 1.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::{Observation, Trace};
+
+    fn sample(sizes: impl IntoIterator<Item = u32>) -> Sample {
+        let observations = sizes
+            .into_iter()
+            .map(|batch_size| Observation {
+                batch_size,
+                round: 0,
+                seconds: f64::from(batch_size),
+            })
+            .collect();
+        Sample::new(&Trace::new(observations).unwrap())
+    }
+
+    #[test]
+    fn close_pairs_do_not_make_a_grid_dense() {
+        let pairs = (1..20).flat_map(|k| [16 * k, 16 * k + 1]);
+        assert_eq!(Periods::new(&sample(pairs)).spacing, 15);
+        assert_eq!(
+            Periods::new(&sample((1..=24).chain([48, 96, 192]))).spacing,
+            1
+        );
+    }
+
+    #[test]
+    fn periods_below_twice_the_spacing_are_not_considered() {
+        let periods = Periods::new(&sample((1..=30).map(|k| 4 * k)));
+        assert!(!periods.holds(7.9) && periods.holds(8.0) && periods.holds(26.4));
+    }
+
+    #[test]
+    fn the_simplest_period_is_the_one_hardware_has() {
+        let dense = sample(1..=160);
+        assert_eq!(simplest_period(&dense, None, 26.41, 0.0), 26.4);
+        assert_eq!(simplest_period(&dense, None, 16.02, 0.0), 16.0);
+        let (low, high) = equivalent_periods(&dense, None, 26.4, 0.0);
+        assert!(
+            low <= 26.4 && 26.4 < high && high - low < 0.15,
+            "{low} {high}"
+        );
+    }
+}

@@ -9,7 +9,7 @@ use crate::fit::{Basis, Criterion, Law, Term, dot};
 use crate::guard::{self, Sighting};
 use crate::options::Options;
 use crate::point::robust_sigma;
-use crate::reading::Reading;
+use crate::reading::{Other, Pattern, Reading};
 use crate::sample::Sample;
 use crate::scan::Periods;
 use crate::trace::Trace;
@@ -150,6 +150,23 @@ impl<'a> Study<'a> {
             }
         }
         None
+    }
+
+    /// Whether a further comb shows at its own edges once the others are taken off; a rhythm within a profile was part
+    /// of what the guard saw.
+    pub(crate) fn shows(&self, law: &Law, other: &Other) -> bool {
+        law.terms.iter().all(|term| match *term {
+            Term::Comb { period, offset } if period == other.period => {
+                let alone = Reading {
+                    period,
+                    offset,
+                    pattern: Pattern::Jump(other.jump),
+                    others: Vec::new(),
+                };
+                guard::inspect(&self.sample, law, &alone).passes()
+            }
+            _ => true,
+        })
     }
 
     /// How sure the step that was `found` is, among all laws but the `rejected`.

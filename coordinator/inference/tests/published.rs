@@ -64,6 +64,41 @@ fn the_same_core_measured_once_cannot_be_sure() {
     );
 }
 
+/// One core of an AMD EPYC, one thread, libtorch 2.11: medians of six blocks of processor time, microseconds, from
+/// batch size 1.
+const EPYC_LINEAR_F32: [u32; 40] = [
+    20, 33, 44, 51, 67, 69, 83, 71, 86, 87, 102, 92, 110, 110, 122, 114, 131, 126, 145, 132, 150,
+    149, 164, 154, 172, 171, 183, 174, 193, 186, 213, 201, 208, 218, 227, 214, 235, 238, 254, 238,
+];
+const EPYC_LINEAR_F64: [u32; 40] = [
+    35, 78, 114, 107, 134, 160, 187, 142, 173, 197, 221, 180, 207, 235, 257, 218, 244, 270, 293,
+    253, 282, 303, 332, 289, 317, 341, 369, 325, 353, 377, 402, 362, 388, 414, 443, 399, 423, 453,
+    475, 437,
+];
+const EPYC_MATMUL: [u32; 40] = [
+    15, 29, 43, 66, 83, 84, 101, 87, 105, 107, 123, 110, 127, 128, 145, 133, 150, 151, 168, 157,
+    172, 173, 190, 178, 195, 196, 214, 199, 217, 216, 235, 220, 237, 239, 257, 245, 261, 262, 280,
+    268,
+];
+
+#[test]
+fn an_epyc_core_steps_by_four_in_every_shape_and_precision() {
+    for series in [EPYC_LINEAR_F32, EPYC_LINEAR_F64, EPYC_MATMUL] {
+        let points: Vec<(u32, f64)> = (1..).zip(series.map(|t| 1e-6 * f64::from(t))).collect();
+        let answer = answer(&points, 6, 0.02);
+        assert_eq!(answer.verdict, Verdict::Step, "{}", answer.reason);
+        assert_eq!(answer.step, Some(4.0), "{}", answer.reason);
+        assert_eq!(answer.kind, Some(StepKind::Remainder));
+        // Even sizes are cheaper than odd ones; some shapes also like multiples of 8 a little.
+        let others: Vec<f64> = answer.other_steps.iter().map(|other| other.step).collect();
+        assert!(
+            others.iter().all(|step| [2.0, 8.0].contains(step)),
+            "{others:?}"
+        );
+        assert_eq!(answer.recommended_batch_sizes.last(), Some(&40));
+    }
+}
+
 /// Milliseconds of a 2080 Super with a small net: 96 = 2 x 48 processors.
 fn super_2080(b: u32) -> f64 {
     let x = f64::from(b);
