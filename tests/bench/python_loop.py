@@ -122,6 +122,7 @@ def main():
     arguments.add_argument("--mode", choices=("train", "infer"), default="train")
     arguments.add_argument("--batch-size", type=int, default=32)
     arguments.add_argument("--threads", type=int, default=1)
+    arguments.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     arguments.add_argument("--blocks", type=int, default=2**32 - 1)
     arguments.add_argument("--iterations", type=int, default=None)
     arguments.add_argument("--seed", type=int, default=0)
@@ -130,8 +131,12 @@ def main():
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     network, shape, scale, loss_function, make_target, step_size = build(*parse_workload(options.workload))
-    x = torch.randn(options.batch_size, *shape) * scale
-    target = make_target(options.batch_size)
+    # As the worker sets them for f32.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = False
+    network = network.to(options.device)
+    x = (torch.randn(options.batch_size, *shape) * scale).to(options.device)
+    target = make_target(options.batch_size).to(options.device)
+    synchronize = torch.cuda.synchronize if options.device == "cuda" else lambda: None
     optimizer = torch.optim.SGD(network.parameters(), lr=step_size)
 
     def train():
@@ -151,6 +156,7 @@ def main():
     while count < 3 or warmed < 0.2:
         began = time.perf_counter()
         iterate()
+        synchronize()
         elapsed = time.perf_counter() - began
         fastest, warmed, count = min(fastest, elapsed), warmed + elapsed, count + 1
     iterations = options.iterations or max(3, math.ceil(0.1 / fastest))
@@ -160,9 +166,11 @@ def main():
     for number, line in zip(range(options.blocks), sys.stdin):
         if line.strip() != "go":
             sys.exit(f"unknown command {line.strip()!r}; known: go")
+        synchronize()
         began = time.perf_counter()
         for _ in range(iterations):
             iterate()
+        synchronize()
         elapsed = time.perf_counter() - began
         print(
             json.dumps({"block": number, "iterations": iterations, "seconds_per_iteration": elapsed / iterations}),

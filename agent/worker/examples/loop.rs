@@ -1,7 +1,7 @@
 //! The production loop under another program's command, for comparisons: one block per line `go` on standard input, one JSON line per
 //! block on standard output. `tests/bench/python_loop.py` speaks the same protocol.
 //!
-//! `cargo run -p batchstep-worker --example loop -- --workload linear --batch-size 32 --threads 1 --blocks 30 --iterations 1000`
+//! `cargo run -p batchstep-worker --example loop -- --workload linear --batch-size 32 --threads 1 --blocks 30 --iterations 1000`; `--device cuda` takes the first visible GPU.
 
 use std::{
     io::{BufRead as _, Write as _},
@@ -9,10 +9,11 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use batchstep_proto::domain::{Dtype, Mode, Timing};
 use batchstep_worker::{
-    cuda,
+    cuda::{self, Driver, Preload},
+    failure::Failure,
     measure::{Subject as _, block, pace},
     session::{Place, Session, SessionKey},
 };
@@ -23,6 +24,7 @@ struct Options {
     batch_size: u32,
     blocks: u32,
     iterations: Option<u32>,
+    cuda: bool,
 }
 
 fn options() -> anyhow::Result<Options> {
@@ -37,6 +39,7 @@ fn options() -> anyhow::Result<Options> {
         batch_size: 32,
         blocks: u32::MAX,
         iterations: None,
+        cuda: false,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -52,6 +55,13 @@ fn options() -> anyhow::Result<Options> {
             "--threads" => options.key.threads = Some(value.parse().with_context(wrong)?),
             "--batch-size" => options.batch_size = value.parse().with_context(wrong)?,
             "--blocks" => options.blocks = value.parse().with_context(wrong)?,
+            "--device" => {
+                options.cuda = match value.as_str() {
+                    "cpu" => false,
+                    "cuda" => true,
+                    _ => bail!("unknown device {value}; known: cpu, cuda"),
+                }
+            }
             "--iterations" => options.iterations = Some(value.parse().with_context(wrong)?),
             _ => bail!("unknown option {name}"),
         }
@@ -59,14 +69,38 @@ fn options() -> anyhow::Result<Options> {
     Ok(options)
 }
 
+fn first_gpu(preload: &Preload) -> anyhow::Result<Place> {
+    if *preload != Preload::Loaded {
+        bail!("CUDA is not there: {preload:?}");
+    }
+    let failed = |failure: Failure| anyhow!(failure.message);
+    let driver = Driver::load().map_err(failed)?;
+    let device = driver
+        .devices()
+        .map_err(failed)?
+        .into_iter()
+        .next()
+        .context("no GPU is visible")?;
+    Ok(Place::Cuda {
+        index: device.index,
+        driver,
+        memory_bytes: device.memory_bytes,
+    })
+}
+
 fn main() -> anyhow::Result<()> {
     // Before any call into tch.
-    let _preload = cuda::preload();
-    let options = options()?;
-    let place = Place::Cpu;
+    let preload = cuda::preload();
+    let mut options = options()?;
+    let place = if options.cuda {
+        options.key.threads = None;
+        first_gpu(&preload)?
+    } else {
+        Place::Cpu
+    };
     let mut session = Session::build(&place, &options.key)?;
     session.prepare(options.batch_size)?;
-    let timing = Timing::protocol(true);
+    let timing = Timing::protocol(!options.cuda);
     let stop = AtomicBool::new(false);
     let warm_up = block::warm_up(
         &mut session,
