@@ -3,20 +3,25 @@
 //! Called by the planner, by progress displays and by `steptable` for its advice. Time is the device's: what attempts took, warm-up and
 //! overhead included.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
-use batchstep_proto::domain::BatchSizes;
+use batchstep_proto::domain::{BatchSizes, VisitFailureKind};
 
 use super::{
     History, RoundRecord, SeriesPlan,
     cost::Costs,
     range,
-    rules::{ITERATION_SHARE_OF_BUDGET, PROBE_SHARE_OF_BUDGET, required_rounds},
+    rules::{
+        ITERATION_SHARE_OF_BUDGET, LEAST_WINDOW, PROBE_SHARE_OF_BUDGET, WARM_UP_SHARE_OF_BUDGET,
+        required_rounds,
+    },
     standing::Standing,
 };
 
-/// An automatic window of this many batch sizes shows most steps.
-const USEFUL_WINDOW: u32 = 32;
+/// Batch sizes of an automatic window that a suggested budget pays for: the most within [`PATIENCE_SECONDS`], else the fewest. 32 show most steps.
+const USEFUL_WINDOW: RangeInclusive<u32> = 16..=32;
+/// A budget above this is not suggested for a wider window.
+const PATIENCE_SECONDS: f64 = 300.0;
 /// What a suggested budget adds to its estimate.
 const RESERVE: f64 = 1.25;
 /// Suggested budgets, seconds; above the last one whole hours.
@@ -45,32 +50,75 @@ pub fn remaining(plan: &SeriesPlan, history: &History) -> Duration {
 #[must_use]
 pub fn sufficient_budget(plan: &SeriesPlan, history: &History) -> Option<Duration> {
     let standing = Standing::of(history);
-    if standing.probed.is_empty() && standing.measured.is_empty() {
+    let costs = Costs::of(plan, history, &standing);
+    if costs.know_nothing() {
         return None;
     }
-    let costs = Costs::of(plan, history, &standing);
-    let window = useful_window(plan, &standing);
-    let reference = range::reference(&costs, &window)?;
-    let rounds = f64::from(required_rounds(&plan.spec));
-    let pass = costs.round(&window, reference);
-    let largest = costs.seconds_per_iteration(*window.last()?);
-    let seconds = (pass * rounds * RESERVE / (1.0 - PROBE_SHARE_OF_BUDGET))
-        .max(largest * RESERVE / ITERATION_SHARE_OF_BUDGET)
-        .max(plan.spec.budget.as_secs_f64() * RESERVE);
-    Some(Duration::from_secs(presentable(seconds)))
+    let seconds = |sizes: Vec<u32>| {
+        // Limits of time do not count here, those of memory do.
+        let window: Vec<u32> = sizes
+            .into_iter()
+            .filter(|&size| standing.usable(size) || standing.out_of_time(size))
+            .collect();
+        seconds_for(plan, &costs, &window)
+    };
+    let seconds = match &plan.spec.batch_sizes {
+        BatchSizes::Listed(sizes) => seconds(sizes.clone())?,
+        BatchSizes::Auto => USEFUL_WINDOW
+            .rev()
+            .filter_map(|largest| seconds((1..=largest).collect()))
+            .find(|&seconds| seconds <= PATIENCE_SECONDS)
+            .or_else(|| seconds((1..=*USEFUL_WINDOW.start()).collect()))?,
+    };
+    let more_than_now = plan.spec.budget.as_secs_f64() * RESERVE;
+    Some(Duration::from_secs(presentable(seconds.max(more_than_now))))
 }
 
-/// What a sufficient budget pays for: all that is listed, or the smallest automatic window worth having; limits of time do not count, those of
-/// memory do.
-fn useful_window(plan: &SeriesPlan, standing: &Standing) -> Vec<u32> {
-    let sizes = match &plan.spec.batch_sizes {
-        BatchSizes::Listed(sizes) => sizes.clone(),
-        BatchSizes::Auto => (1..=USEFUL_WINDOW).collect(),
+/// The budget whose shares pay for the required rounds over `window`, for the device's warm-up, and for a probe that reaches the window's end.
+fn seconds_for(plan: &SeriesPlan, costs: &Costs, window: &[u32]) -> Option<f64> {
+    let reference = range::reference(costs, window)?;
+    let rounds = f64::from(required_rounds(&plan.spec));
+    let measuring = costs.round(window, reference) * rounds * RESERVE;
+    let largest = costs.seconds_per_iteration(*window.last()?);
+    Some(
+        (measuring / (1.0 - PROBE_SHARE_OF_BUDGET - WARM_UP_SHARE_OF_BUDGET))
+            .max(largest * RESERVE / ITERATION_SHARE_OF_BUDGET),
+    )
+}
+
+/// The batch size from which on the budget did not pay for the required blocks, where smaller ones have them and it is not by choice: one that is
+/// listed, or the limit of time that left an automatic window too narrow.
+#[must_use]
+pub fn left_out(plan: &SeriesPlan, history: &History) -> Option<u32> {
+    let standing = Standing::of(history);
+    let required = required_rounds(&plan.spec) as usize;
+    let settled = |size: &u32| {
+        standing
+            .measured
+            .get(size)
+            .is_some_and(|blocks| blocks.len() >= required)
     };
-    sizes
-        .into_iter()
-        .filter(|&size| standing.usable(size) || standing.out_of_time(size))
-        .collect()
+    let settled_sizes = standing
+        .measured
+        .keys()
+        .filter(|size| settled(size))
+        .count();
+    if settled_sizes == 0 {
+        return None;
+    }
+    match &plan.spec.batch_sizes {
+        BatchSizes::Listed(sizes) => sizes
+            .iter()
+            .copied()
+            .find(|size| !settled(size) && (standing.usable(*size) || standing.out_of_time(*size))),
+        BatchSizes::Auto => standing
+            .bound
+            .as_ref()
+            .filter(|bound| {
+                bound.kind == VisitFailureKind::TimeLimit && settled_sizes < LEAST_WINDOW as usize
+            })
+            .map(|bound| bound.batch_size),
+    }
 }
 
 fn presentable(seconds: f64) -> u64 {

@@ -80,6 +80,9 @@ impl Costs {
         for (&size, seconds) in &standing.measured {
             known.insert(size, median(seconds.clone()));
         }
+        if let (true, Some(bound)) = (known.is_empty(), &standing.bound) {
+            known.extend(bound.seconds.map(|seconds| (bound.batch_size, seconds)));
+        }
         let (mut elapsed, mut timed) = (Duration::ZERO, Duration::ZERO);
         let finished = history
             .rounds
@@ -109,6 +112,11 @@ impl Costs {
         }
     }
 
+    /// True while not one iteration was timed.
+    pub(super) const fn know_nothing(&self) -> bool {
+        self.model.0.is_empty()
+    }
+
     /// Iterations of a block: what the person fixed, else what its first block had, else enough for the target length, at least
     /// the least number while the block stays under the ceiling, else one.
     pub(super) fn iterations(&self, batch_size: u32, reference: bool) -> u32 {
@@ -132,7 +140,7 @@ impl Costs {
         }
     }
 
-    /// Seconds of one visit, warm-up included.
+    /// Seconds of one visit, warm-up included: the average over the required rounds.
     pub(super) fn visit(&self, batch_size: u32, reference: bool) -> f64 {
         let seconds = self.model.seconds(batch_size);
         let iterations = f64::from(self.iterations(batch_size, reference));
@@ -145,6 +153,19 @@ impl Costs {
                 seconds * (iterations + warm_up) + VISIT_OVERHEAD_SECONDS
             }
         }
+    }
+
+    /// What the first visit of a batch size takes beyond the average, seconds, where that is not in the rounds' overhead.
+    fn still_cold(&self, batch_size: u32) -> f64 {
+        if self.overhead.is_some() || self.settled.contains_key(&(batch_size, false)) {
+            return 0.0;
+        }
+        let timing = &self.timing;
+        let further = timing
+            .first_visit_warm_up
+            .saturating_sub(timing.later_visit_warm_up);
+        let share = 1.0 - 1.0 / f64::from(REQUIRED_ROUNDS);
+        self.model.seconds(batch_size) * f64::from(further) * share
     }
 
     /// Seconds of the reference visits among `visits` others.
@@ -171,7 +192,7 @@ impl Costs {
             .iter()
             .enumerate()
             .take_while(|&(position, &size)| {
-                sum += self.visit(size, false);
+                sum += self.visit(size, false) + self.still_cold(size);
                 sum + self.references(position + 1, reference) <= seconds
             })
             .count()

@@ -3,6 +3,7 @@
 //! Everything is a function of a [`SeriesPlan`] and its [`History`]: a coordinator that restarts from its store plans exactly what it would have
 //! planned without the restart. Called by `fleet` and `steptable`; never reads a clock.
 
+mod aim;
 mod budget;
 mod correct;
 mod cost;
@@ -18,7 +19,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
-pub use budget::{as_option, remaining, spent, sufficient_budget};
+pub use budget::{as_option, left_out, remaining, spent, sufficient_budget};
 pub use correct::{Corrected, CorrectedBlock, Flag, Quality, correct};
 pub use history::{History, RoundRecord, SeriesPlan};
 pub use plan::{Conclusion, ConclusionReason, Next, next};

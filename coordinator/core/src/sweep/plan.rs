@@ -4,14 +4,12 @@
 //! visit the least measured batch sizes first until each has the required blocks; then the points that still matter are refined until they are
 //! precise or the budget is spent.
 
-use std::collections::BTreeMap;
-
-use batchstep_proto::domain::{BatchSizes, Round, RoundKind, VisitFailureKind};
+use batchstep_proto::domain::{Round, RoundKind, VisitFailureKind};
 
 use super::{
     History, SeriesPlan,
-    budget::{as_option, remaining, sufficient_budget},
-    correct::correct,
+    aim::Aim,
+    budget::{as_option, left_out, remaining, sufficient_budget},
     cost::Costs,
     range, refine,
     rounds::{self, ordered},
@@ -70,16 +68,13 @@ pub fn next(plan: &SeriesPlan, history: &History) -> Next {
     let unprobed = range::unprobed(plan, &standing);
     if !unprobed.is_empty() {
         return if remaining(plan, history).is_zero() {
-            done(
-                ConclusionReason::BudgetSpent,
-                spent_message(plan, history, &standing),
-            )
+            Next::Done(spent_with(plan, history, 0))
         } else {
             Next::Round(rounds::probe(plan, index, &unprobed))
         };
     }
     if standing.probed.is_empty() {
-        return nothing_timed(plan, &standing);
+        return nothing_timed(plan, history, &standing);
     }
     let window = range::window(plan, history, &standing);
     let costs = Costs::of(plan, history, &standing);
@@ -94,17 +89,14 @@ pub fn next(plan: &SeriesPlan, history: &History) -> Next {
             ),
         };
     };
-    let left = remaining(plan, history).as_secs_f64();
-    let wanted = match wanted(plan, history, &standing, &costs, &window, reference) {
+    let aim = Aim::of(plan, history, &window, &costs, reference);
+    let wanted = match wanted(plan, history, &standing, &costs, &aim, reference) {
         Ok(wanted) => wanted,
-        Err(conclusion) => return Next::Done(with_omissions(plan, history, &standing, conclusion)),
+        Err(conclusion) => return Next::Done(with_omissions(plan, history, conclusion)),
     };
-    let sizes = fitted(plan, index, &standing, &costs, &wanted, reference, left);
+    let sizes = fitted(plan, index, &standing, &costs, &wanted, reference);
     if sizes.is_empty() {
-        return done(
-            ConclusionReason::BudgetSpent,
-            spent_message(plan, history, &standing),
-        );
+        return Next::Done(spent_with(plan, history, aim.least()));
     }
     Next::Round(rounds::measure(plan, index, &sizes, reference, &costs))
 }
@@ -115,6 +107,8 @@ pub(super) struct Wanted {
     pub sizes: Vec<u32>,
     /// Repetitions that are of use within one round.
     pub repeats: u32,
+    /// Seconds of device time the round may take.
+    pub payable: f64,
 }
 
 fn wanted(
@@ -122,22 +116,25 @@ fn wanted(
     history: &History,
     standing: &Standing,
     costs: &Costs,
-    window: &[u32],
+    aim: &Aim,
     reference: u32,
 ) -> Result<Wanted, Conclusion> {
     let required = required_rounds(&plan.spec);
-    let counts = refine::counts(plan, history, window, |sizes| costs.round(sizes, reference));
-    let least = counts.values().copied().min().unwrap_or(0);
-    if least < required {
+    if aim.least() < required {
         return Ok(Wanted {
-            sizes: sizes_with(&counts, least),
-            repeats: required - least,
+            sizes: aim.behind(),
+            repeats: required - aim.least(),
+            payable: aim.payable,
         });
     }
-    let sizes = refine::refined(plan, history, standing, costs, window, reference)?;
+    let sizes = refine::refined(plan, history, standing, costs, &aim.sizes(), reference)?;
     let sizes: Vec<u32> = sizes
         .into_iter()
-        .filter(|size| counts.get(size).is_none_or(|&count| count < MOST_REPEATS))
+        .filter(|size| {
+            aim.counts
+                .get(size)
+                .is_none_or(|&count| count < MOST_REPEATS)
+        })
         .collect();
     if sizes.is_empty() {
         return Err(Conclusion {
@@ -148,18 +145,14 @@ fn wanted(
             ),
         });
     }
-    Ok(Wanted { sizes, repeats: 3 })
+    Ok(Wanted {
+        sizes,
+        repeats: 3,
+        payable: remaining(plan, history).as_secs_f64(),
+    })
 }
 
-fn sizes_with(counts: &BTreeMap<u32, u32>, count: u32) -> Vec<u32> {
-    counts
-        .iter()
-        .filter(|&(_, &n)| n == count)
-        .map(|(&size, _)| size)
-        .collect()
-}
-
-/// The order of visits: a part of a long pass, one pass, or several short ones, within what is left of the budget.
+/// The order of visits: a part of a long pass, one pass, or several short ones, within what may be paid for it.
 fn fitted(
     plan: &SeriesPlan,
     index: u32,
@@ -167,11 +160,10 @@ fn fitted(
     costs: &Costs,
     wanted: &Wanted,
     reference: u32,
-    left: f64,
 ) -> Vec<u32> {
     let pass = costs.round(&wanted.sizes, reference);
     // Parts of one length rather than a long one and a rest.
-    let part = pass / (pass / ROUND_MOST_SECONDS).ceil().max(1.0) * 1.05;
+    let parts = (pass / ROUND_MOST_SECONDS).ceil();
     let passes = if pass > 0.0 {
         (ROUND_LEAST_SECONDS / pass)
             .ceil()
@@ -192,18 +184,18 @@ fn fitted(
         .into_iter()
         .partition(|size| !standing.crashes.contains_key(size));
     order.extend(suspects);
-    let limit = if passes == 1 {
-        part.max(ROUND_LEAST_SECONDS)
+    let limit = if parts > 1.0 {
+        pass / parts * 1.05
     } else {
         f64::INFINITY
     };
-    let affordable = costs.affordable(&order, reference, left);
+    let affordable = costs.affordable(&order, reference, wanted.payable);
     if affordable == 0 {
         // A budget that pays for no visit pays for one all the same, so that there is something to show, unless that would be out of proportion.
         let cheapest = order
             .into_iter()
             .min_by(|&a, &b| costs.visit(a, false).total_cmp(&costs.visit(b, false)))
-            .filter(|&size| costs.visit(size, false) <= left * DISPROPORTION);
+            .filter(|&size| costs.visit(size, false) <= wanted.payable * DISPROPORTION);
         return cheapest
             .filter(|_| standing.measured.is_empty())
             .into_iter()
@@ -227,15 +219,15 @@ fn reference(history: &History, standing: &Standing, costs: &Costs, window: &[u3
 }
 
 /// The end of a series whose probe did not time anything.
-fn nothing_timed(plan: &SeriesPlan, standing: &Standing) -> Next {
+fn nothing_timed(plan: &SeriesPlan, history: &History, standing: &Standing) -> Next {
     match (&standing.bound, standing.last_error()) {
         (Some(bound), _) if bound.kind == VisitFailureKind::TimeLimit => done(
             ConclusionReason::BudgetSpent,
             format!(
-                "one iteration at batch size {} is too long for the budget ({}); give --budget {}",
+                "one iteration at batch size {} is too long for the budget ({}){}",
                 bound.batch_size,
                 bound.message,
-                as_option(plan.spec.budget.saturating_mul(4))
+                advice(plan, history)
             ),
         ),
         (Some(bound), _) => done(
@@ -253,48 +245,38 @@ fn nothing_timed(plan: &SeriesPlan, standing: &Standing) -> Next {
     }
 }
 
-/// Adds to a conclusion that listed batch sizes were left out because of the time they take.
-fn with_omissions(
-    plan: &SeriesPlan,
-    history: &History,
-    standing: &Standing,
-    mut conclusion: Conclusion,
-) -> Conclusion {
-    let omitted = match &plan.spec.batch_sizes {
-        BatchSizes::Listed(sizes) => sizes.iter().find(|&&size| standing.out_of_time(size)),
-        BatchSizes::Auto => None,
+/// The end of a budget that brought every batch size to `least` blocks.
+fn spent_with(plan: &SeriesPlan, history: &History, least: u32) -> Conclusion {
+    let required = required_rounds(&plan.spec);
+    let conclusion = |message: String| Conclusion {
+        reason: ConclusionReason::BudgetSpent,
+        message,
     };
-    if let (Some(omitted), Some(budget)) = (omitted, sufficient_budget(plan, history)) {
+    if least >= required {
+        let message = "the budget is spent; the precision asked for was not reached everywhere";
+        return with_omissions(plan, history, conclusion(message.to_owned()));
+    }
+    conclusion(format!(
+        "the budget is spent after {least} rounds of the {required} needed{}",
+        advice(plan, history)
+    ))
+}
+
+/// Adds to a conclusion that batch sizes were left out because of the time they take.
+fn with_omissions(plan: &SeriesPlan, history: &History, mut conclusion: Conclusion) -> Conclusion {
+    if let Some(size) = left_out(plan, history) {
         conclusion.message.push_str(&format!(
-            "; batch sizes from {omitted} on take too long for the budget, give --budget {}",
-            as_option(budget)
+            "; batch sizes from {size} on take too long for the budget{}",
+            advice(plan, history)
         ));
     }
     conclusion
 }
 
-fn spent_message(plan: &SeriesPlan, history: &History, standing: &Standing) -> String {
-    let required = required_rounds(&plan.spec);
-    let window = range::window(plan, history, standing);
-    let observations = correct(plan, history).observations();
-    let least = window
-        .iter()
-        .map(|size| {
-            observations
-                .iter()
-                .filter(|observation| observation.batch_size == *size)
-                .count()
-        })
-        .min()
-        .unwrap_or(0);
-    if least >= required as usize {
-        return "the budget is spent; the precision asked for was not reached everywhere"
-            .to_owned();
-    }
-    let advice = sufficient_budget(plan, history)
+fn advice(plan: &SeriesPlan, history: &History) -> String {
+    sufficient_budget(plan, history)
         .map(|budget| format!("; give --budget {}", as_option(budget)))
-        .unwrap_or_default();
-    format!("the budget is spent after {least} rounds of the {required} needed{advice}")
+        .unwrap_or_default()
 }
 
 pub(super) fn done(reason: ConclusionReason, message: String) -> Next {

@@ -2,71 +2,20 @@
 //!
 //! Called by the planner between rounds; the only part of it that asks the inference.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use batchstep_inference::{Inference, Options, Trace, Verdict, infer};
-use batchstep_proto::domain::{Strategy, VisitRole};
+use batchstep_proto::domain::Strategy;
 
 use super::{
     Conclusion, ConclusionReason, History, SeriesPlan,
     budget::remaining,
-    correct::{Flag, correct},
+    correct::correct,
     cost::Costs,
     range,
     rules::{HIGH_CONFIDENCE, required_rounds},
     standing::Standing,
 };
-
-/// Blocks that count towards the required ones, for every batch size of `window`.
-///
-/// Blocks of the first drifting rounds do not count, so that these rounds are repeated, while `cost` of what would then be missing fits into the budget.
-pub(super) fn counts(
-    plan: &SeriesPlan,
-    history: &History,
-    window: &[u32],
-    cost: impl Fn(&[u32]) -> f64,
-) -> BTreeMap<u32, u32> {
-    let corrected = correct(plan, history);
-    let count = |repeated: &[u32]| {
-        let mut counts: BTreeMap<u32, u32> = window.iter().map(|&size| (size, 0)).collect();
-        for block in &corrected.blocks {
-            if block.block.role == VisitRole::Measure
-                && !block.flags.contains(&Flag::Throttled)
-                && !repeated.contains(&block.round)
-                && let Some(count) = counts.get_mut(&block.block.batch_size)
-            {
-                *count += 1;
-            }
-        }
-        counts
-    };
-    let all = count(&[]);
-    let repeated = corrected.repeated_rounds();
-    if repeated.is_empty() {
-        return all;
-    }
-    let steady = count(repeated);
-    let required = required_rounds(&plan.spec);
-    let missing: f64 = (0..required)
-        .map(|done| {
-            let behind: Vec<u32> = steady
-                .iter()
-                .filter(|&(_, &count)| count <= done)
-                .map(|(&size, _)| size)
-                .collect();
-            if behind.is_empty() {
-                0.0
-            } else {
-                cost(&behind)
-            }
-        })
-        .sum();
-    if missing <= remaining(plan, history).as_secs_f64() {
-        steady
-    } else {
-        all
-    }
-}
 
 /// The batch sizes worth another block, or the conclusion that there are none.
 pub(super) fn refined(

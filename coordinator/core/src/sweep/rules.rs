@@ -35,6 +35,10 @@ pub(super) const EMPTY_ROUNDS_TO_FAIL: usize = 3;
 pub(super) const ITERATION_SHARE_OF_BUDGET: f64 = 1.0 / 80.0;
 /// What the probe costs at most, as a share of the budget.
 pub(super) const PROBE_SHARE_OF_BUDGET: f64 = 0.15;
+/// What warming the device up costs at most, as a share of the budget.
+pub(super) const WARM_UP_SHARE_OF_BUDGET: f64 = 0.1;
+/// Share of the budget by which it may be overdrawn where that completes the required blocks, which would otherwise be wasted.
+pub(super) const OVERDRAFT_SHARE: f64 = 0.1;
 /// Fewest batch sizes of an automatic window, however small the budget: below 12 nothing can be inferred.
 pub(super) const LEAST_WINDOW: u32 = 12;
 /// An automatic window grows to this many times its cap when nothing was seen within it.
@@ -65,7 +69,9 @@ pub(super) fn timing(plan: &SeriesPlan) -> Timing {
     let protocol = Timing::protocol(plan.device.kind != DeviceKind::Cuda);
     Timing {
         device_warm_up_min: protocol.device_warm_up_min.min(plan.spec.budget / 20),
-        device_warm_up_max: protocol.device_warm_up_max.min(plan.spec.budget / 10),
+        device_warm_up_max: protocol
+            .device_warm_up_max
+            .min(plan.spec.budget.mul_f64(WARM_UP_SHARE_OF_BUDGET)),
         ..protocol
     }
 }

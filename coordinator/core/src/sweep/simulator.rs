@@ -2,10 +2,7 @@
 //!
 //! Only compiled for tests of `sweep` and `steptable`.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use batchstep_proto::{
     domain::{
@@ -87,6 +84,8 @@ pub(crate) struct Simulator<'a> {
     /// Seconds since the series began.
     pub now: f64,
     visits: u32,
+    /// By this worker.
+    visited: BTreeSet<u32>,
     random: ChaCha8Rng,
 }
 
@@ -104,6 +103,7 @@ impl<'a> Simulator<'a> {
             throttle_reasons: None,
             now: 0.0,
             visits: 0,
+            visited: BTreeSet::new(),
             random: ChaCha8Rng::seed_from_u64(1),
         }
     }
@@ -120,7 +120,6 @@ impl<'a> Simulator<'a> {
             ..WorkerFacts::default()
         });
         let mut outcome = (AttemptOutcome::Finished, String::new());
-        let mut visited = BTreeMap::new();
         for (position, visit) in (0..).zip(&round.visits) {
             let size = visit.batch_size;
             self.visits += 1;
@@ -128,6 +127,7 @@ impl<'a> Simulator<'a> {
                 || (self.killed_every > 0 && self.visits.is_multiple_of(self.killed_every))
             {
                 self.now += 0.05;
+                self.visited.clear();
                 outcome = (AttemptOutcome::Broken, "the worker died".to_owned());
                 break;
             }
@@ -154,11 +154,12 @@ impl<'a> Simulator<'a> {
             if let Some(limit) = round.timing.iteration_limit
                 && iteration > limit.as_secs_f64()
             {
-                self.now += iteration;
+                self.now += 2.0 * iteration;
                 fail(VisitFailureKind::TimeLimit, "too long");
+                record.warm_up += Duration::from_secs_f64(2.0 * iteration);
                 break;
             }
-            let warm_ups = if visited.insert(size, ()).is_none() {
+            let warm_ups = if self.visited.insert(size) {
                 round.timing.first_visit_warm_up
             } else {
                 round.timing.later_visit_warm_up

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// The batch size at which a limit was met.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Bound {
     /// Samples; this and everything above is out of reach.
     pub batch_size: u32,
@@ -20,6 +20,8 @@ pub(super) struct Bound {
     pub kind: VisitFailureKind,
     /// What the worker said.
     pub message: String,
+    /// What an iteration takes at most, seconds, where time is the limit and nothing else was run in that round.
+    pub seconds: Option<f64>,
 }
 
 /// What the history says about each batch size.
@@ -79,6 +81,7 @@ impl Standing {
                         batch_size: failure.batch_size,
                         kind: failure.kind,
                         message: failure.message.clone(),
+                        seconds: too_long_for(record, failure.kind),
                     });
                 }
             }
@@ -129,6 +132,13 @@ impl Standing {
             .next_back()
             .map(|(_, message)| message.as_str())
     }
+}
+
+/// The time of an iteration over the limit, from above: all the warm-up of a round without blocks.
+fn too_long_for(record: &RoundRecord, kind: VisitFailureKind) -> Option<f64> {
+    let limit = record.round.timing.iteration_limit?;
+    (kind == VisitFailureKind::TimeLimit && record.blocks.is_empty())
+        .then(|| record.warm_up.max(limit).as_secs_f64())
 }
 
 /// The last message of the rounds at the end of the history, when too many in a row broke without a block.

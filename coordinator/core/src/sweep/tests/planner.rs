@@ -6,9 +6,9 @@ use batchstep_proto::domain::{AttemptOutcome, RoundKind, Strategy, VisitRole};
 
 use super::{
     super::{
-        ConclusionReason, Next, as_option,
+        ConclusionReason, Next,
         simulator::{Simulator, plan, spec, staircase},
-        spent, sufficient_budget,
+        spent,
     },
     conclusion, counts,
 };
@@ -72,25 +72,6 @@ fn blocks_keep_their_iterations() {
 }
 
 #[test]
-fn a_tiny_budget_says_what_would_do() {
-    let plan = plan(spec("1-64", 8), "SIM-a");
-    let (history, end) = Simulator::new(staircase(16)).run(&plan);
-    let conclusion = conclusion(end);
-    assert_eq!(conclusion.reason, ConclusionReason::BudgetSpent);
-    let budget = sufficient_budget(&plan, &history).unwrap();
-    assert!(
-        conclusion
-            .message
-            .contains(&format!("--budget {}", as_option(budget)))
-    );
-    // The advice is good: that budget pays for five rounds.
-    let mut wiser = plan.clone();
-    wiser.spec.budget = budget;
-    let (history, _) = Simulator::new(staircase(16)).run(&wiser);
-    assert!(counts(&history).len() == 64 && counts(&history).values().all(|&count| count >= 5));
-}
-
-#[test]
 fn listed_batch_sizes_that_take_too_long_are_left_out_and_told() {
     // 0.1 s per sample: 41 of them are over a 1/80 of the budget.
     let plan = plan(spec("1-3,64", 320), "SIM-a");
@@ -139,19 +120,6 @@ fn an_automatic_window_grows_when_nothing_was_seen_in_it() {
     let counts = counts(&history);
     assert!(counts.len() >= 400, "{}", counts.len());
     assert!(counts.values().all(|&count| count >= 5));
-}
-
-#[test]
-fn one_iteration_longer_than_the_budget_allows_ends_with_advice() {
-    let plan = plan(spec("auto", 10), "SIM-a");
-    let (_, end) = Simulator::new(|size| 20.0 * f64::from(size)).run(&plan);
-    let conclusion = conclusion(end);
-    assert_eq!(conclusion.reason, ConclusionReason::BudgetSpent);
-    assert!(
-        conclusion.message.contains("--budget 40s"),
-        "{}",
-        conclusion.message
-    );
 }
 
 #[test]
@@ -268,15 +236,4 @@ fn drifting_rounds_are_repeated_three_times_at_most() {
     assert!(blocks_with(0.2, 600).values().all(|&count| count == 8));
     // A budget that cannot pay for repetition keeps them.
     assert!(blocks_with(0.2, 50).values().all(|&count| count == 5));
-}
-
-#[test]
-fn a_small_budget_gets_a_window_it_can_pay_for() {
-    let mut spec = spec("auto", 20);
-    spec.precision = 0.05;
-    let (history, end) = Simulator::new(staircase(4)).run(&plan(spec, "SIM-a"));
-    assert_eq!(conclusion(end).reason, ConclusionReason::PrecisionReached);
-    let counts = counts(&history);
-    assert!((12..64).contains(&counts.len()), "{}", counts.len());
-    assert!(counts.values().all(|&count| count >= 5));
 }

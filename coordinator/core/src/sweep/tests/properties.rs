@@ -51,7 +51,7 @@ proptest! {
         device.killed_every = killed_every;
         let (history, end) = device.run(&plan);
 
-        let tolerance = Duration::from_secs(2) + plan.spec.budget.mul_f64(0.25);
+        let tolerance = Duration::from_secs(2) + plan.spec.budget.mul_f64(0.15);
         prop_assert!(spent(&history) <= plan.spec.budget + tolerance, "{:?}", spent(&history));
         prop_assert!(remaining(&plan, &history) <= plan.spec.budget);
         if let Next::Done(conclusion) = &end

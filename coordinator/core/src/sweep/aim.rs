@@ -1,0 +1,142 @@
+//! The batch sizes that are brought to their required blocks: the whole window while the budget pays for that, else its lower part.
+//!
+//! Called by the planner before each round. Fewer batch sizes with enough blocks say more than many with too few, so the largest ones are given up
+//! first; a pure function of the history, like everything here.
+
+use std::{collections::BTreeMap, ops::RangeInclusive};
+
+use batchstep_proto::domain::{BatchSizes, VisitRole};
+
+use super::{
+    History, SeriesPlan,
+    budget::spent,
+    correct::{Flag, correct},
+    cost::Costs,
+    rules::{LEAST_WINDOW, OVERDRAFT_SHARE, required_rounds},
+};
+
+/// What the planner works towards.
+#[derive(Debug)]
+pub(super) struct Aim {
+    /// Blocks that count towards the required ones, by batch size.
+    pub counts: BTreeMap<u32, u32>,
+    /// Seconds of device time that may be used for them.
+    pub payable: f64,
+}
+
+impl Aim {
+    pub(super) fn of(
+        plan: &SeriesPlan,
+        history: &History,
+        window: &[u32],
+        costs: &Costs,
+        reference: u32,
+    ) -> Self {
+        let required = required_rounds(&plan.spec);
+        let budget = plan.spec.budget.as_secs_f64();
+        let spent = spent(history).as_secs_f64();
+        let left = (budget - spent).max(0.0);
+        let overdrawn = (budget * (1.0 + OVERDRAFT_SHARE) - spent).max(0.0);
+        let missing =
+            |counts: &BTreeMap<u32, u32>| missing_seconds(counts, required, costs, reference);
+        let counts = counts(plan, history, window, |steady| missing(steady) <= left);
+        let first = |length: usize| -> BTreeMap<u32, u32> {
+            counts
+                .iter()
+                .take(length)
+                .map(|(&size, &count)| (size, count))
+                .collect()
+        };
+        let fits = |length: usize, seconds: f64| missing(&first(length)) <= seconds;
+        let all = counts.len();
+        let (least, half) = match plan.spec.batch_sizes {
+            BatchSizes::Auto => ((LEAST_WINDOW as usize).min(all), None),
+            BatchSizes::Listed(_) => (all, Some(all.div_ceil(2))),
+        };
+        let (length, payable) = if let Some(length) = longest(least..=all, |n| fits(n, left)) {
+            (length, left)
+        } else if fits(least, overdrawn) {
+            (least, overdrawn)
+        } else {
+            // An answer about less than half of what was listed is none.
+            let part = half.and_then(|half| longest(half..=all, |n| fits(n, left)));
+            (part.unwrap_or(least), left)
+        };
+        Self {
+            counts: first(length),
+            payable,
+        }
+    }
+
+    /// Ascending.
+    pub(super) fn sizes(&self) -> Vec<u32> {
+        self.counts.keys().copied().collect()
+    }
+
+    /// Blocks that every batch size has.
+    pub(super) fn least(&self) -> u32 {
+        self.counts.values().copied().min().unwrap_or(0)
+    }
+
+    /// The batch sizes with the fewest blocks, ascending.
+    pub(super) fn behind(&self) -> Vec<u32> {
+        let least = self.least();
+        up_to(&self.counts, least)
+    }
+}
+
+/// The longest length in range that fits, where whatever is shorter than one that fits does so too.
+fn longest(lengths: RangeInclusive<usize>, fits: impl Fn(usize) -> bool) -> Option<usize> {
+    let lengths: Vec<usize> = lengths.collect();
+    lengths
+        .partition_point(|&length| fits(length))
+        .checked_sub(1)
+        .map(|last| lengths[last])
+}
+
+fn up_to(counts: &BTreeMap<u32, u32>, most: u32) -> Vec<u32> {
+    counts
+        .iter()
+        .filter(|&(_, &count)| count <= most)
+        .map(|(&size, _)| size)
+        .collect()
+}
+
+/// Device time until every batch size has its required blocks.
+fn missing_seconds(
+    counts: &BTreeMap<u32, u32>,
+    required: u32,
+    costs: &Costs,
+    reference: u32,
+) -> f64 {
+    (0..required)
+        .map(|done| costs.round(&up_to(counts, done), reference))
+        .sum()
+}
+
+/// Blocks that count towards the required ones, for every batch size of `window`.
+///
+/// Blocks of the first drifting rounds do not count, so that these rounds are repeated, while what would then be missing is `payable`.
+fn counts(
+    plan: &SeriesPlan,
+    history: &History,
+    window: &[u32],
+    payable: impl Fn(&BTreeMap<u32, u32>) -> bool,
+) -> BTreeMap<u32, u32> {
+    let corrected = correct(plan, history);
+    let count = |repeated: &[u32]| {
+        let mut counts: BTreeMap<u32, u32> = window.iter().map(|&size| (size, 0)).collect();
+        for block in &corrected.blocks {
+            if block.block.role == VisitRole::Measure
+                && !block.flags.contains(&Flag::Throttled)
+                && !repeated.contains(&block.round)
+                && let Some(count) = counts.get_mut(&block.block.batch_size)
+            {
+                *count += 1;
+            }
+        }
+        counts
+    };
+    let steady = count(corrected.repeated_rounds());
+    if payable(&steady) { steady } else { count(&[]) }
+}
