@@ -20,6 +20,9 @@ const LEAST_CONFIDENCE: f64 = 0.8;
 /// A jump so large going unseen means the timings say nothing.
 const BLIND: f64 = 0.25;
 
+/// Relative standard error of a median, from repeats, below which level changes are believed.
+const QUIET: f64 = 0.05;
+
 /// Infers the parallelism step of `trace`. Deterministic for given options; never panics.
 pub fn infer(trace: &Trace, options: &Options) -> Inference {
     let (best_throughput, knee_batch_size) = advice::throughput(trace);
@@ -231,10 +234,12 @@ impl Study<'_> {
             answer.next_action = Some(dense_window(self.trace, self.periods.spacing));
             return answer;
         }
-        if answer
+        // Many switches look like scatter too, but not to repeats.
+        let quiet = self.sample.repeat_error.is_some_and(|error| error < QUIET);
+        let blind = answer
             .smallest_detectable_jump
-            .is_none_or(|jump| jump > BLIND)
-        {
+            .is_none_or(|jump| jump > BLIND);
+        if blind && (switches.is_empty() || !quiet) {
             answer.reason = "the timings scatter too much to see even a large jump".to_owned();
             answer.next_action = Some(self.more_rounds());
             return answer;
