@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use batchstep_inference::{
     BestThroughput, Inference, Observation, Options, Trace, Verdict as Inferred, infer,
 };
-use batchstep_proto::domain::{BatchSizes, VisitFailureKind, VisitRole};
+use batchstep_proto::domain::{VisitFailureKind, VisitRole};
 
 use super::{PointRow, Verdict, rows::SeriesResult};
-use crate::sweep::{Corrected, Quality, as_option, correct, required_rounds, sufficient_budget};
+use crate::sweep::{
+    Corrected, Quality, as_option, correct, left_out, required_rounds, sufficient_budget,
+};
 
 /// Share of the batch sizes in the settled range that must have their required blocks.
 const SETTLED_SHARE: f64 = 0.8;
@@ -182,8 +184,21 @@ fn judge(
         Inferred::Step => Verdict::Step,
         Inferred::NoStep => Verdict::NoStep,
         Inferred::Irregular => Verdict::Irregular,
-        Inferred::Insufficient => Verdict::Insufficient,
+        Inferred::Insufficient => {
+            if left_out_at_the_end(series).is_some() {
+                inference.next_action = Some(more_budget(series));
+            }
+            Verdict::Insufficient
+        }
     }
+}
+
+/// The batch size from which on a series that is over had no time left.
+fn left_out_at_the_end(series: &SeriesResult<'_>) -> Option<u32> {
+    series
+        .finished
+        .then(|| left_out(series.plan, series.history))
+        .flatten()
 }
 
 /// What to do when too little was measured.
@@ -193,8 +208,8 @@ fn more_budget(series: &SeriesResult<'_>) -> String {
     }
     sufficient_budget(series.plan, series.history).map_or_else(
         || {
-            let doubled = series.plan.spec.budget.saturating_mul(4);
-            format!("give --budget {}", as_option(doubled))
+            let more = series.plan.spec.budget.saturating_mul(4);
+            format!("give --budget {}", as_option(more))
         },
         |budget| format!("give --budget {}", as_option(budget)),
     )
@@ -258,15 +273,7 @@ fn add_remarks(
     quality: Quality,
     inference: &mut Inference,
 ) {
-    let too_long = series
-        .history
-        .rounds
-        .iter()
-        .flat_map(|record| &record.failures)
-        .filter(|failure| failure.kind == VisitFailureKind::TimeLimit)
-        .map(|failure| failure.batch_size)
-        .min();
-    if let (BatchSizes::Listed(_), Some(size)) = (&series.plan.spec.batch_sizes, too_long) {
+    if let Some(size) = left_out_at_the_end(series) {
         inference.reason.push_str(&format!(
             "; batch sizes from {size} on take too long for the budget"
         ));

@@ -149,6 +149,29 @@ fn out_of_memory_is_told() {
 }
 
 #[test]
+fn what_the_budget_left_out_is_told_with_the_budget_that_would_do() {
+    // 50 ms per sample: ten seconds pay for three batch sizes, half of them for a part of a list.
+    for (sizes, budget) in [("auto", 10), ("1-16", 100)] {
+        let measured = Measured::with(
+            plan(spec(sizes, budget), "SIM-a"),
+            &mut Simulator::new(|size| 0.05 * f64::from(size)),
+        );
+        let rows = table(&[&measured]);
+        let row = &rows[0].row;
+        assert!(
+            row.reason.contains("take too long for the budget"),
+            "{}",
+            row.reason
+        );
+        let action = row.next_action.as_deref().unwrap();
+        assert!(
+            row.verdict != Verdict::Insufficient || action.contains("--budget"),
+            "{action}"
+        );
+    }
+}
+
+#[test]
 fn disturbed_measurements_are_shown_as_such_and_without_a_step() {
     let mut shared = Simulator::new(staircase(8));
     shared.foreign_cores = Some(4.0);
