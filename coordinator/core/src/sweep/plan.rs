@@ -140,7 +140,7 @@ fn wanted(
         return Err(Conclusion {
             reason: ConclusionReason::RepeatsExhausted,
             message: format!(
-                "every batch size has {MOST_REPEATS} blocks and the noise does not let the precision of {} % be reached; ask for less with --precision",
+                "the batch sizes that matter have {MOST_REPEATS} blocks and the noise does not let the precision of {} % be reached; ask for less with --precision",
                 plan.spec.precision * 100.0
             ),
         });
