@@ -191,8 +191,14 @@ fn places_that_cannot_be_used_are_named() {
     refused(
         home.path(),
         &["table", "--data-dir", "nowhere"],
-        3,
+        2,
         &["nowhere"],
+    );
+    refused(
+        home.path(),
+        &["serve", "--data-dir", "data", "--listen", "0.0.0.0:0"],
+        2,
+        &["0.0.0.0:0", "--listen", "127.0.0.1"],
     );
     assert!(
         !home.path().join("nowhere").exists(),

@@ -119,7 +119,7 @@ fn a_device_that_does_not_exist_is_named_with_those_that_do() {
             "--budget",
             "5s",
         ],
-        3,
+        2,
         &["GPU-0000", "CPU-"],
     );
 }

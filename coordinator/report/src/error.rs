@@ -21,6 +21,14 @@ pub enum ReportError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A plot of an earlier report cannot be removed.
+    #[error("cannot remove {} of an earlier report: remove it yourself, or choose another folder with --output", path.display())]
+    RemoveFile {
+        /// The file, or the folder that cannot be listed.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A CSV file cannot be rendered.
     #[error("cannot render {file}")]
     Csv {

@@ -12,22 +12,42 @@ use crate::{Report, ReportError, Theme, blocks_csv, markdown, page, table_csv};
 const PLOTS: &str = "plots";
 
 /// Writes `results.json`, `blocks.csv`, `table.csv`, `table.md`, `report.html` and `plots/*.svg` into `directory`, which is made if it does not
-/// exist, and returns their paths in that order. Files of an earlier report are replaced.
+/// exist, and returns their paths in that order. Files of an earlier report are replaced, and its plots of other rows are removed.
 ///
 /// # Errors
-/// When the folder cannot be made or a file cannot be written; the error names it.
+/// When the folder cannot be made, or a file cannot be written or removed; the error names it.
 pub fn write(directory: &Path, report: &Report) -> Result<Vec<PathBuf>, ReportError> {
     let files = render(report)?;
     let plots = directory.join(PLOTS);
     fs::create_dir_all(&plots).map_err(|source| ReportError::CreateDirectory {
-        path: plots,
+        path: plots.clone(),
         source,
     })?;
     let mut staged = Staged::default();
     for (name, content) in &files {
         staged.write(directory.join(name), content)?;
     }
-    staged.publish()
+    let written = staged.publish()?;
+    remove_earlier_plots(&plots, &written)?;
+    Ok(written)
+}
+
+/// Removes plots that this report does not have; leaves everything that is not named like a plot.
+fn remove_earlier_plots(folder: &Path, written: &[PathBuf]) -> Result<(), ReportError> {
+    let failed = |path: &Path, source| ReportError::RemoveFile {
+        path: path.to_owned(),
+        source,
+    };
+    for entry in fs::read_dir(folder).map_err(|source| failed(folder, source))? {
+        let entry = entry.map_err(|source| failed(folder, source))?;
+        let path = entry.path();
+        let is_earlier =
+            entry.file_name().to_str().is_some_and(plots::is_file_name) && !written.contains(&path);
+        if is_earlier {
+            fs::remove_file(&path).map_err(|source| failed(&path, source))?;
+        }
+    }
+    Ok(())
 }
 
 /// Every file by its path within the report folder.
@@ -67,7 +87,7 @@ fn render(report: &Report) -> Result<Vec<(String, String)>, ReportError> {
             let Plot { name, svg } = &plot;
             for theme in [Theme::Light, Theme::Dark] {
                 files.push((
-                    format!("{PLOTS}/{stem}-{name}-{theme}.svg"),
+                    format!("{PLOTS}/{}", plots::file_name(&stem, name, theme)),
                     svg.standalone(theme),
                 ));
             }

@@ -110,6 +110,31 @@ fn everything_is_written_and_nothing_temporary_is_left() {
 }
 
 #[test]
+fn plots_of_earlier_rows_go_and_other_files_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut report = report();
+    let before = write(folder.path(), &report).unwrap();
+    let mine = [
+        "notes.txt",
+        "figure-1-throughput-light.svg",
+        "01-my-sketch.svg",
+    ];
+    for name in mine {
+        fs::write(folder.path().join("plots").join(name), "mine").unwrap();
+    }
+    report.table.rows.truncate(1);
+    let after = write(folder.path(), &report).unwrap();
+    assert!(after.len() < before.len());
+    let mut expected: Vec<String> = after
+        .iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .chain(mine.map(str::to_owned))
+        .collect();
+    expected.sort();
+    assert_eq!(names(folder.path()), expected);
+}
+
+#[test]
 fn a_folder_that_cannot_be_made_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("taken");

@@ -3,7 +3,7 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use batchstep_proto::wire::operator_service_client::OperatorServiceClient;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -46,10 +46,10 @@ impl Connection {
             Some(data_dir) => {
                 if !data_dir.exists() {
                     // A mistyped path must not become an empty database.
-                    bail!(
+                    return Err(exit::usage(format!(
                         "there is no data directory {}; give the one of `batchstep local` or `batchstep serve`",
                         data_dir.display()
-                    );
+                    )));
                 }
                 let embedded = Embedded::start(data_dir).await?;
                 Ok(Self {

@@ -116,12 +116,9 @@ pub(super) async fn gather(
         .collect();
     hosts.sort_unstable();
     hosts.dedup();
-    let command: Vec<String> = std::env::args_os()
-        .map(|word| text::shell_word(&word.to_string_lossy()))
-        .collect();
     Ok(Report {
         title: "Parallelism step sizes".to_owned(),
-        command: command.join(" "),
+        command: text::command_line(std::env::args_os()),
         generated_at: jiff::Timestamp::now()
             .strftime("%Y-%m-%dT%H:%M:%SZ")
             .to_string(),

@@ -78,7 +78,7 @@ async fn events(
             Err(status) => return Err(refusal(status)),
         }
         if let Err(status) = ended
-            && !is_away(&status)
+            && !goes_on_after(&status)
         {
             return Err(refusal(status));
         }
@@ -113,10 +113,28 @@ pub(super) fn is_active(sweep: &wire::Sweep) -> bool {
     sweep.state() == wire::SweepState::Active
 }
 
+/// True when a new stream can go on where this one ended: also after a pause, as by Ctrl-Z, in which more happened than the coordinator keeps.
+fn goes_on_after(status: &Status) -> bool {
+    is_away(status) || status.code() == Code::ResourceExhausted
+}
+
 /// True when asking again may help: the connection broke or the coordinator restarts.
 fn is_away(status: &Status) -> bool {
     matches!(
         status.code(),
         Code::Unavailable | Code::Cancelled | Code::Unknown | Code::Aborted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watcher_that_was_too_slow_watches_again_and_a_refused_one_does_not() {
+        assert!(goes_on_after(&Status::resource_exhausted("too slow")));
+        assert!(goes_on_after(&Status::unavailable("stopping")));
+        assert!(!goes_on_after(&Status::not_found("no such sweep")));
+        assert!(!goes_on_after(&Status::out_of_range("beyond the journal")));
+    }
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use batchstep_proto::{
     domain::{DeviceKind, DeviceSelector},
     wire,
@@ -15,7 +15,7 @@ use batchstep_proto::{
 use super::{
     agent_child::AgentChild,
     endpoint::{self, Client, Embedded, refusal},
-    follow,
+    exit, follow,
 };
 
 /// How long an agent may take to say hello: it looks for devices and checks its worker first.
@@ -140,20 +140,20 @@ impl Machine {
                     self.devices
                         .iter()
                         .find(|device| device.id == *id)
-                        .with_context(|| {
-                            format!(
-                                "no device {id:?} on this machine; it has:\n{}",
+                        .ok_or_else(|| {
+                            exit::usage(format!(
+                                "--devices: no device {id:?} on this machine; it has:\n{}",
                                 self.listing()
-                            )
+                            ))
                         })
                 })
                 .collect::<Result<_>>()?,
         };
         if chosen.is_empty() {
-            bail!(
-                "this machine has no device of that kind; it has:\n{}",
+            return Err(exit::usage(format!(
+                "--devices: this machine has no device of that kind; it has:\n{}",
                 self.listing()
-            );
+            )));
         }
         let (usable, unusable): (Vec<_>, Vec<_>) = chosen
             .into_iter()

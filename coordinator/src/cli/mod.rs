@@ -71,7 +71,13 @@ enum Command {
     /// Run the coordinator that agents and operators dial.
     Serve(serve::Options),
     /// Ask a coordinator for measurements, and follow them.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  batchstep sweep run --workload linear --budget 1m
+  batchstep sweep show last --explain
+  batchstep sweep cancel last"
+    )]
     Sweep(sweep::Command),
     /// Print the step table.
     Table(tables::Options),

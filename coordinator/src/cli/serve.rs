@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, signals::Interrupts};
-use crate::serve;
+use super::{Exit, exit, signals::Interrupts};
+use crate::serve::{self, ServeError};
 
 /// Flags of `batchstep serve`.
 #[derive(Debug, Args)]
@@ -35,7 +35,12 @@ pub(super) struct Options {
 /// When the data directory cannot be used, the port is taken, or serving fails.
 pub(super) async fn run(options: Options) -> Result<Exit> {
     let mut interrupts = Interrupts::catch()?;
-    let listener = serve::bind(options.listen).await?;
+    let listener = serve::bind(options.listen)
+        .await
+        .map_err(|error| match error {
+            ServeError::NotLoopback { .. } => exit::usage(error.to_string()),
+            other => other.into(),
+        })?;
     let address = listener
         .local_addr()
         .context("cannot tell the address that is listened on")?;

@@ -125,11 +125,7 @@ pub(super) struct Cancel {
     #[arg(value_name = "SWEEP")]
     sweep: String,
     /// Why, for whoever looks later.
-    #[arg(
-        long,
-        value_name = "TEXT",
-        default_value = "cancelled from the command line"
-    )]
+    #[arg(long, value_name = "TEXT", default_value = "from the command line")]
     reason: String,
 }
 

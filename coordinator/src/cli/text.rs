@@ -1,6 +1,10 @@
 //! Small shared ways of writing for people: stdout that may be closed early, counts, lists, shell words. Knows no commands.
 
-use std::io::{self, Write as _};
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    path::Path,
+};
 
 use anyhow::{Context as _, Result};
 
@@ -44,6 +48,20 @@ pub(super) fn shell_word(word: &str) -> String {
     }
 }
 
+/// A command as a person would type it: the program's name without its folder, then its arguments.
+pub(super) fn command_line(arguments: impl IntoIterator<Item = OsString>) -> String {
+    let mut arguments = arguments.into_iter();
+    let program = arguments.next().unwrap_or_default();
+    let name = Path::new(&program)
+        .file_name()
+        .map_or_else(|| program.clone(), ToOwned::to_owned);
+    std::iter::once(name)
+        .chain(arguments)
+        .map(|word| shell_word(&word.to_string_lossy()))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 /// "1 block", "2 blocks".
 pub(super) fn count(number: impl Into<u64>, noun: &str) -> String {
     let number = number.into();
@@ -73,5 +91,15 @@ mod tests {
         assert_eq!(shell_word("a b"), "'a b'");
         assert_eq!(shell_word("it's"), r"'it'\''s'");
         assert_eq!(shell_word(""), "''");
+    }
+
+    #[test]
+    fn a_command_is_told_without_the_place_of_its_program() {
+        let arguments = ["/opt/lab tools/batchstep", "local", "--output", "my report"];
+        assert_eq!(
+            command_line(arguments.map(OsString::from)),
+            "batchstep local --output 'my report'"
+        );
+        assert_eq!(command_line([]), "''");
     }
 }

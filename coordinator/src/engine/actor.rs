@@ -6,9 +6,10 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use batchstep_core::fleet::{
-    Answer, Config, Disposition, Effect, Event, Input, Record, ReplyKey, SessionKey, State,
-    SweepPlanner,
+    Answer, Config, Disposition, Effect, Event, Input, Record, Refusal, ReplyKey, SessionKey,
+    State, SweepPlanner,
 };
+use batchstep_proto::{domain::SweepSpec, ids::SweepId};
 use jiff::Timestamp;
 use tokio::{
     sync::{broadcast, mpsc},
@@ -153,7 +154,7 @@ impl<S: Store> Actor<S> {
                 spec,
                 reply,
             } => match self.store.find_request(request).await {
-                Ok(Some(known)) => respond(reply, Ok(Answer::Submitted(known))),
+                Ok(Some(known)) => submitted_before(&*self.store, known, &spec, reply).await,
                 Ok(None) => {
                     let reply = self.expect(reply);
                     self.step(Input::Submit {
@@ -378,6 +379,20 @@ impl<S: Store> Actor<S> {
         for (_, outbound) in self.sessions.drain() {
             outbound.close(reason.to_owned(), false);
         }
+    }
+}
+
+/// Answers a request that is on record: with its sweep, unless it asks for another one now.
+async fn submitted_before(store: &impl Store, known: SweepId, spec: &SweepSpec, reply: Reply) {
+    match store.sweep(known).await {
+        Ok(Some(stored)) if stored.spec != *spec => {
+            let refusal = Refusal::Invalid(format!(
+                "field `request_id`: it submitted sweep {known} with another spec before; every new sweep needs an id of its own"
+            ));
+            respond(reply, Ok(Answer::Refused(refusal)));
+        }
+        Ok(_) => respond(reply, Ok(Answer::Submitted(known))),
+        Err(error) => unreadable(&error, reply),
     }
 }
 

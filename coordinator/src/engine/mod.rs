@@ -154,7 +154,7 @@ impl Engine {
     /// Submits a sweep; the same request again gives the same sweep.
     ///
     /// # Errors
-    /// When it is refused, or cannot be recorded.
+    /// When it is refused, as is a request id that came with another spec before, or cannot be recorded.
     pub async fn submit(
         &self,
         request: RequestId,

@@ -11,13 +11,27 @@ mod schematic;
 
 use batchstep_core::steptable::{DetailedRow, Row};
 
-use crate::draw::Picture;
+use crate::{Theme, draw::Picture};
 use quantity::Quantity;
 
 pub use schematic::step_picture;
 
 /// Name of the preset that repeats the article's experiment.
 const ARTICLE: &str = "article";
+
+/// Every name a plot can be filed under.
+const NAMES: [&str; 5] = [
+    ARTICLE_ITERATIONS,
+    ARTICLE_PATCHES,
+    ITERATION_TIME,
+    THROUGHPUT,
+    PROFILE,
+];
+const ARTICLE_ITERATIONS: &str = "article-iterations-per-second";
+const ARTICLE_PATCHES: &str = "article-patches-per-second";
+const ITERATION_TIME: &str = "iteration-time";
+const THROUGHPUT: &str = "throughput";
+const PROFILE: &str = "profile";
 
 /// Longest file stem, characters.
 const STEM_LENGTH: usize = 80;
@@ -42,29 +56,43 @@ pub(crate) fn of(row: &DetailedRow, preset: Option<&str>) -> Vec<Plot> {
     let mut plots = Vec::new();
     if preset == Some(ARTICLE) {
         plots.push(Plot {
-            name: "article-iterations-per-second",
+            name: ARTICLE_ITERATIONS,
             svg: curve::draw(row, Quantity::IterationsPerSecond),
         });
         plots.push(Plot {
-            name: "article-patches-per-second",
+            name: ARTICLE_PATCHES,
             svg: curve::draw(row, samples),
         });
     }
     plots.push(Plot {
-        name: "iteration-time",
+        name: ITERATION_TIME,
         svg: curve::draw(row, Quantity::Seconds),
     });
     if preset != Some(ARTICLE) {
         plots.push(Plot {
-            name: "throughput",
+            name: THROUGHPUT,
             svg: curve::draw(row, samples),
         });
     }
-    plots.extend(profile::draw(&row.row).map(|svg| Plot {
-        name: "profile",
-        svg,
-    }));
+    plots.extend(profile::draw(&row.row).map(|svg| Plot { name: PROFILE, svg }));
     plots
+}
+
+/// The file name of one plot in one theme.
+pub(crate) fn file_name(stem: &str, name: &str, theme: Theme) -> String {
+    format!("{stem}-{name}-{theme}.svg")
+}
+
+/// Whether a file of this name can only be a plot that an earlier report left: a number, a row's words, a plot's name and a theme.
+pub(crate) fn is_file_name(file: &str) -> bool {
+    let number = file.bytes().take_while(u8::is_ascii_digit).count();
+    number >= 2
+        && file[number..].starts_with('-')
+        && NAMES.iter().any(|name| {
+            [Theme::Light, Theme::Dark]
+                .into_iter()
+                .any(|theme| file.ends_with(&file_name("", name, theme)))
+        })
 }
 
 /// The beginning of the file names of a row's plots: its place in the table, then what it is, in plain lower-case letters.
