@@ -8,10 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 const EXAMPLES: &str = "\
 Examples:
   # join a coordinator on this host
-  batchstep-agent run --coordinator http://127.0.0.1:7421 --state-dir ~/.local/state/batchstep-agent
+  batchstep-agent run --coordinator http://127.0.0.1:7847 --state-dir ~/.local/state/batchstep-agent
 
   # offer the processors only, and name the worker
-  batchstep-agent run --coordinator http://127.0.0.1:7421 --state-dir /var/lib/batchstep --devices cpu --worker ./batchstep-worker
+  batchstep-agent run --coordinator http://127.0.0.1:7847 --state-dir /var/lib/batchstep --devices cpu --worker ./batchstep-worker
 
   # what would stop trials here?
   batchstep-agent doctor

@@ -101,9 +101,9 @@ mod tests {
 
     #[test]
     fn addresses_are_checked_before_the_first_dial() {
-        assert!(TcpDialer::new("http://127.0.0.1:7421").is_ok());
+        assert!(TcpDialer::new("http://127.0.0.1:7847").is_ok());
         for address in [
-            "127.0.0.1:7421",
+            "127.0.0.1:7847",
             "http://",
             "http://host",
             "ftp://host:1",
