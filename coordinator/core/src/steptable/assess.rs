@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use batchstep_inference::{
     BestThroughput, Inference, Observation, Options, Trace, Verdict as Inferred, infer,
 };
-use batchstep_proto::domain::{VisitFailureKind, VisitRole};
+use batchstep_proto::domain::VisitFailureKind;
 
 use super::{PointRow, Verdict, rows::SeriesResult};
 use crate::sweep::{
@@ -217,12 +217,7 @@ fn more_budget(series: &SeriesResult<'_>) -> String {
 
 /// The answer where there is not a single observation.
 fn nothing_measured(series: &SeriesResult<'_>) -> Inference {
-    let probed = series
-        .history
-        .rounds
-        .iter()
-        .flat_map(|record| &record.blocks)
-        .any(|block| block.role == VisitRole::Probe);
+    let timed = sufficient_budget(series.plan, series.history).is_some();
     let message = series.message.filter(|message| !message.is_empty());
     Inference {
         verdict: Inferred::Insufficient,
@@ -237,7 +232,7 @@ fn nothing_measured(series: &SeriesResult<'_>) -> Inference {
         other_steps: Vec::new(),
         smallest_detectable_jump: None,
         reason: message.map_or_else(|| "nothing was measured".to_owned(), str::to_owned),
-        next_action: Some(if !series.finished || probed || message.is_none() {
+        next_action: Some(if !series.finished || timed || message.is_none() {
             more_budget(series)
         } else {
             "mend what the reason names, then measure again; `batchstep-agent doctor` on the host tells more"

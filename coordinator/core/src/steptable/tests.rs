@@ -150,7 +150,7 @@ fn out_of_memory_is_told() {
 
 #[test]
 fn what_the_budget_left_out_is_told_with_the_budget_that_would_do() {
-    // 50 ms per sample: ten seconds pay for three batch sizes, half of them for a part of a list.
+    // 50 ms per sample: ten seconds pay for three batch sizes, a hundred for a part of a list.
     for (sizes, budget) in [("auto", 10), ("1-16", 100)] {
         let measured = Measured::with(
             plan(spec(sizes, budget), "SIM-a"),
@@ -169,6 +169,25 @@ fn what_the_budget_left_out_is_told_with_the_budget_that_would_do() {
             "{action}"
         );
     }
+}
+
+#[test]
+fn a_budget_too_small_for_one_iteration_is_answered_with_one_that_does() {
+    let plan = plan(spec("auto", 1), "SIM-a");
+    let (history, _) = Simulator::new(|size| 0.05 * f64::from(size)).run(&plan);
+    let message = "one iteration at batch size 1 is too long for the budget";
+    let result = SeriesResult {
+        plan: &plan,
+        history: &history,
+        finished: true,
+        message: Some(message),
+    };
+    let row = super::rows(&[result], false).remove(0).row;
+    assert_eq!(
+        (row.verdict, row.reason.as_str()),
+        (Verdict::Insufficient, message)
+    );
+    assert!(row.next_action.unwrap().starts_with("give --budget"));
 }
 
 #[test]
