@@ -207,6 +207,26 @@ fn places_that_cannot_be_used_are_named() {
 }
 
 #[test]
+fn going_on_takes_no_other_sweep() {
+    let home = TempDir::new().unwrap();
+    for flag in [
+        ["--workload", "linear"],
+        ["--mode", "infer"],
+        ["--dtype", "bf16"],
+        ["--precision", "1%"],
+        ["--seed", "2"],
+        ["--devices", "cpu"],
+    ] {
+        refused(
+            home.path(),
+            &["local", "--resume", flag[0], flag[1]],
+            2,
+            &["--resume", flag[0]],
+        );
+    }
+}
+
+#[test]
 fn a_port_that_is_taken_is_named() {
     let home = TempDir::new().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

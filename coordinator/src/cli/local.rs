@@ -45,7 +45,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "DIR", env = "BATCHSTEP_DATA_DIR")]
     data_dir: Option<PathBuf>,
     /// Go on with the newest unfinished sweep of the data directory.
-    #[arg(long, conflicts_with_all = ["workloads", "batch_sizes", "budget", "strategy", "threads", "iterations", "preset"])]
+    #[arg(long, conflicts_with_all = ["workloads", "batch_sizes", "mode", "dtype", "threads", "strategy", "budget", "precision", "iterations", "seed", "visit_order", "devices", "preset"])]
     resume: bool,
     /// Start a run that takes hours without asking; where nobody can be asked, it ends with code 2 unless this is given.
     #[arg(long)]
@@ -95,16 +95,21 @@ pub(super) async fn run(options: Options) -> Result<Exit> {
                 .flat_map(|sweep| &sweep.series)
                 .map(|series| u64::from(series.blocks))
                 .sum::<u64>();
+            let kept = if blocks == 1 {
+                "1 block is".to_owned()
+            } else {
+                format!("{blocks} blocks are")
+            };
             eprintln!(
-                "\nInterrupted: {} kept.\n  go on:  {}\n  report: {}",
-                if blocks == 1 {
-                    "1 block is".to_owned()
-                } else {
-                    format!("{blocks} blocks are")
-                },
-                resume_command(&options),
-                export_command(&options, &data_dir, &sweep_id),
+                "\nInterrupted: {kept} kept.\n  go on:  {}",
+                resume_command(&options)
             );
+            if blocks > 0 {
+                eprintln!(
+                    "  report: {}",
+                    export_command(&options, &data_dir, &sweep_id)
+                );
+            }
             Ok(Exit::Incomplete)
         }
     }
