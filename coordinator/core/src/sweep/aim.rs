@@ -15,6 +15,9 @@ use super::{
     rules::{LEAST_WINDOW, OVERDRAFT_SHARE, required_rounds},
 };
 
+/// Share by which the estimate of what is missing may be too high, for each round after the next one.
+const HOPE_PER_ROUND: f64 = 0.05;
+
 /// What the planner works towards.
 #[derive(Debug)]
 pub(super) struct Aim {
@@ -49,11 +52,17 @@ impl Aim {
         };
         let fits = |length: usize, seconds: f64| missing(&first(length)) <= seconds;
         let all = counts.len();
-        let (least, half) = match plan.spec.batch_sizes {
-            BatchSizes::Auto => ((LEAST_WINDOW as usize).min(all), None),
-            BatchSizes::Listed(_) => (all, Some(all.div_ceil(2))),
+        let (least, half, hoped) = match plan.spec.batch_sizes {
+            BatchSizes::Auto => {
+                // Batch sizes given up too early are caught up apart from the others, which is worse than to give them up a little late.
+                let blocks = counts.values().copied().min().unwrap_or(0);
+                let rounds_ahead = required.saturating_sub(1 + blocks);
+                let hoped = left * (1.0 + HOPE_PER_ROUND * f64::from(rounds_ahead));
+                ((LEAST_WINDOW as usize).min(all), None, hoped)
+            }
+            BatchSizes::Listed(_) => (all, Some(all.div_ceil(2)), left),
         };
-        let (length, payable) = if let Some(length) = longest(least..=all, |n| fits(n, left)) {
+        let (length, payable) = if let Some(length) = longest(least..=all, |n| fits(n, hoped)) {
             (length, left)
         } else if fits(least, overdrawn) {
             (least, overdrawn)
