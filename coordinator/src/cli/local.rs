@@ -273,7 +273,7 @@ fn verdict(table: &Table, sweep: &wire::Sweep, format: Format) -> Exit {
     let over = sweep.state() == wire::SweepState::Done;
     if !over {
         eprintln!(
-            "The sweep is {}: {}",
+            "Sweep {}: {}",
             sweep_view::state_word(sweep.state()),
             sweep.explanation.join("; ")
         );

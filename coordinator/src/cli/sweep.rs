@@ -222,7 +222,11 @@ async fn follow_and_print(
         .any(|row| tables::is_open(row.row.verdict));
     let done = sweep.state() == wire::SweepState::Done;
     if !done {
-        eprintln!("The sweep is {}.", sweep_view::state_word(sweep.state()));
+        eprintln!(
+            "Sweep {}: {}",
+            sweep_view::state_word(sweep.state()),
+            sweep.explanation.join("; ")
+        );
     }
     Ok(if done && !open && !table.rows.is_empty() {
         Exit::Done
