@@ -9,8 +9,9 @@ use batchstep_inference::Observation;
 use batchstep_proto::domain::{Block, DeviceKind, RoundKind, VisitRole};
 
 use super::{
-    History, RoundRecord, SeriesPlan,
+    History, SeriesPlan,
     cost::median,
+    drift::{Drift, Smoothing, attempts, middle},
     rules::{DRIFT_LIMIT, DRIFTING_REPEATS, REQUIRED_ROUNDS},
 };
 
@@ -126,6 +127,7 @@ impl Quality {
 #[must_use]
 pub fn correct<'a>(plan: &SeriesPlan, history: &'a History) -> Corrected<'a> {
     let baseline = reference_medians(history);
+    let smoothing = Smoothing::of(history, &baseline);
     let clock = median_clock(history);
     let fastest = fastest(history);
     let mut corrected = Corrected {
@@ -137,7 +139,7 @@ pub fn correct<'a>(plan: &SeriesPlan, history: &'a History) -> Corrected<'a> {
         let mut drifting = false;
         for part in attempts(record) {
             let drift = (record.round.kind == RoundKind::Measure)
-                .then(|| Drift::of(part, &baseline))
+                .then(|| Drift::of(part, &baseline, smoothing))
                 .flatten();
             drifting |= drift
                 .as_ref()
@@ -265,78 +267,6 @@ fn harmless_foreign_cores(plan: &SeriesPlan) -> f64 {
     let threads = f64::from(plan.threads.unwrap_or(1));
     let cores = plan.device.compute_units.map_or(threads, f64::from);
     (cores - threads).max(0.0) + FOREIGN_SHARE * threads
-}
-
-/// The reference's time along one attempt, relative to its median over the series.
-struct Drift {
-    /// Seconds since the attempt's start, and the ratio there; ascending in time, at least one.
-    knots: Vec<(f64, f64)>,
-}
-
-impl Drift {
-    fn of(blocks: &[Block], baseline: &BTreeMap<u32, f64>) -> Option<Self> {
-        let raw: Vec<(f64, f64)> = blocks
-            .iter()
-            .filter(|block| block.role == VisitRole::Reference)
-            .filter_map(|block| {
-                let median = baseline.get(&block.batch_size)?;
-                Some((middle(block), block.seconds_per_iteration() / median))
-            })
-            .collect();
-        (!raw.is_empty()).then(|| Self {
-            knots: smoothed(&raw),
-        })
-    }
-
-    fn at(&self, time: f64) -> f64 {
-        let above = self.knots.partition_point(|&(knot, _)| knot < time);
-        match (
-            above.checked_sub(1).map(|below| self.knots[below]),
-            self.knots.get(above),
-        ) {
-            (Some((start, low)), Some(&(end, high))) if end > start => {
-                low + (high - low) * (time - start) / (end - start)
-            }
-            (_, Some(&(_, ratio))) | (Some((_, ratio)), None) => ratio,
-            (None, None) => 1.0,
-        }
-    }
-
-    fn range(&self) -> f64 {
-        let ratios = || self.knots.iter().map(|&(_, ratio)| ratio);
-        let low = ratios().fold(f64::INFINITY, f64::min);
-        let high = ratios().fold(0.0, f64::max);
-        high / low - 1.0
-    }
-}
-
-/// Running medians of three, so that one disturbed reference block does not disturb sixteen others; the ends by Tukey's end-point rule, which
-/// follows a trend ("Exploratory Data Analysis", 1977, 7E).
-fn smoothed(knots: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let middle_of = |a: f64, b: f64, c: f64| a.max(b).min(a.min(b).max(c));
-    let mut smooth = knots.to_vec();
-    for (target, three) in smooth[1..].iter_mut().zip(knots.windows(3)) {
-        target.1 = middle_of(three[0].1, three[1].1, three[2].1);
-    }
-    if knots.len() >= 4 {
-        let end = |outer: f64, near: f64, far: f64| middle_of(outer, near, 3.0 * near - 2.0 * far);
-        let last = knots.len() - 1;
-        smooth[0].1 = end(knots[0].1, smooth[1].1, smooth[2].1);
-        smooth[last].1 = end(knots[last].1, smooth[last - 1].1, smooth[last - 2].1);
-    }
-    smooth
-}
-
-/// The blocks of a round by attempt: time starts again with each.
-fn attempts(record: &RoundRecord) -> impl Iterator<Item = &[Block]> {
-    record
-        .blocks
-        .chunk_by(|earlier, later| later.started_after >= earlier.started_after)
-}
-
-/// The middle of a block, seconds since its attempt's start.
-fn middle(block: &Block) -> f64 {
-    block.started_after.as_secs_f64() + block.elapsed.as_secs_f64() / 2.0
 }
 
 fn reference_medians(history: &History) -> BTreeMap<u32, f64> {

@@ -7,6 +7,7 @@ mod aim;
 mod budget;
 mod correct;
 mod cost;
+mod drift;
 pub mod history;
 mod plan;
 mod range;

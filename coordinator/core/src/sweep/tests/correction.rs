@@ -1,12 +1,13 @@
 //! Drift correction, flags, and which blocks become observations.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use batchstep_proto::domain::{VisitOrder, VisitRole};
 
 use super::{
     super::{
-        ConclusionReason, CorrectedBlock, Flag, correct,
+        ConclusionReason, Corrected, CorrectedBlock, Flag, correct,
+        cost::median,
         simulator::{Simulator, plan, spec, staircase},
     },
     conclusion,
@@ -52,6 +53,40 @@ fn drift_is_corrected_and_tagged() {
     assert!(corrected.blocks.iter().all(|block| {
         (block.block.role == VisitRole::Probe) == block.corrected_seconds.is_none()
     }));
+}
+
+/// Median distance of a block's logarithm from its batch size's median.
+fn scatter(corrected: &Corrected<'_>, value: impl Fn(&CorrectedBlock<'_>) -> f64) -> f64 {
+    let mut by_size: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+    for block in &corrected.blocks {
+        if block.block.role == VisitRole::Measure {
+            let logarithms = by_size.entry(block.block.batch_size).or_default();
+            logarithms.push(value(block).ln());
+        }
+    }
+    let distances = by_size.into_values().flat_map(|logarithms| {
+        let center = median(logarithms.clone());
+        logarithms
+            .into_iter()
+            .map(move |logarithm| (logarithm - center).abs())
+    });
+    median(distances.collect())
+}
+
+#[test]
+fn a_noisy_reference_does_not_make_the_others_noisier() {
+    let mut spec = spec("1-32", 60);
+    spec.precision = 1e-6;
+    let plan = plan(spec, "SIM-a");
+    let mut device = Simulator::new(staircase(8));
+    device.noise = 0.05;
+    let (history, _) = device.run(&plan);
+    let corrected = correct(&plan, &history);
+    let (raw, corrected) = (
+        scatter(&corrected, |block| block.seconds),
+        scatter(&corrected, CorrectedBlock::best_seconds),
+    );
+    assert!(corrected <= raw, "{corrected} against {raw}");
 }
 
 #[test]
