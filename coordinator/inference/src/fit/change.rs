@@ -4,7 +4,7 @@
 //! points (as in the pruned searches for structural breaks; Bai and Perron 2003).
 
 use super::basis::Basis;
-use super::term::Term;
+use crate::term::Term;
 use crate::sample::Sample;
 
 /// Points that must lie on each side of a change: one point alone is an outlier, not a regime.

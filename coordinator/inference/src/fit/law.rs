@@ -5,7 +5,7 @@
 
 use super::basis::Basis;
 use super::change::best_change;
-use super::term::Term;
+use crate::term::Term;
 use crate::sample::Sample;
 
 /// How laws are compared on one sample.

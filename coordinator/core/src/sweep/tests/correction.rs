@@ -84,7 +84,7 @@ fn a_noisy_reference_does_not_make_the_others_noisier() {
     let corrected = correct(&plan, &history);
     let (raw, corrected) = (
         scatter(&corrected, |block| block.seconds),
-        scatter(&corrected, CorrectedBlock::best_seconds),
+        scatter(&corrected, |block| block.best_seconds()),
     );
     assert!(corrected <= raw, "{corrected} against {raw}");
 }
