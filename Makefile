@@ -11,7 +11,8 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 demo: build ## Measure this machine's parallelism step sizes (a few minutes) and write batchstep-report/
-	target/debug/batchstep local $(ARGS)
+	@# 3: measured and reported, but an answer is incomplete, as on a busy machine. It says so itself, and is no failure of make.
+	target/debug/batchstep local $(ARGS) || [ $$? -eq 3 ]
 
 test: lint ## Formatting, clippy with warnings denied, all tests
 	$(CARGO) build --workspace --bins $(CARGOFLAGS)
