@@ -3,7 +3,7 @@
 //! Words here are read by people who have never seen this crate.
 
 use crate::answer::BestThroughput;
-use crate::fit::good_size;
+use crate::term::good_size;
 use crate::trace::Trace;
 
 /// Most batch sizes recommended.

@@ -3,8 +3,9 @@
 //! A period must beat the best of them clearly. They also provide the reason of a "no step" and the bases the scans
 //! over periods start from.
 
-use crate::fit::{Criterion, Law, Term};
+use crate::fit::{Criterion, Law};
 use crate::sample::Sample;
+use crate::term::Term;
 
 /// Free level changes and hinges a rival may use.
 const MOST_CHANGES: usize = 3;

@@ -3,11 +3,12 @@
 //! A law's columns do not change between resamples, so each costs one projection. Without repeats the residuals of the
 //! best law are drawn instead, which knows nothing of what differs between rounds.
 
-use crate::fit::{Basis, Criterion, Law, Term, dot};
+use crate::fit::{Basis, Criterion, Law, dot};
 use crate::options::Options;
 use crate::random::Draws;
 use crate::reading::Reading;
 use crate::sample::Sample;
+use crate::term::Term;
 
 /// Periods closer than this are the same.
 pub(crate) const SAME_PERIOD: f64 = 0.02;

@@ -3,10 +3,11 @@
 //! Read from the timings themselves where they exist and from the law where they do not, after the period is known.
 
 use crate::answer::StepKind;
-use crate::fit::{Law, Term, good_size};
+use crate::fit::Law;
 use crate::point::median;
 use crate::reading::{Pattern, Reading};
 use crate::sample::Sample;
+use crate::term::{Term, good_size};
 
 /// Longest whole period whose profile is reported.
 const LONGEST_PROFILE: f64 = 64.0;

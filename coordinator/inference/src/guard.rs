@@ -4,10 +4,11 @@
 //! must be near 1. A curve, a floor or two algorithm switches fit a comb on average, but not at each edge. Repeating
 //! profiles must also look alike in both halves of the range and in odd and even periods.
 
-use crate::fit::{Basis, Law, Term, good_size};
+use crate::fit::{Basis, Law};
 use crate::point::robust_sigma;
 use crate::reading::{Pattern, Reading};
 use crate::sample::Sample;
+use crate::term::{Term, good_size};
 
 /// Shares of the fitted pattern that confirm an edge.
 const CONFIRMED_SHARE: std::ops::RangeInclusive<f64> = 0.4..=2.5;

@@ -4,11 +4,12 @@ use crate::advice::{self, dense_window, percent, period_words};
 use crate::answer::{Inference, OtherStep, StepKind, Verdict};
 use crate::bootstrap::Confidence;
 use crate::effect::{self, Effect};
-use crate::fit::{Law, Term};
+use crate::fit::Law;
 use crate::options::Options;
 use crate::reading::{Other, Reading};
 use crate::scan::equivalent_periods;
 use crate::study::{Found, LEAST_SIZES, Study};
+use crate::term::Term;
 use crate::trace::Trace;
 
 /// Share of the total rise off the combs above which several mechanisms are at work.

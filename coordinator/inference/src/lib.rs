@@ -41,6 +41,7 @@ mod reading;
 mod sample;
 mod scan;
 mod study;
+mod term;
 mod trace;
 
 pub use answer::{BestThroughput, FittedPoint, Inference, OtherStep, StepKind, Verdict};

@@ -3,7 +3,8 @@
 //! Between a period and its multiples the choice is by effect, not by fit: at small noise some real but tiny structure
 //! always exists at a multiple. Used for the answer and for every resample; it never looks at the data.
 
-use crate::fit::{Law, Term, rounds_begun};
+use crate::fit::Law;
+use crate::term::{Term, rounds_begun};
 
 /// A divisor is the step when it carries at least this share of what the longer period carries.
 const DIVISOR_SHARE: f64 = 0.7;

@@ -3,8 +3,8 @@
 //! Noise is proportional to time, so every column is divided by the measured time and the response is 1 everywhere:
 //! residuals are relative errors. Made once per inference; resamples only replace the response.
 
-use crate::fit::Term;
 use crate::point::{median, robust_sigma};
+use crate::term::Term;
 use crate::trace::Trace;
 
 /// Normalised seconds are kept within this factor of the typical ones, so that squares stay finite.

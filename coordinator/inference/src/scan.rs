@@ -5,8 +5,9 @@
 
 mod profile;
 
-use crate::fit::{Law, dot, rounds_begun};
+use crate::fit::{Law, dot};
 use crate::sample::Sample;
+use crate::term::rounds_begun;
 
 pub(crate) use profile::{profile_peaks, shape_peaks, whole_periods};
 

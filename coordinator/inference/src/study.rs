@@ -5,13 +5,14 @@
 use crate::alternatives::Alternatives;
 use crate::answer::FittedPoint;
 use crate::bootstrap::{self, Confidence, SAME_PERIOD};
-use crate::fit::{Basis, Criterion, Law, Term, dot};
+use crate::fit::{Basis, Criterion, Law, dot};
 use crate::guard::{self, Sighting};
 use crate::options::Options;
 use crate::point::robust_sigma;
 use crate::reading::{Other, Pattern, Reading};
 use crate::sample::Sample;
 use crate::scan::Periods;
+use crate::term::Term;
 use crate::trace::Trace;
 use crate::{candidates, floor};
 

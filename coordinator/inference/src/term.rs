@@ -1,6 +1,6 @@
 //! The pieces a law is a sum of, as functions of the batch size.
 //!
-//! Fits turn them into columns, plots and advice evaluate them at batch sizes nobody measured. A term never knows its
+//! The sample turns them into columns for the fits, plots and advice evaluate them at batch sizes nobody measured. A term never knows its
 //! coefficient.
 
 /// Slack, in periods, that keeps `k * period` itself in round `k` despite rounding.

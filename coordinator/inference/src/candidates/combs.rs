@@ -2,9 +2,10 @@
 
 use super::{MOST_CHANGES, SCAN_PRICE};
 use crate::alternatives::Alternatives;
-use crate::fit::{Criterion, Law, Term};
+use crate::fit::{Criterion, Law};
 use crate::sample::Sample;
 use crate::scan::{self, LEAST_EDGES, Periods, comb_peaks, refine_comb};
+use crate::term::Term;
 
 /// More for a period that is not whole: whole ones are common, and one edge moved by noise must not unmake one.
 const FRACTION_PRICE: f64 = 1.5;

@@ -3,10 +3,11 @@
 use super::combs::comb_law;
 use super::{MOST_CHANGES, SCAN_PRICE};
 use crate::alternatives::Alternatives;
-use crate::fit::{Criterion, Law, Term};
+use crate::fit::{Criterion, Law};
 use crate::reading::residue_profile;
 use crate::sample::Sample;
 use crate::scan::{self, Periods, profile_peaks};
+use crate::term::Term;
 
 /// Peaks taken from each scan.
 const PROFILE_PEAKS: usize = 6;

@@ -4,8 +4,8 @@
 //! points (as in the pruned searches for structural breaks; Bai and Perron 2003).
 
 use super::basis::Basis;
-use crate::term::Term;
 use crate::sample::Sample;
+use crate::term::Term;
 
 /// Points that must lie on each side of a change: one point alone is an outlier, not a regime.
 const SIDE_POINTS: usize = 2;

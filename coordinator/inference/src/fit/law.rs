@@ -5,8 +5,8 @@
 
 use super::basis::Basis;
 use super::change::best_change;
-use crate::term::Term;
 use crate::sample::Sample;
+use crate::term::Term;
 
 /// How laws are compared on one sample.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::Periods;
-use crate::fit::{Basis, Criterion, Law, Term, dot};
+use crate::fit::{Basis, Criterion, Law, dot};
 use crate::sample::Sample;
+use crate::term::Term;
 
 /// Longest repetition for which one column per residue is fitted.
 const LONGEST_PROFILE: u32 = 64;
