@@ -50,6 +50,7 @@ pub(super) fn json(
             plan: &history.plan,
             history: &history.history,
             finished: !matches!(history.state, SeriesState::Waiting | SeriesState::Running),
+            cancelled: history.state == SeriesState::Cancelled,
             message: (!history.message.is_empty()).then_some(history.message.as_str()),
         })
         .collect();

@@ -2,22 +2,27 @@
 //!
 //! Called once per series by `rows`; never compares devices.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use batchstep_inference::{
-    BestThroughput, Inference, Observation, Options, Trace, Verdict as Inferred, infer,
-};
+use batchstep_inference::{BestThroughput, Inference, Options, Trace, Verdict as Inferred, infer};
 use batchstep_proto::domain::VisitFailureKind;
 
-use super::{PointRow, Verdict, rows::SeriesResult};
+use super::{
+    PointRow, Verdict,
+    rows::SeriesResult,
+    settled::{Unsettled, settled},
+};
 use crate::sweep::{
     Corrected, Quality, as_option, correct, left_out, required_rounds, sufficient_budget,
 };
 
-/// Share of the batch sizes in the settled range that must have their required blocks.
-const SETTLED_SHARE: f64 = 0.8;
 /// Share of host-bound blocks from which the reason mentions them.
 const HOST_BOUND_SHARE: f64 = 0.2;
+/// Smallest detectable jump from which a row without a step says how to see smaller ones.
+const POOR_SIGHT: f64 = 0.05;
+
+/// What to do about a cancelled series.
+const CANCELLED: &str = "submit the same sweep again and let it finish";
 
 /// A series, judged.
 #[derive(Debug, Clone)]
@@ -38,16 +43,24 @@ impl Assessment {
     pub(super) fn of(series: &SeriesResult<'_>) -> Self {
         let corrected = correct(series.plan, series.history);
         let observations = corrected.observations();
-        let settled = Settled::of(series, &observations);
+        let measured: BTreeSet<u32> = observations
+            .iter()
+            .map(|observation| observation.batch_size)
+            .collect();
+        let settled = settled(&observations, required_rounds(&series.plan.spec));
+        let (observations, unsettled) = match settled {
+            Ok(settled) => (settled, None),
+            Err(unsettled) => (observations, Some(unsettled)),
+        };
         let quality = corrected.quality();
-        let (trace, mut inference) = match Trace::new(settled.observations.clone()) {
+        let (trace, mut inference) = match Trace::new(observations) {
             Ok(trace) => {
                 let inference = infer(&trace, &Options::default());
                 (Some(trace), inference)
             }
             Err(_) => (None, nothing_measured(series)),
         };
-        let verdict = judge(series, &settled, quality, &mut inference);
+        let verdict = judge(series, unsettled, quality, &mut inference);
         if verdict != Verdict::Step {
             clear_step(&mut inference);
         }
@@ -67,7 +80,7 @@ impl Assessment {
                 })
                 .map(|failure| failure.batch_size)
                 .min(),
-            batch_sizes_measured: count(settled.measured),
+            batch_sizes_measured: count(measured.len()),
             blocks: count(corrected.blocks.len()),
             measuring_seconds: records
                 .iter()
@@ -91,55 +104,10 @@ impl Assessment {
     }
 }
 
-/// The observations of batch sizes that have their required blocks.
-struct Settled {
-    observations: Vec<Observation>,
-    /// Batch sizes with any block.
-    measured: usize,
-    /// Blocks that most batch sizes have, of those required, where that is too few.
-    short: Option<u32>,
-}
-
-impl Settled {
-    fn of(series: &SeriesResult<'_>, observations: &[Observation]) -> Self {
-        let required = required_rounds(&series.plan.spec);
-        let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
-        for observation in observations {
-            *counts.entry(observation.batch_size).or_default() += 1;
-        }
-        let enough = |size: &u32| counts.get(size).is_some_and(|&count| count >= required);
-        let settled: Vec<u32> = counts.keys().copied().filter(enough).collect();
-        // A wider window that the budget did not finish must not spoil the narrower one, nor may every other batch size be missing.
-        let within = settled
-            .first()
-            .zip(settled.last())
-            .map_or(0, |(low, high)| counts.range(low..=high).count());
-        if within > 0 && settled.len() as f64 >= SETTLED_SHARE * within as f64 {
-            return Self {
-                observations: observations
-                    .iter()
-                    .filter(|observation| enough(&observation.batch_size))
-                    .copied()
-                    .collect(),
-                measured: counts.len(),
-                short: None,
-            };
-        }
-        let mut ascending: Vec<u32> = counts.values().copied().collect();
-        ascending.sort_unstable();
-        let most_have = ascending.len() - (SETTLED_SHARE * ascending.len() as f64).ceil() as usize;
-        Self {
-            observations: observations.to_vec(),
-            measured: counts.len(),
-            short: Some(ascending.get(most_have).copied().unwrap_or(0)),
-        }
-    }
-}
-
 /// The verdict: the measurement's own where it disallows an answer, else the inference's. Writes the reason and the next action.
 fn judge(
     series: &SeriesResult<'_>,
-    settled: &Settled,
+    unsettled: Option<Unsettled>,
     quality: Quality,
     inference: &mut Inference,
 ) -> Verdict {
@@ -171,22 +139,36 @@ fn judge(
             Some("measure again while nothing else runs on this machine".to_owned());
         return Verdict::Contended;
     }
-    if settled.observations.is_empty() {
-        return Verdict::Insufficient;
-    }
-    if let Some(rounds) = settled.short {
-        let required = required_rounds(&series.plan.spec);
-        inference.reason = format!("measured {rounds} rounds of the {required} needed");
-        inference.next_action = Some(more_budget(series));
+    if let Some(unsettled) = unsettled {
+        // Without any block the reason is the series' own.
+        if unsettled.measured > 0 {
+            inference.reason = match series.message.filter(|_| series.cancelled) {
+                Some(message) => format!("{message}; {unsettled}"),
+                None => unsettled.to_string(),
+            };
+            inference.next_action = Some(more_measuring(series));
+        }
         return Verdict::Insufficient;
     }
     match inference.verdict {
         Inferred::Step => Verdict::Step,
-        Inferred::NoStep => Verdict::NoStep,
+        Inferred::NoStep => {
+            if let Some(jump) = inference
+                .smallest_detectable_jump
+                .filter(|&jump| jump > POOR_SIGHT)
+            {
+                let choose = inference.next_action.take().unwrap_or_default();
+                inference.next_action = Some(format!(
+                    "{choose}; to see jumps below {:.1} %, measure again with a larger --budget or on a quieter machine",
+                    jump * 100.0
+                ));
+            }
+            Verdict::NoStep
+        }
         Inferred::Irregular => Verdict::Irregular,
         Inferred::Insufficient => {
             if left_out_at_the_end(series).is_some() {
-                inference.next_action = Some(more_budget(series));
+                inference.next_action = Some(more_measuring(series));
             }
             Verdict::Insufficient
         }
@@ -202,9 +184,12 @@ fn left_out_at_the_end(series: &SeriesResult<'_>) -> Option<u32> {
 }
 
 /// What to do when too little was measured.
-fn more_budget(series: &SeriesResult<'_>) -> String {
+fn more_measuring(series: &SeriesResult<'_>) -> String {
     if !series.finished {
         return "wait: the sweep is not over".to_owned();
+    }
+    if series.cancelled {
+        return CANCELLED.to_owned();
     }
     sufficient_budget(series.plan, series.history).map_or_else(
         || {
@@ -217,7 +202,14 @@ fn more_budget(series: &SeriesResult<'_>) -> String {
 
 /// The answer where there is not a single observation.
 fn nothing_measured(series: &SeriesResult<'_>) -> Inference {
-    let timed = sufficient_budget(series.plan, series.history).is_some();
+    // An iteration that outlasts the budget tells no budget that would do, but is nothing to mend.
+    let needs_time = sufficient_budget(series.plan, series.history).is_some()
+        || series
+            .history
+            .rounds
+            .iter()
+            .flat_map(|record| &record.failures)
+            .any(|failure| failure.kind == VisitFailureKind::TimeLimit);
     let message = series.message.filter(|message| !message.is_empty());
     Inference {
         verdict: Inferred::Insufficient,
@@ -232,12 +224,14 @@ fn nothing_measured(series: &SeriesResult<'_>) -> Inference {
         other_steps: Vec::new(),
         smallest_detectable_jump: None,
         reason: message.map_or_else(|| "nothing was measured".to_owned(), str::to_owned),
-        next_action: Some(if !series.finished || timed || message.is_none() {
-            more_budget(series)
-        } else {
-            "mend what the reason names, then measure again; `batchstep-agent doctor` on the host tells more"
+        next_action: Some(
+            if !series.finished || series.cancelled || needs_time || message.is_none() {
+                more_measuring(series)
+            } else {
+                "mend what the reason names, then measure again; `batchstep-agent doctor` on the host tells more"
                 .to_owned()
-        }),
+            },
+        ),
         recommended_batch_sizes: Vec::new(),
         knee_batch_size: None,
         best_throughput: None::<BestThroughput>,
@@ -281,10 +275,15 @@ fn add_remarks(
     }
     if !corrected.drifting_rounds.is_empty() {
         inference.reason.push_str(&format!(
-            "; the reference drifted by more than 3 % in {} rounds, which was corrected",
-            corrected.drifting_rounds.len()
+            "; the reference drifted by more than 3 % in {}, which was corrected",
+            rounds(corrected.drifting_rounds.len())
         ));
     }
+}
+
+/// A number of rounds in words.
+fn rounds(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "round" } else { "rounds" })
 }
 
 fn point(point: &batchstep_inference::Point) -> PointRow {

@@ -6,6 +6,7 @@ mod assess;
 mod key;
 pub mod row;
 mod rows;
+mod settled;
 #[cfg(test)]
 mod tests;
 
@@ -14,3 +15,4 @@ pub use row::{
     Table, Verdict,
 };
 pub use rows::{SeriesResult, rows};
+pub use settled::{Unsettled, settled};

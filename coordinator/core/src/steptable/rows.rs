@@ -25,6 +25,8 @@ pub struct SeriesResult<'a> {
     pub history: &'a History,
     /// False while it may still get blocks.
     pub finished: bool,
+    /// True where a person ended it.
+    pub cancelled: bool,
     /// Why it ended, for people.
     pub message: Option<&'a str>,
 }

@@ -46,6 +46,7 @@ impl Measured {
             plan: &self.plan,
             history: &self.history,
             finished: true,
+            cancelled: false,
             message: Some(&self.message),
         }
     }
@@ -95,11 +96,64 @@ fn too_few_rounds_are_insufficient_and_the_next_action_names_a_budget() {
     assert_eq!(row.verdict, Verdict::Insufficient);
     assert_eq!(row.step, None);
     assert!(
-        row.reason.starts_with("measured 2 rounds of the 5 needed"),
+        row.reason
+            .starts_with("0 of 64 batch sizes have the 5 measuring rounds needed"),
         "{}",
         row.reason
     );
     assert_eq!(row.next_action.as_deref(), Some("give --budget 2m"));
+}
+
+#[test]
+fn a_cancelled_series_says_so_and_asks_for_no_budget() {
+    let short = Measured::with(
+        plan(spec("1-64", 20), "SIM-a"),
+        &mut Simulator::new(staircase(8)),
+    );
+    let untouched = History::default();
+    for history in [&short.history, &untouched] {
+        let result = SeriesResult {
+            history,
+            cancelled: true,
+            message: Some("cancelled: the card is needed"),
+            ..short.result()
+        };
+        let row = rows(&[result], false).remove(0).row;
+        assert_eq!(row.verdict, Verdict::Insufficient);
+        assert!(
+            row.reason.starts_with("cancelled: the card is needed"),
+            "{}",
+            row.reason
+        );
+        let action = row.next_action.unwrap();
+        assert!(
+            action.contains("again") && !action.contains("--budget"),
+            "{action}"
+        );
+    }
+}
+
+#[test]
+fn no_step_seen_through_much_noise_says_how_to_see_more() {
+    let row = |noise: f64| {
+        let mut device = Simulator::new(|size| 1e-3 + 1e-4 * f64::from(size));
+        device.noise = noise;
+        let measured = Measured::with(plan(spec("1-64", 120), "SIM-a"), &mut device);
+        table(&[&measured]).remove(0).row
+    };
+    let hints = |row: &super::Row| {
+        row.next_action
+            .as_ref()
+            .unwrap()
+            .contains("to see jumps below")
+    };
+    let (quiet, noisy) = (row(0.0), row(0.15));
+    assert_eq!((quiet.verdict, hints(&quiet)), (Verdict::NoStep, false));
+    assert_eq!(noisy.verdict, Verdict::NoStep, "{}", noisy.reason);
+    assert!(
+        noisy.smallest_detectable_jump.unwrap() > 0.05 && hints(&noisy),
+        "{noisy:?}"
+    );
 }
 
 #[test]
@@ -122,6 +176,7 @@ fn a_series_without_blocks_says_why() {
         plan: &untouched,
         history: &history,
         finished: false,
+        cancelled: false,
         message: None,
     };
     let rows = super::rows(&[waiting], false);
@@ -180,6 +235,7 @@ fn a_budget_too_small_for_one_iteration_is_answered_with_one_that_does() {
         plan: &plan,
         history: &history,
         finished: true,
+        cancelled: false,
         message: Some(message),
     };
     let row = super::rows(&[result], false).remove(0).row;
@@ -330,7 +386,7 @@ proptest! {
             .collect();
         let mut results: Vec<SeriesResult<'_>> = made
             .iter()
-            .map(|(plan, history)| SeriesResult { plan, history, finished: true, message: None })
+            .map(|(plan, history)| SeriesResult { plan, history, finished: true, cancelled: false, message: None })
             .collect();
         let rows = super::rows(&results, false);
         let different: std::collections::BTreeSet<u8> = changes.iter().copied().collect();

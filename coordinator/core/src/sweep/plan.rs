@@ -257,7 +257,7 @@ fn spent_with(plan: &SeriesPlan, history: &History, least: u32) -> Conclusion {
         return with_omissions(plan, history, conclusion(message.to_owned()));
     }
     conclusion(format!(
-        "the budget is spent after {least} rounds of the {required} needed{}",
+        "the budget is spent after {least} of the {required} measuring rounds needed{}",
         advice(plan, history)
     ))
 }
