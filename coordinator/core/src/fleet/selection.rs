@@ -48,7 +48,29 @@ pub(super) fn select<'a>(
         }
         chosen.retain(|candidate| !is_cpu(candidate));
     }
+    if let Some(threads) = spec.threads {
+        refuse_more_threads_than_cores(threads, &chosen)?;
+    }
     Ok(chosen)
+}
+
+/// More threads than logical cores would time the scheduler of the host instead of the processor.
+fn refuse_more_threads_than_cores(threads: u32, chosen: &[Candidate<'_>]) -> Result<(), Refusal> {
+    let too_small = chosen
+        .iter()
+        .filter(|candidate| candidate.device.kind == DeviceKind::Cpu)
+        .find_map(|candidate| {
+            let cores = candidate
+                .host
+                .logical_cores
+                .or(candidate.device.compute_units)?;
+            (cores < threads).then_some((&candidate.device.id, cores))
+        });
+    too_small.map_or(Ok(()), |(device, cores)| {
+        Err(Refusal::Invalid(format!(
+            "threads is {threads}, and {device} has {cores} logical cores; ask for at most {cores} threads there"
+        )))
+    })
 }
 
 /// Threads of a series on this device: as asked, else all physical cores of its host.

@@ -103,6 +103,26 @@ fn each_selector_finds_its_devices() {
 }
 
 #[test]
+fn more_threads_than_the_processor_has_are_refused() {
+    for (threads, refused) in [(4, false), (5, true)] {
+        let mut world = World::new(1, &[&["CPU-a"]]);
+        world.agents[0].devices[0].compute_units = Some(4);
+        world.connect(0);
+        let mut wanted = spec();
+        wanted.devices = DeviceSelector::Cpu;
+        wanted.threads = Some(threads);
+        let answer = world.submit(wanted).1;
+        if refused {
+            let message = refusal(answer);
+            assert!(message.contains("CPU-a has 4 logical cores"), "{message}");
+            assert!(world.ledger.sweeps.is_empty());
+        } else {
+            assert!(matches!(answer, Answer::Submitted(_)), "{answer:?}");
+        }
+    }
+}
+
+#[test]
 fn a_sweep_waits_for_its_first_device_and_is_fixed_then() {
     let mut world = World::new(1, &[&["CPU-a"], &["GPU-b"], &["GPU-c"]]);
     let mut wanted = spec();
