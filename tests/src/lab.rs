@@ -1,13 +1,16 @@
 //! A lab on one machine: folders, a coordinator, agents, and an operator's shell.
 
 use std::{
-    fs,
+    fs::{self, File},
     net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use nix::sys::signal::Signal;
+use nix::{
+    fcntl::{Flock, FlockArg},
+    sys::signal::Signal,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -18,6 +21,8 @@ use crate::{Finished, Process, binaries, wait::eventually};
 pub struct Lab {
     folder: TempDir,
     port: u16,
+    /// Held while this lab measures: two measurements at a time would contend.
+    _turn: Option<Flock<File>>,
 }
 
 /// A running `batchstep serve`.
@@ -47,7 +52,28 @@ impl Lab {
             .and_then(|listener| listener.local_addr())
             .expect("a free port")
             .port();
-        Self { folder, port }
+        Self {
+            folder,
+            port,
+            _turn: None,
+        }
+    }
+
+    /// An empty lab that will measure: it waits until no other test of this machine does.
+    ///
+    /// # Panics
+    /// When the lock cannot be made.
+    #[must_use]
+    pub fn that_measures() -> Self {
+        let file =
+            File::create(std::env::temp_dir().join("batchstep-tests.lock")).expect("a lock file");
+        let turn = Flock::lock(file, FlockArg::LockExclusive)
+            .map_err(|(_, error)| error)
+            .expect("a lock");
+        Self {
+            _turn: Some(turn),
+            ..Self::new()
+        }
     }
 
     /// A path in the lab's folder.
