@@ -254,3 +254,52 @@ fn strict_asks_for_repeats() {
         "without repeats the confidence cannot be high"
     );
 }
+
+#[test]
+fn fewer_repeats_than_the_table_needs_withdraw_an_export_and_are_mentioned_elsewhere() {
+    let rows = |rounds: usize| -> Vec<String> {
+        let text = staircase();
+        text.lines()
+            .skip(1)
+            .take(96 * rounds)
+            .map(str::to_owned)
+            .collect()
+    };
+    let analyzed = |text: String| {
+        let folder = Folder::new();
+        let output = batchstep()
+            .args(["analyze", "--format", "json"])
+            .arg(folder.file(text))
+            .output()
+            .unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), answer)
+    };
+    let export = |rounds: usize| {
+        let mut text = "batch_size,seconds,role,iterations\n".to_owned();
+        for (place, row) in rows(rounds).iter().enumerate() {
+            text.push_str(&format!("{row},measure,{}\n", 100 + place % 96));
+        }
+        analyzed(text)
+    };
+    let (code, answer) = export(4);
+    assert_eq!(
+        (code, &answer["verdict"]),
+        (Some(3), &Value::from("insufficient"))
+    );
+    assert_eq!(
+        answer["reason"],
+        "0 of 96 batch sizes have the 5 measuring rounds needed"
+    );
+    assert!(answer["step"].is_null() && answer["recommended_batch_sizes"] == serde_json::json!([]));
+    let (code, answer) = export(5);
+    assert_eq!((code, &answer["step"]), (Some(0), &Value::from(16.0)));
+
+    let (code, answer) = analyzed(format!("batch_size,seconds\n{}\n", rows(4).join("\n")));
+    assert_eq!((code, &answer["step"]), (Some(0), &Value::from(16.0)));
+    let reason = answer["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("no batch size has more than 4 timings"),
+        "{reason}"
+    );
+}

@@ -3,12 +3,20 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use batchstep_core::steptable::SCHEMA_VERSION;
+use batchstep_core::{
+    steptable::{SCHEMA_VERSION, Unsettled, settled},
+    sweep::REQUIRED_ROUNDS,
+};
 use batchstep_inference::{Inference, Options as InferenceOptions, Trace, Verdict, infer};
 use clap::Args;
 use serde::Serialize;
 
-use super::{Exit, analyze_view, args::Format, csv_input, exit, text};
+use super::{
+    Exit, analyze_view,
+    args::Format,
+    csv_input::{self, Plan},
+    exit, text,
+};
 
 /// Confidence from which an answer counts as certain.
 const HIGH_CONFIDENCE: f64 = 0.95;
@@ -56,20 +64,39 @@ struct Answer<'a> {
 /// # Errors
 /// When the file is not a list of timings.
 pub(super) fn run(options: &Options) -> Result<Exit> {
-    let observations =
-        csv_input::read(&options.file, options.series.as_deref()).map_err(|error| {
-            match std::error::Error::source(&error) {
-                Some(source) => exit::usage(source.to_string()).context(error.to_string()),
-                None => exit::usage(error.to_string()),
-            }
-        })?;
+    let csv_input::Timings {
+        observations,
+        export,
+    } = csv_input::read(&options.file, options.series.as_deref()).map_err(|error| {
+        match std::error::Error::source(&error) {
+            Some(source) => exit::usage(source.to_string()).context(error.to_string()),
+            None => exit::usage(error.to_string()),
+        }
+    })?;
+    // Our own measurement is judged as the step table judges it: only batch sizes with their blocks count.
+    let judged = export.map(|plan| {
+        let required = match plan {
+            Plan::Calibrated => REQUIRED_ROUNDS,
+            Plan::FixedIterations => 1,
+        };
+        settled(&observations, required)
+    });
+    let (observations, unsettled) = match judged {
+        Some(Ok(settled)) => (settled, None),
+        Some(Err(unsettled)) => (observations, Some(unsettled)),
+        None => (observations, None),
+    };
     let trace = Trace::new(observations)
         .map_err(|error| exit::usage(format!("{}: {error}", options.file.display())))?;
     let mut settings = InferenceOptions::default();
     if let Some(seed) = options.seed {
         settings.seed = seed;
     }
-    let inference = infer(&trace, &settings);
+    let mut inference = infer(&trace, &settings);
+    match unsettled {
+        Some(unsettled) => withdraw(&mut inference, unsettled),
+        None => mention_few_repeats(&trace, &mut inference),
+    }
     match options.format {
         Format::Json => text::print_json(&Answer {
             schema_version: SCHEMA_VERSION,
@@ -80,6 +107,41 @@ pub(super) fn run(options: &Options) -> Result<Exit> {
         Format::Markdown => text::print_line(&analyze_view::markdown(&inference))?,
     }
     Ok(exit_of(&inference, options.strict))
+}
+
+/// Takes an answer back that too few blocks stand behind; the timings and the throughput stay.
+fn withdraw(inference: &mut Inference, unsettled: Unsettled) {
+    *inference = Inference {
+        verdict: Verdict::Insufficient,
+        step: None,
+        step_interval: None,
+        offset: None,
+        kind: None,
+        profile: None,
+        confidence: None,
+        jump_at: None,
+        jump_relative: None,
+        other_steps: Vec::new(),
+        reason: unsettled.to_string(),
+        next_action: Some("measure again with a larger --budget".to_owned()),
+        recommended_batch_sizes: Vec::new(),
+        ..inference.clone()
+    };
+}
+
+/// Says that repeats are there, but fewer than a measurement of our own would have taken.
+fn mention_few_repeats(trace: &Trace, inference: &mut Inference) {
+    let most = trace
+        .points()
+        .iter()
+        .map(|point| point.blocks)
+        .max()
+        .unwrap_or(0);
+    if (2..REQUIRED_ROUNDS as usize).contains(&most) {
+        inference.reason.push_str(&format!(
+            "; no batch size has more than {most} timings, and {REQUIRED_ROUNDS} each make a firm answer"
+        ));
+    }
 }
 
 fn exit_of(inference: &Inference, strict: bool) -> Exit {

@@ -111,7 +111,7 @@ pub(super) struct SweepArgs {
     /// Arithmetic of weights and activations.
     #[arg(long, default_value = "f32", value_parser = dtype_parser())]
     pub(super) dtype: Dtype,
-    /// CPU threads [default: all physical cores].
+    /// CPU threads, at most the logical cores [default: all physical cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::THREADS)))]
     pub(super) threads: Option<u32>,
     /// How the budget is spent [default: adaptive].

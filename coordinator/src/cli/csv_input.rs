@@ -1,7 +1,12 @@
 //! Reads timings from CSV: anyone's `batch_size,seconds` and our own `blocks.csv`. Called by `analyze`; every error names the file, the line and
 //! the column, and nothing that is not a timing gets through.
 
-use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::Read,
+    path::Path,
+};
 
 use batchstep_inference::Observation;
 use batchstep_proto::limits;
@@ -17,11 +22,31 @@ const SERIES: &str = "series_id";
 /// Column of our own export with the drift-corrected time.
 const CORRECTED: &str = "corrected_seconds";
 
+/// Column of our own export with the iterations of a block.
+const ITERATIONS: &str = "iterations";
+
+/// The timings of a file.
+#[derive(Debug)]
+pub(super) struct Timings {
+    pub observations: Vec<Observation>,
+    /// How our own measurement was planned; `None` for a file of other origin.
+    pub export: Option<Plan>,
+}
+
+/// What an exported series tells of its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// Blocks were as long as each batch size needs.
+    Calibrated,
+    /// Each block had the number of iterations that a person asked for.
+    FixedIterations,
+}
+
 /// Reads `path`, `-` for stdin; `series` chooses among several by the beginning of its id.
 ///
 /// # Errors
 /// The first thing that is wrong, with its place.
-pub(super) fn read(path: &Path, series: Option<&str>) -> Result<Vec<Observation>, CsvError> {
+pub(super) fn read(path: &Path, series: Option<&str>) -> Result<Timings, CsvError> {
     let stdin = path.as_os_str() == "-";
     let file = if stdin {
         "<stdin>".to_owned()
@@ -50,6 +75,7 @@ struct Columns {
     corrected: Option<usize>,
     round: Option<usize>,
     role: Option<usize>,
+    iterations: Option<usize>,
     series: Option<usize>,
     about: Vec<usize>,
 }
@@ -87,13 +113,14 @@ impl Columns {
             corrected: optional(CORRECTED)?,
             round: optional("round")?,
             role: optional(ROLE)?,
+            iterations: optional(ITERATIONS)?,
             series: optional(SERIES)?,
             about: about.into_iter().flatten().collect(),
         })
     }
 }
 
-fn parse(file: &str, bytes: &[u8], wanted: Option<&str>) -> Result<Vec<Observation>, CsvError> {
+fn parse(file: &str, bytes: &[u8], wanted: Option<&str>) -> Result<Timings, CsvError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(CsvError::Empty {
@@ -123,7 +150,20 @@ fn parse(file: &str, bytes: &[u8], wanted: Option<&str>) -> Result<Vec<Observati
         }
         rows.add(file, &columns, &record)?;
     }
-    rows.choose(file, wanted)
+    let (observations, iterations) = rows.choose(file, wanted)?;
+    Ok(Timings {
+        export: columns.role.map(|_| plan(&iterations)),
+        observations,
+    })
+}
+
+/// Blocks that all had one number of iterations had it because a person asked; a single iteration is also what slow batch sizes are given.
+fn plan(iterations: &BTreeSet<String>) -> Plan {
+    if iterations.len() == 1 && !iterations.contains("1") {
+        Plan::FixedIterations
+    } else {
+        Plan::Calibrated
+    }
 }
 
 /// Recognises a first line that is not our header, to say so instead of missing a column.
@@ -150,10 +190,13 @@ fn check_header(file: &str, header: &StringRecord) -> Result<(), CsvError> {
     Ok(())
 }
 
+/// The timings of a series, and the different iterations of its blocks.
+type Series = (Vec<Observation>, BTreeSet<String>);
+
 /// What has been read so far, by series.
 #[derive(Default)]
 struct Rows {
-    series: Vec<(SeriesLabel, Vec<Observation>)>,
+    series: Vec<(SeriesLabel, Series)>,
     /// Rounds counted from repeats: how often each batch size of a series was seen.
     seen: BTreeMap<(usize, u32), u32>,
 }
@@ -217,8 +260,14 @@ impl Rows {
                 *times - 1
             }
         };
-        let (label, observations) = &mut self.series[ordinal];
+        let (label, (observations, iterations)) = &mut self.series[ordinal];
         label.blocks += 1;
+        iterations.extend(
+            columns
+                .iterations
+                .and_then(|place| record.get(place))
+                .map(str::to_owned),
+        );
         observations.push(Observation {
             batch_size,
             round,
@@ -242,11 +291,11 @@ impl Rows {
             about: about.join(", "),
             blocks: 0,
         };
-        self.series.push((label, Vec::new()));
+        self.series.push((label, Series::default()));
         self.series.len() - 1
     }
 
-    fn choose(mut self, file: &str, wanted: Option<&str>) -> Result<Vec<Observation>, CsvError> {
+    fn choose(mut self, file: &str, wanted: Option<&str>) -> Result<Series, CsvError> {
         let labels = |rows: &Self| rows.series.iter().map(|(label, _)| label.clone()).collect();
         match wanted {
             None if self.series.len() > 1 => Err(CsvError::ManySeries {
@@ -254,7 +303,7 @@ impl Rows {
                 series: labels(&self),
             }),
             None => match self.series.pop() {
-                Some((_, observations)) => Ok(observations),
+                Some((_, series)) => Ok(series),
                 None => Err(CsvError::NoRows {
                     file: file.to_owned(),
                 }),
@@ -321,7 +370,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Result<Vec<Observation>, CsvError> {
-        parse("t.csv", text.as_bytes(), None)
+        parse("t.csv", text.as_bytes(), None).map(|timings| timings.observations)
     }
 
     #[test]
@@ -347,6 +396,20 @@ mod tests {
     }
 
     #[test]
+    fn our_own_blocks_tell_whether_their_iterations_were_fixed() {
+        let export = |header: &str, iterations: [u32; 2]| {
+            let [one, two] = iterations;
+            let text = format!("{header}\n1,1.0,measure,{one}\n2,1.0,measure,{two}\n");
+            parse("t.csv", text.as_bytes(), None).unwrap().export
+        };
+        let ours = "batch_size,seconds,role,iterations";
+        assert_eq!(export(ours, [200, 200]), Some(Plan::FixedIterations));
+        assert_eq!(export(ours, [200, 100]), Some(Plan::Calibrated));
+        assert_eq!(export(ours, [1, 1]), Some(Plan::Calibrated));
+        assert_eq!(export("batch_size,seconds,note,iterations", [2, 2]), None);
+    }
+
+    #[test]
     fn our_own_blocks_are_filtered_and_chosen() {
         let text = "series_id,workload,batch_size,role,round,seconds,corrected_seconds\n\
             aa,cnn,1,measure,0,1.0,0.9\naa,cnn,1,reference,0,9.0,9.0\nab,linear,1,measure,0,2.0,\n";
@@ -355,7 +418,9 @@ mod tests {
             error.contains("holds 2 series") && error.contains("ab  linear (1 blocks)"),
             "{error}"
         );
-        let chosen = |wanted| parse("t.csv", text.as_bytes(), Some(wanted));
+        let chosen = |wanted| {
+            parse("t.csv", text.as_bytes(), Some(wanted)).map(|timings| timings.observations)
+        };
         let series = chosen("aa").unwrap();
         assert_eq!(series.len(), 1);
         assert_eq!(series[0].seconds, 0.9);
