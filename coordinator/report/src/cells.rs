@@ -7,7 +7,10 @@ use batchstep_proto::domain::DeviceKind;
 /// What stands where a value is absent.
 pub const ABSENT: &str = "–";
 
-/// `value` with `digits` significant digits, without an exponent and without trailing zeros after the point: 0.0123, 4120, 26.4.
+/// From here on numbers are written with an exponent: their digits would fill lines.
+const LONGEST_PLAIN: f64 = 1e15;
+
+/// `value` with `digits` significant digits and without trailing zeros after the point: 0.0123, 4120, 26.4; with an exponent from 1e15 on.
 #[must_use]
 pub fn significant(value: f64, digits: i32) -> String {
     if value == 0.0 || !value.is_finite() {
@@ -16,6 +19,10 @@ pub fn significant(value: f64, digits: i32) -> String {
         } else {
             ABSENT.to_owned()
         };
+    }
+    if value.abs() >= LONGEST_PLAIN {
+        let decimals = usize::try_from(digits - 1).unwrap_or(0);
+        return format!("{value:.decimals$e}");
     }
     let magnitude = value.abs().log10().floor() as i32;
     let decimals = (digits - 1 - magnitude).clamp(0, 12);
@@ -60,6 +67,7 @@ pub fn throughput(samples_per_second: f64) -> String {
 #[must_use]
 pub fn prefixed(value: f64) -> String {
     let (factor, prefix) = match value.abs() {
+        v if v >= LONGEST_PLAIN => (1.0, ""),
         v if v >= 0.999_5e9 => (1e-9, "G"),
         v if v >= 0.999_5e6 => (1e-6, "M"),
         v if v >= 0.999_5e3 => (1e-3, "k"),
@@ -72,7 +80,7 @@ pub fn prefixed(value: f64) -> String {
 #[must_use]
 pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
-    if percent.abs() >= 9.95 {
+    if (9.95..LONGEST_PLAIN).contains(&percent.abs()) {
         format!("{percent:.0} %")
     } else {
         format!("{} %", significant(percent, 2))
@@ -320,6 +328,14 @@ mod tests {
         assert_eq!(throughput(4120.0), "4.12k samples/s");
         assert_eq!(throughput(812.4), "812 samples/s");
         assert_eq!(prefixed(999.9), "1k");
+    }
+
+    #[test]
+    fn extreme_numbers_stay_short() {
+        assert_eq!(throughput(f64::MAX), "1.80e308 samples/s");
+        assert_eq!(prefixed(2.5e14), "250000G");
+        assert_eq!(duration(1e300), "1.00e300 s");
+        assert_eq!(percent(1e20), "1.0e22 %");
     }
 
     #[test]

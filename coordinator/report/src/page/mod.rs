@@ -86,9 +86,7 @@ fn cards(rows: &[&Row]) -> Markup {
                             _ => { (cells::verdict(row.verdict)) }
                         }
                     }
-                    span.why {
-                        (why(row))
-                    }
+                    @if let Some(why) = why(row) { span.why { (why) } }
                     span.muted { (cells::device(row)) }
                 }
             }
@@ -96,12 +94,12 @@ fn cards(rows: &[&Row]) -> Markup {
     }
 }
 
-/// The line below a card's figure.
-fn why(row: &Row) -> String {
+/// The line below a card's figure; reasons are left to the row's section.
+fn why(row: &Row) -> Option<String> {
     match row.verdict {
-        Verdict::Step => cells::jump(row).unwrap_or_default(),
-        Verdict::NoStep => cells::headline(row),
-        _ => cells::sentence(&row.reason),
+        Verdict::Step => cells::jump(row),
+        Verdict::NoStep => Some(cells::headline(row)),
+        _ => None,
     }
 }
 
@@ -124,12 +122,12 @@ fn overview(rows: &[&Row]) -> Markup {
                     } }
                     tbody { @for (index, row) in rows.iter().enumerate() { tr {
                         th scope="row" { a href=(format!("#{}", row::anchor(index))) { (cells::device(row)) } }
-                        td { (distinct::workload(row, rows)) }
+                        td.workload { (distinct::workload(row, rows)) }
                         td.setting { (distinct::setting(row, rows)) }
                         td { (row::badge(row.verdict)) }
                         td.short { (cells::step(row)) }
                         td { (cells::jump(row).unwrap_or_else(|| cells::ABSENT.to_owned())) }
-                        td { (cells::batch_sizes(&row.recommended_batch_sizes, SIZES_SHOWN)) }
+                        td.sizes { (cells::batch_sizes(&row.recommended_batch_sizes, SIZES_SHOWN)) }
                         td { @match &row.best_throughput {
                             Some(best) => { (cells::throughput(best.samples_per_second)) " at " (best.batch_size) }
                             None => { (cells::ABSENT) }

@@ -40,7 +40,7 @@ pub(super) fn section(
             @if let Some(action) = &row.next_action { p.notice { b { "Next: " } (cells::sentence(action)) } }
             @if !row.recommended_batch_sizes.is_empty() { (recommended(row)) }
             div.plots {
-                @for plot in plots::of(detailed, preset) {
+                @for plot in plots::beside_text(detailed, preset) {
                     figure { (PreEscaped(plot.svg.inline(&format!("{id}-{}", plot.name)))) }
                 }
             }

@@ -351,6 +351,8 @@ fn description(row: &DetailedRow, quantity: Quantity) -> String {
     format!(
         "{range} {}. {}{recommended}{best}",
         cells::headline(&row.row),
-        row.row.reason
+        cells::sentence(&row.row.reason)
     )
+    .trim_end()
+    .to_owned()
 }

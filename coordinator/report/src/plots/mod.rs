@@ -78,6 +78,13 @@ pub(crate) fn of(row: &DetailedRow, preset: Option<&str>) -> Vec<Plot> {
     plots
 }
 
+/// The plots of `row` for a page whose text gives the reason: without it.
+pub(crate) fn beside_text(row: &DetailedRow, preset: Option<&str>) -> Vec<Plot> {
+    let mut row = row.clone();
+    row.row.reason.clear();
+    of(&row, preset)
+}
+
 /// The file name of one plot in one theme.
 pub(crate) fn file_name(stem: &str, name: &str, theme: Theme) -> String {
     format!("{stem}-{name}-{theme}.svg")
