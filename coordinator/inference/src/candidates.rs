@@ -34,6 +34,7 @@ pub(crate) fn fit(
     let profiles = profiles::profiles(sample, criterion, alternatives, periods);
     combs.extend(profiles::shifted(sample, criterion, &profiles));
     combs.sort_by(|a, b| a.bic.total_cmp(&b.bic));
+    combs.dedup_by(|a, b| a.floor == b.floor && a.terms == b.terms);
     let pairs: Vec<Law> = combs
         .iter()
         .take(LAWS_FOR_SECOND)

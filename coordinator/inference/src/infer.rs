@@ -165,12 +165,17 @@ impl Study<'_> {
         answer.other_steps = self.other_steps(law, reading);
         answer.recommended_batch_sizes = recommended;
         let how = match effect.kind {
-            StepKind::Staircase => "time jumps after each multiple",
-            StepKind::Remainder => "time falls back at each multiple",
+            StepKind::Staircase => "time jumps after",
+            StepKind::Remainder => "time falls back at",
+        };
+        let period = period_words(reading.period);
+        let good = if reading.offset == 0.0 {
+            format!("each multiple of {period}")
+        } else {
+            format!("each multiple of {period} plus {:.0}", reading.offset)
         };
         answer.reason = format!(
-            "{how} of {}: {} of {} edges confirmed, left-over samples cost up to {} more than the multiples promise",
-            period_words(reading.period),
+            "{how} {good}: {} of {} edges confirmed, left-over samples cost up to {} more than the multiples promise",
             found.sighting.confirmed.len(),
             found.sighting.seen,
             percent(effect.largest),

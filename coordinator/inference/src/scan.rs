@@ -148,6 +148,22 @@ pub(crate) fn refine_comb(sample: &Sample, law: &Law, period: f64, offset: f64) 
     simplest_period(sample, law.floor, best.1, offset)
 }
 
+/// The whole offset, from 0 to below `period`, whose comb explains most of what `law` leaves; `None` when every jump would
+/// be negative.
+pub(crate) fn best_offset(sample: &Sample, law: &Law, period: f64) -> Option<f64> {
+    let residual = law.residuals(sample);
+    let mut column = vec![0.0; sample.len()];
+    (0..period as u32)
+        .map(f64::from)
+        .map(|offset| {
+            let gain = comb_gain(sample, law, &residual, period, offset, &mut column);
+            (gain, offset)
+        })
+        .filter(|&(gain, _)| gain > 0.0)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, offset)| offset)
+}
+
 /// What a comb of `period` with a positive jump would take off the squared residual of `law`; 0 for a negative jump.
 fn comb_gain(
     sample: &Sample,

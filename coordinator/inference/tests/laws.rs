@@ -117,6 +117,49 @@ fn an_offset_moves_the_good_sizes() {
     assert_eq!(answer.recommended_batch_sizes[..3], [5, 17, 29]);
 }
 
+/// Jumps on reaching `offset`, `offset + period`, and so on, in six rounds that differ by `sigma`.
+fn stairs(last: u32, period: f64, offset: f64, seed: u64, sigma: f64) -> Inference {
+    let sizes: Vec<u32> = (1..=last).collect();
+    let law = |b| 0.1 + 0.01 * comb(b, period, offset);
+    let trace = measure(&mut Random::new(seed), &sizes, 6, Noise::quiet(sigma), law);
+    infer(&trace, &Options::default())
+}
+
+#[test]
+fn a_whole_period_with_an_offset_beats_a_fraction_that_moves_its_edges_as_far() {
+    // 7.97 ends its rounds at 7, 15, 23, ... too, up to a batch size of 256.
+    for (last, period, offset) in [
+        (256, 8.0, 7.0),
+        (256, 16.0, 5.0),
+        (256, 16.0, 15.0),
+        (200, 12.0, 11.0),
+        (256, 4.0, 3.0),
+        (512, 96.0, 95.0),
+    ] {
+        for (seed, sigma) in [(1, 0.0), (1, 0.005), (2, 0.005), (3, 0.005)] {
+            let answer = stairs(last, period, offset, seed, sigma);
+            let case = format!("{period} + {offset}, noise {sigma}: {}", answer.reason);
+            assert_eq!(answer.step, Some(period), "{case}");
+            assert_eq!(answer.offset, Some(offset), "{case}");
+            assert_eq!(answer.recommended_batch_sizes[0], offset as u32, "{case}");
+            assert!(answer.reason.contains(&format!("plus {offset}:")), "{case}");
+            let [low, high] = answer.step_interval.unwrap();
+            assert!(low <= period && period <= high, "{case}: {low} {high}");
+        }
+    }
+}
+
+#[test]
+fn fractions_that_no_whole_period_explains_stay_fractions() {
+    for sigma in [0.0, 0.005] {
+        let answer = stairs(256, 26.4, 0.0, 1, sigma);
+        let step = answer.step.unwrap_or_else(|| panic!("{}", answer.reason));
+        assert!((step - 26.4).abs() < 0.05, "{step}");
+        assert_eq!(answer.offset, Some(0.0));
+        assert_eq!(answer.recommended_batch_sizes[..3], [26, 52, 79]);
+    }
+}
+
 #[test]
 fn smooth_laws_have_no_step_and_say_what_would_have_been_seen() {
     let laws: [(&str, Law); 4] = [

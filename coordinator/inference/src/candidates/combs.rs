@@ -10,8 +10,12 @@ use crate::term::Term;
 /// More for a period that is not whole: whole ones are common, and one edge moved by noise must not unmake one.
 const FRACTION_PRICE: f64 = 1.5;
 
-/// And for an offset.
-const OFFSET_PRICE: f64 = 1.5;
+/// And for an offset. Less than a fraction: where both explain every edge, whole tiles that start late are the simpler
+/// hardware, and the fraction was only the one that drifts past no edge within the range measured.
+const OFFSET_PRICE: f64 = 1.0;
+
+/// Laws with a fractional period whose nearest whole one is tried with an offset.
+const FRACTIONS_TRIED_WHOLE: usize = 3;
 
 /// Peaks taken from each scan.
 const PEAKS_PER_BASIS: usize = 5;
@@ -70,7 +74,32 @@ pub(super) fn combs(
             }
         }
     }
+    laws.sort_by(|a, b| a.bic.total_cmp(&b.bic));
+    let whole: Vec<Law> = laws
+        .iter()
+        .take(FRACTIONS_TRIED_WHOLE)
+        .filter_map(|law| whole_with_offset(sample, criterion, floors, law))
+        .collect();
+    laws.extend(whole);
     laws
+}
+
+/// The whole period next to the fractional one of `law`, with the offset that suits it: 7.97 ends its rounds at 7, 15,
+/// 23, ... for a long time, as 8 with an offset of 7 does for ever. `None` when the period is whole already.
+fn whole_with_offset(
+    sample: &Sample,
+    criterion: &Criterion,
+    floors: &[Option<u32>],
+    law: &Law,
+) -> Option<Law> {
+    let period = single_period(law)?;
+    let whole = period.round();
+    if period == whole || whole < 2.0 {
+        return None;
+    }
+    let rest = without_comb(sample, criterion, law, period, 0.0);
+    let offset = scan::best_offset(sample, &rest, whole)?;
+    comb_law(sample, criterion, floors, whole, offset)
 }
 
 fn single_period(law: &Law) -> Option<f64> {
@@ -149,15 +178,26 @@ fn refine_within(
     period: f64,
     offset: f64,
 ) -> Law {
+    let without = without_comb(sample, criterion, law, period, offset);
+    let refined = refine_comb(sample, &without, period, offset);
+    with_period(sample, criterion, law, period, refined, offset)
+}
+
+/// The other terms of `law`, fitted alone.
+fn without_comb(
+    sample: &Sample,
+    criterion: &Criterion,
+    law: &Law,
+    period: f64,
+    offset: f64,
+) -> Law {
     let others: Vec<Term> = law
         .terms
         .iter()
         .copied()
         .filter(|&term| term != Term::Floor && term != Term::Comb { period, offset })
         .collect();
-    let without = Law::fit(sample, criterion, law.floor, &others, 0.0);
-    let refined = refine_comb(sample, &without, period, offset);
-    with_period(sample, criterion, law, period, refined, offset)
+    Law::fit(sample, criterion, law.floor, &others, 0.0)
 }
 
 /// `law` with its comb of period `from` replaced by one of period `to`.
