@@ -10,6 +10,7 @@ mod args;
 mod article;
 mod csv_error;
 mod csv_input;
+mod csv_value;
 mod endpoint;
 pub mod exit;
 mod export;
