@@ -16,7 +16,7 @@ demo: build ## Measure this machine's parallelism step sizes (a few minutes) and
 
 test: lint ## Formatting, clippy with warnings denied, all tests
 	$(CARGO) build --workspace --bins $(CARGOFLAGS)
-	$(CARGO) test --workspace $(CARGOFLAGS)
+	$(CARGO) test --workspace --no-fail-fast $(CARGOFLAGS)
 
 lint: libtorch ## Formatting and clippy only
 	$(CARGO) fmt --all --check

@@ -154,7 +154,9 @@ fn throttled_blocks_are_no_observations() {
     let conclusion = conclusion(end);
     assert_eq!(conclusion.reason, ConclusionReason::BudgetSpent);
     assert!(
-        conclusion.message.contains("after 0 rounds"),
+        conclusion
+            .message
+            .contains("after 0 of the 5 measuring rounds"),
         "{}",
         conclusion.message
     );
