@@ -1,7 +1,10 @@
 //! Every workload as libtorch really runs it on this machine's processors: it learns, it repeats itself, and it is what its facts say.
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use batchstep_proto::{
     domain::{Dtype, Mode},
@@ -13,6 +16,12 @@ use batchstep_worker::{
     session::{Place, Session, SessionKey},
 };
 use tch::{CModule, Device, Kind, Tensor};
+
+/// libtorch has one random generator a process, and a worker has one network: tests of one process take turns.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Small versions of every built-in network, and the iterations after which each has learned its batch by heart.
 const NETWORKS: &[(&str, usize)] = &[
@@ -52,6 +61,7 @@ fn assert_falls(losses: &[f64], name: &str) {
 
 #[test]
 fn every_network_learns_a_batch_by_heart() {
+    let _alone = alone();
     for (workload, iterations) in NETWORKS {
         let losses = losses(&key(workload, Mode::Train, Dtype::F32), 4, *iterations);
         assert_falls(&losses, workload);
@@ -60,6 +70,7 @@ fn every_network_learns_a_batch_by_heart() {
 
 #[test]
 fn a_seed_and_a_thread_count_fix_every_loss() {
+    let _alone = alone();
     for (workload, _) in NETWORKS {
         let key = key(workload, Mode::Train, Dtype::F32);
         assert_eq!(losses(&key, 3, 4), losses(&key, 3, 4), "{workload}");
@@ -73,6 +84,7 @@ fn a_seed_and_a_thread_count_fix_every_loss() {
 
 #[test]
 fn half_precision_trains_on_a_cpu() {
+    let _alone = alone();
     for dtype in [Dtype::Bf16, Dtype::F16] {
         for workload in [
             "linear:inputs=16,outputs=4",
@@ -87,6 +99,7 @@ fn half_precision_trains_on_a_cpu() {
 
 #[test]
 fn tf32_is_refused_on_a_cpu_with_what_would_work() {
+    let _alone = alone();
     let place = Place::Cpu;
     let failure = Session::build(&place, &key("linear", Mode::Train, Dtype::Tf32))
         .err()
@@ -99,6 +112,7 @@ fn tf32_is_refused_on_a_cpu_with_what_would_work() {
 
 #[test]
 fn inference_leaves_no_gradient_and_repeats_itself() {
+    let _alone = alone();
     let place = Place::Cpu;
     for (workload, _) in NETWORKS {
         let key = key(workload, Mode::Infer, Dtype::F32);
@@ -114,6 +128,7 @@ fn inference_leaves_no_gradient_and_repeats_itself() {
 
 #[test]
 fn networks_have_the_parameters_their_facts_say() {
+    let _alone = alone();
     for text in NETWORKS.iter().map(|(text, _)| *text).chain([
         "cnn",
         "linear",
@@ -136,6 +151,7 @@ fn networks_have_the_parameters_their_facts_say() {
 
 #[test]
 fn a_batch_is_a_contiguous_part_of_resident_data() {
+    let _alone = alone();
     let place = Place::Cpu;
     let key = key("linear:inputs=8,outputs=3", Mode::Infer, Dtype::F32);
     let mut session = Session::build(&place, &key).unwrap();
@@ -159,6 +175,7 @@ fn export(path: &Path) {
 
 #[test]
 fn an_exported_network_is_run_and_its_errors_name_the_file() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("net.pt");
     export(&path);
@@ -209,6 +226,7 @@ fn an_exported_network_is_run_and_its_errors_name_the_file() {
 
 #[test]
 fn a_users_network_is_trained() {
+    let _alone = alone();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/perceptron.pt");
     let place = Place::Cpu;
     for (target, dtype) in [
