@@ -80,13 +80,15 @@ def ratio(arguments):
     ]
     if arguments.device == "cuda":
         points = [("linear", 1, 2000), ("linear", 512, 2000), ("cnn", 1, 200), ("cnn", 128, 20), ("resnet50", 1, 40), ("resnet50", 64, 10)]
+    # The worker tells glibc to keep freed memory; so does Python here unless --plain-allocator asks for glibc's defaults.
+    allocator = {} if arguments.plain_allocator else {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 60)}
     results = []
     for workload, batch_size, iterations in points:
         options = ["--workload", workload, "--batch-size", str(batch_size), "--iterations", str(iterations), "--device", arguments.device]
         if arguments.device == "cpu":
             options += ["--threads", str(arguments.threads)]
         ours = Loop([arguments.loop, *options])
-        theirs = Loop([sys.executable, str(ROOT / "tests/bench/python_loop.py"), *options])
+        theirs = Loop([sys.executable, str(ROOT / "tests/bench/python_loop.py"), *options], env={**os.environ, **allocator})
         for _ in range(3):
             ours.block(), theirs.block()
         ratios = []
@@ -177,7 +179,7 @@ def first_block_seconds(folder):
     finish(local(folder, "--workload", "linear", "--batch-sizes", "1-4", "--budget", "5s", "--threads", "1"))
     [(received, elapsed, after)] = stored(
         folder,
-        "SELECT received_at, elapsed_ns, started_after_ns FROM report JOIN block ON report_seq = seq ORDER BY seq, position LIMIT 1",
+        "SELECT received_at, report.elapsed_ns, started_after_ns FROM report JOIN block ON report_seq = seq ORDER BY seq, position LIMIT 1",
     )
     # Python reads microseconds at most.
     received = datetime.datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", received).replace("Z", "+00:00"))
@@ -234,7 +236,7 @@ def spread(arguments):
         for way, (order, corrected) in ways.items():
             with tempfile.TemporaryDirectory() as name:
                 folder = pathlib.Path(name)
-                finish(local(folder, "--workload", "linear", "--threads", "1", "--batch-sizes", "1-48", "--budget", "60s", "--visit-order", order, "--strategy", "dense", "--seed", str(turn)))
+                finish(local(folder, "--workload", "linear", "--threads", "1", "--batch-sizes", "1-32", "--budget", "30s", "--visit-order", order, "--strategy", "dense", "--seed", str(turn)))
                 runs[way].append(medians(folder, corrected))
     results = {}
     for way, all_runs in runs.items():
@@ -273,6 +275,7 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, help="write the figures as JSON, too")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--plain-allocator", action="store_true", help="leave glibc's defaults to the Python loop")
     parser.add_argument("--pairs", type=int, default=41, help="pairs of blocks behind each ratio")
     parser.add_argument("--spreads", type=int, default=2, help="pairs of runs behind the spread")
     parser.add_argument("--loop", default=str(DEBUG / "examples" / "loop"))

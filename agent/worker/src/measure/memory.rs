@@ -48,6 +48,12 @@ impl MemoryModel {
         *peak = (*peak).max(peak_bytes);
     }
 
+    /// The peak seen at a batch size, bytes.
+    #[must_use]
+    pub fn peak(&self, batch_size: u32) -> Option<u64> {
+        self.peaks.get(&batch_size).copied()
+    }
+
     /// The batch sizes to try before this one, so that no step is larger than a doubling.
     #[must_use]
     pub fn rungs_below(&self, batch_size: u32) -> Vec<u32> {

@@ -293,7 +293,10 @@ impl<'a> Runner<'a> {
             self.climb_to(batch_size)?;
         }
         self.subject.prepare(batch_size)?;
-        self.subject.reset_peak_memory();
+        // Once is enough: giving all freed memory back costs more than a short block.
+        if self.history.memory.peak(batch_size).is_none() {
+            self.subject.reset_peak_memory();
+        }
         let (iterations, share) = if known.is_none() {
             (timing.first_visit_warm_up, FIRST_VISIT_SHARE)
         } else {
@@ -353,12 +356,13 @@ impl<'a> Runner<'a> {
 
     fn visit(&mut self, index: u32, visit: &Visit) -> Result<(), Miss> {
         self.tell(index, visit.batch_size, Phase::WarmUp);
+        let known_peak = self.history.memory.peak(visit.batch_size);
         let (warm_up, settled) = self.make_warm(visit.batch_size)?;
         let iterations = visit.iterations.unwrap_or(settled);
         self.tell(index, visit.batch_size, Phase::Timing);
         let timed = block::time(self.subject, iterations, self.stop)?;
         self.measuring += timed.elapsed;
-        let peak_memory_bytes = self.record_peak(visit.batch_size);
+        let peak_memory_bytes = known_peak.or_else(|| self.record_peak(visit.batch_size));
         (self.emit)(Event::Block(Block {
             visit: index,
             batch_size: visit.batch_size,
