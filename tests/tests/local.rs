@@ -23,6 +23,34 @@ fn rows(table: &Value) -> &Vec<Value> {
     table["rows"].as_array().expect("rows are a list")
 }
 
+/// Submits a sweep over 12 batch sizes to the lab's coordinator, without following it; its id.
+fn submitted(lab: &Lab, budget: &str) -> String {
+    let run = [
+        "sweep",
+        "run",
+        "--detach",
+        "--workload",
+        "linear:inputs=128,outputs=128",
+    ];
+    let how = [
+        "--threads",
+        "1",
+        "--batch-sizes",
+        "1-12",
+        "--devices",
+        "cpu",
+        "--budget",
+        budget,
+    ];
+    let end = lab.ask(&[&run[..], &how].concat());
+    assert_eq!(end.code(), 0, "{}", end.stderr);
+    end.stdout
+        .split_whitespace()
+        .last()
+        .unwrap_or_default()
+        .to_owned()
+}
+
 #[test]
 fn a_machine_is_characterised_and_reported() {
     let lab = Lab::that_measures();
@@ -189,28 +217,7 @@ fn a_worker_killed_in_mid_round_costs_one_round() {
     let lab = Lab::that_measures();
     let coordinator = lab.start_coordinator();
     let agent = lab.start_agent("agent");
-    let sweep = lab.ask(&[
-        "sweep",
-        "run",
-        "--detach",
-        "--workload",
-        "linear:inputs=128,outputs=128",
-        "--threads",
-        "1",
-        "--batch-sizes",
-        "1-12",
-        "--budget",
-        "20s",
-        "--devices",
-        "cpu",
-    ]);
-    assert_eq!(sweep.code(), 0, "{}", sweep.stderr);
-    let sweep = sweep
-        .stdout
-        .split_whitespace()
-        .last()
-        .unwrap_or_default()
-        .to_owned();
+    let sweep = submitted(&lab, "20s");
     let worker = eventually("a worker that has measured something", || {
         let show = lab.ask_json(&["sweep", "show", &sweep]);
         let measured = show["rows"]
@@ -241,27 +248,7 @@ fn a_sweep_goes_on_where_it_stopped_when_the_coordinator_restarts() {
     let lab = Lab::that_measures();
     let coordinator = lab.start_coordinator();
     let _agent = lab.start_agent("agent");
-    let sweep = lab.ask(&[
-        "sweep",
-        "run",
-        "--detach",
-        "--workload",
-        "linear:inputs=128,outputs=128",
-        "--threads",
-        "1",
-        "--batch-sizes",
-        "1-12",
-        "--budget",
-        "25s",
-        "--devices",
-        "cpu",
-    ]);
-    let sweep = sweep
-        .stdout
-        .split_whitespace()
-        .last()
-        .unwrap_or_default()
-        .to_owned();
+    let sweep = submitted(&lab, "25s");
     let kept = eventually("some blocks", || {
         let show = lab.ask_json(&["sweep", "show", &sweep]);
         show["rows"]

@@ -102,3 +102,29 @@ pub struct Inference {
     #[serde(skip)]
     pub fitted: Vec<FittedPoint>,
 }
+
+impl Inference {
+    /// An answer that knows nothing but why.
+    #[must_use]
+    pub const fn insufficient(reason: String) -> Self {
+        Self {
+            verdict: Verdict::Insufficient,
+            step: None,
+            step_interval: None,
+            offset: None,
+            kind: None,
+            profile: None,
+            confidence: None,
+            jump_at: None,
+            jump_relative: None,
+            other_steps: Vec::new(),
+            smallest_detectable_jump: None,
+            reason,
+            next_action: None,
+            recommended_batch_sizes: Vec::new(),
+            knee_batch_size: None,
+            best_throughput: None,
+            fitted: Vec::new(),
+        }
+    }
+}

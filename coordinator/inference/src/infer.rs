@@ -28,23 +28,9 @@ const QUIET: f64 = 0.05;
 pub fn infer(trace: &Trace, options: &Options) -> Inference {
     let (best_throughput, knee_batch_size) = advice::throughput(trace);
     let blank = Inference {
-        verdict: Verdict::Insufficient,
-        step: None,
-        step_interval: None,
-        offset: None,
-        kind: None,
-        profile: None,
-        confidence: None,
-        jump_at: None,
-        jump_relative: None,
-        other_steps: Vec::new(),
-        smallest_detectable_jump: None,
-        reason: String::new(),
-        next_action: None,
-        recommended_batch_sizes: Vec::new(),
         knee_batch_size,
         best_throughput,
-        fitted: Vec::new(),
+        ..Inference::insufficient(String::new())
     };
     let mut study = Study::new(trace, options);
     if study.sample.len() < LEAST_SIZES {

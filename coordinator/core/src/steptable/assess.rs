@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use batchstep_inference::{BestThroughput, Inference, Options, Trace, Verdict as Inferred, infer};
+use batchstep_inference::{Inference, Options, Trace, Verdict as Inferred, infer};
 use batchstep_proto::domain::VisitFailureKind;
 
 use super::{
@@ -211,19 +211,8 @@ fn nothing_measured(series: &SeriesResult<'_>) -> Inference {
             .flat_map(|record| &record.failures)
             .any(|failure| failure.kind == VisitFailureKind::TimeLimit);
     let message = series.message.filter(|message| !message.is_empty());
+    let reason = message.unwrap_or("nothing was measured").to_owned();
     Inference {
-        verdict: Inferred::Insufficient,
-        step: None,
-        step_interval: None,
-        offset: None,
-        kind: None,
-        profile: None,
-        confidence: None,
-        jump_at: None,
-        jump_relative: None,
-        other_steps: Vec::new(),
-        smallest_detectable_jump: None,
-        reason: message.map_or_else(|| "nothing was measured".to_owned(), str::to_owned),
         next_action: Some(
             if !series.finished || series.cancelled || needs_time || message.is_none() {
                 more_measuring(series)
@@ -232,10 +221,7 @@ fn nothing_measured(series: &SeriesResult<'_>) -> Inference {
                 .to_owned()
             },
         ),
-        recommended_batch_sizes: Vec::new(),
-        knee_batch_size: None,
-        best_throughput: None::<BestThroughput>,
-        fitted: Vec::new(),
+        ..Inference::insufficient(reason)
     }
 }
 

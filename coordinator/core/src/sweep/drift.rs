@@ -12,8 +12,8 @@ use super::{History, RoundRecord, cost::median};
 
 /// Reference blocks that a running median spans, narrow first: the narrow one follows a quick drift, the wide one averages noise away.
 const SPANS: [usize; 3] = [3, 7, 15];
-/// Shares of the logarithm of the reference's ratio that may be applied, the full correction first.
-const STRENGTHS: [f64; 5] = [1.0, 0.75, 0.5, 0.25, 0.0];
+/// Shares of the logarithm of the reference's ratio that may be applied, beside none of it; the full correction first.
+const STRENGTHS: [f64; 4] = [1.0, 0.75, 0.5, 0.25];
 /// A weaker correction must leave this share of the scatter at most, or the full one is kept: it is the one with a physical reason.
 const CLEARLY_LESS: f64 = 0.98;
 /// Repeats of a batch size from which their scatter counts, and blocks in all from which it decides.
@@ -37,6 +37,12 @@ impl Default for Smoothing {
 }
 
 impl Smoothing {
+    /// No correction at all.
+    const NONE: Self = Self {
+        span: SPANS[0],
+        strength: 0.0,
+    };
+
     /// The one that leaves repeats of the same batch size closest together; the default while there are too few of them to tell.
     pub(super) fn of(history: &History, baseline: &BTreeMap<u32, f64>) -> Self {
         let usual = Self::default();
@@ -44,14 +50,14 @@ impl Smoothing {
             return usual;
         };
         let mut best = (CLEARLY_LESS * scatter, usual);
-        for strength in STRENGTHS {
-            for span in SPANS {
-                let smoothing = Self { span, strength };
-                if let Some(scatter) = smoothing.scatter(history, baseline)
-                    && scatter < best.0
-                {
-                    best = (scatter, smoothing);
-                }
+        let corrections = STRENGTHS
+            .iter()
+            .flat_map(|&strength| SPANS.map(|span| Self { span, strength }));
+        for smoothing in corrections.chain([Self::NONE]) {
+            if let Some(scatter) = smoothing.scatter(history, baseline)
+                && scatter < best.0
+            {
+                best = (scatter, smoothing);
             }
         }
         best.1
