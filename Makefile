@@ -26,7 +26,7 @@ lint: libtorch ## Formatting and clippy only
 build: libtorch ## The three binaries, into target/debug
 	$(CARGO) build --workspace --bins $(CARGOFLAGS)
 
-bench: libtorch ## The figures of docs/results: needs a complete PyTorch in .venv and 15 minutes
+bench: libtorch ## The figures of docs/results: needs a complete PyTorch in .venv and 40 minutes
 	scripts/venv
 	$(CARGO) build --workspace --bins $(CARGOFLAGS)
 	$(CARGO) build --release -p batchstep-agent $(CARGOFLAGS)

@@ -229,26 +229,43 @@ def medians(folder, corrected):
 
 
 def spread(arguments):
-    """Two runs of each way, alternating: median over batch sizes of the relative difference of medians."""
+    """Pairs of runs of each way, alternating: median over batch sizes of the relative difference of medians.
+
+    "Shape" is the same after each run is divided by its median over batch sizes: what remains when the host's level during a run does not count.
+    """
     ways = {"randomised, corrected": ("random", True), "ascending, raw": ("ascending", False)}
     runs = {way: [] for way in ways}
     for turn in range(2 * arguments.spreads):
         for way, (order, corrected) in ways.items():
             with tempfile.TemporaryDirectory() as name:
                 folder = pathlib.Path(name)
-                finish(local(folder, "--workload", "linear", "--threads", "1", "--batch-sizes", "1-32", "--budget", "30s", "--visit-order", order, "--strategy", "dense", "--seed", str(turn)))
+                finish(local(folder, "--workload", "linear", "--threads", "1", "--batch-sizes", "1-32", "--budget", "60s", "--visit-order", order, "--strategy", "dense", "--seed", str(turn)))
                 runs[way].append(medians(folder, corrected))
     results = {}
     for way, all_runs in runs.items():
-        differences = []
-        for one, other in zip(all_runs[::2], all_runs[1::2]):
-            both = sorted(one.keys() & other.keys())
-            differences.append(statistics.median(abs(one[size] - other[size]) / ((one[size] + other[size]) / 2) for size in both))
-        results[way] = differences
-        line(f"spread of two runs, {way}", f"{100 * statistics.median(differences):.2f} % ({len(differences)} pairs)", "<= 3 %" if way.startswith("random") else "")
-    random_spread, ascending_spread = (statistics.median(results[way]) for way in ways)
-    line("spread, randomised over ascending", f"{random_spread / ascending_spread:.2f}", "clearly below 1")
+        pairs = list(zip(all_runs[::2], all_runs[1::2]))
+        levels = [difference(one, other) for one, other in pairs]
+        shapes = [difference(shape(one), shape(other)) for one, other in pairs]
+        results[way] = {"pairs": levels, "pairs_shape": shapes}
+        each = ", ".join(f"{100 * value:.2f}" for value in levels)
+        line(f"spread of two runs, {way}", f"{100 * statistics.median(levels):.2f} % (median of {len(levels)} pairs: {each})", "<= 3 %" if way.startswith("random") else "")
+        line(f"the same of the shape alone, {way}", f"{100 * statistics.median(shapes):.2f} %", "")
+    for key, words in (("pairs", "spread"), ("pairs_shape", "the same of the shape alone")):
+        random_spread, ascending_spread = (statistics.median(results[way][key]) for way in ways)
+        line(f"{words}, randomised over ascending", f"{random_spread / ascending_spread:.2f}", "clearly below 1")
     return results
+
+
+def shape(run):
+    """A run's medians relative to their own median."""
+    level = statistics.median(run.values())
+    return {size: seconds / level for size, seconds in run.items()}
+
+
+def difference(one, other):
+    """Median over batch sizes of the relative difference of two runs."""
+    both = sorted(one.keys() & other.keys())
+    return statistics.median(abs(one[size] - other[size]) / ((one[size] + other[size]) / 2) for size in both)
 
 
 def stop(_arguments):
@@ -277,7 +294,7 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--plain-allocator", action="store_true", help="leave glibc's defaults to the Python loop")
     parser.add_argument("--pairs", type=int, default=41, help="pairs of blocks behind each ratio")
-    parser.add_argument("--spreads", type=int, default=2, help="pairs of runs behind the spread")
+    parser.add_argument("--spreads", type=int, default=4, help="pairs of runs behind the spread, four minutes each")
     parser.add_argument("--loop", default=str(DEBUG / "examples" / "loop"))
     arguments = parser.parse_args()
     wanted = arguments.only.split(",")

@@ -130,7 +130,7 @@ pub(super) struct SweepArgs {
     /// Seeds weights, data and the order of visits.
     #[arg(long, value_name = "N", default_value = USUAL_SEED)]
     pub(super) seed: u64,
-    /// Order of batch sizes within a round; ascending only shows what random is worth.
+    /// Order of visits within a round; ascending only shows what random is worth.
     #[arg(long, default_value = "random", hide = true)]
     pub(super) visit_order: OrderWord,
     /// all (GPUs where there are some, else the CPU), cpu, gpu, or device ids separated by commas.
@@ -162,7 +162,7 @@ pub(super) enum StrategyWord {
 pub(super) enum OrderWord {
     /// A fresh permutation each round, with reference visits.
     Random,
-    /// Ascending, without reference visits.
+    /// One ascending pass, without reference visits.
     Ascending,
 }
 

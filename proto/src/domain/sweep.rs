@@ -17,12 +17,12 @@ pub enum Strategy {
     Dense,
 }
 
-/// Order of the batch sizes within a round.
+/// Order of the visits within a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VisitOrder {
     /// A fresh seeded permutation each round, with reference visits.
     Random,
-    /// Ascending and without reference visits, to show what the default is worth.
+    /// One ascending pass without reference visits, all blocks of a batch size in a row, as a plain loop has it: shows what the default is worth.
     Ascending,
 }
 
@@ -66,7 +66,7 @@ pub struct SweepSpec {
     pub devices: DeviceSelector,
     /// Name of the preset it came from.
     pub preset: Option<String>,
-    /// Order of the batch sizes within a round.
+    /// Order of the visits within a round.
     pub visit_order: VisitOrder,
 }
 

@@ -11,7 +11,7 @@ use batchstep_proto::domain::{Block, DeviceKind, RoundKind, VisitRole};
 use super::{
     History, SeriesPlan,
     cost::median,
-    drift::{Drift, Smoothing, attempts, middle},
+    drift::Drift,
     rules::{DRIFT_LIMIT, DRIFTING_REPEATS, REQUIRED_ROUNDS},
 };
 
@@ -123,46 +123,37 @@ impl Quality {
     }
 }
 
-/// Corrects every block by the reference's time at that moment, relative to its median over the series.
+/// Corrects every block by the device's drift while it ran.
 #[must_use]
 pub fn correct<'a>(plan: &SeriesPlan, history: &'a History) -> Corrected<'a> {
-    let baseline = reference_medians(history);
-    let smoothing = Smoothing::of(history, &baseline);
+    let drift = Drift::of(history, plan.device.kind);
     let clock = median_clock(history);
     let fastest = fastest(history);
     let mut corrected = Corrected {
         blocks: Vec::new(),
         drifting_rounds: Vec::new(),
     };
-    for record in &history.rounds {
-        let first = corrected.blocks.len();
-        let mut drifting = false;
-        for part in attempts(record) {
-            let drift = (record.round.kind == RoundKind::Measure)
-                .then(|| Drift::of(part, &baseline, smoothing))
-                .flatten();
-            drifting |= drift
-                .as_ref()
-                .is_some_and(|drift| drift.range() > DRIFT_LIMIT);
-            corrected.blocks.extend(part.iter().map(|block| {
+    for (round, record) in history.rounds.iter().enumerate() {
+        let drifting = drift.range(round) > DRIFT_LIMIT;
+        if drifting {
+            corrected.drifting_rounds.push(record.round.index);
+        }
+        corrected
+            .blocks
+            .extend(record.blocks.iter().enumerate().map(|(position, block)| {
                 let seconds = block.seconds_per_iteration();
+                let mut flags = flags(plan, block, clock, &fastest);
+                if drifting {
+                    flags.insert(0, Flag::Drifting);
+                }
                 CorrectedBlock {
                     round: record.round.index,
                     block,
                     seconds,
-                    corrected_seconds: drift
-                        .as_ref()
-                        .map(|drift| seconds / drift.at(middle(block))),
-                    flags: flags(plan, block, clock, &fastest),
+                    corrected_seconds: drift.ratio(round, position).map(|ratio| seconds / ratio),
+                    flags,
                 }
             }));
-        }
-        if drifting {
-            corrected.drifting_rounds.push(record.round.index);
-            for block in &mut corrected.blocks[first..] {
-                block.flags.insert(0, Flag::Drifting);
-            }
-        }
     }
     corrected
 }
@@ -267,20 +258,6 @@ fn harmless_foreign_cores(plan: &SeriesPlan) -> f64 {
     let threads = f64::from(plan.threads.unwrap_or(1));
     let cores = plan.device.compute_units.map_or(threads, f64::from);
     (cores - threads).max(0.0) + FOREIGN_SHARE * threads
-}
-
-fn reference_medians(history: &History) -> BTreeMap<u32, f64> {
-    let mut by_size: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
-    for block in blocks_of(history, VisitRole::Reference) {
-        by_size
-            .entry(block.batch_size)
-            .or_default()
-            .push(block.seconds_per_iteration());
-    }
-    by_size
-        .into_iter()
-        .map(|(size, seconds)| (size, median(seconds)))
-        .collect()
 }
 
 fn fastest(history: &History) -> BTreeMap<u32, f64> {

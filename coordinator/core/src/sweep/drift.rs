@@ -1,134 +1,264 @@
-//! The reference's time along a round: how much slower or faster than usual the device was at each moment.
+//! How much slower than usual the device was while each block ran.
 //!
-//! Called by `correct` only. A single reference block is as noisy as any other, so its ratio is smoothed and may be applied in part: how much is
-//! learned from the series itself, as whatever brings repeats of the same batch size closest together. A device that drifts slowly gets the full
-//! correction; one that is only noisy keeps its raw times.
+//! Called by `correct` only. A block's logarithm is taken as its batch size's level, plus the device's drift at that moment, plus noise. The drift
+//! is learned in two passes. First from the reference batch, which is visited throughout every round: it ties distant moments and different
+//! rounds together, but it passes only every eighth visit. Then from the neighbours: what the blocks right before and after have above their own
+//! batch sizes' levels, which follows a disturbance that lasts a second. Batch sizes are free levels, so no staircase is ever smoothed away, and the
+//! random order is what tells the two apart. This is a median polish (Tukey, "Exploratory Data Analysis", 1977, chapter 11) whose columns are moments.
+//!
+//! A drift that is learned is as noisy as what it is learned from, so the series itself decides how: see [`Method`].
 
 use std::collections::BTreeMap;
 
-use batchstep_proto::domain::{Block, RoundKind, VisitRole};
+use batchstep_proto::domain::{Block, DeviceKind, RoundKind, VisitRole};
 
 use super::{History, RoundRecord, cost::median};
 
-/// Reference blocks that a running median spans, narrow first: the narrow one follows a quick drift, the wide one averages noise away.
-const SPANS: [usize; 3] = [3, 7, 15];
-/// Shares of the logarithm of the reference's ratio that may be applied, beside none of it; the full correction first.
-const STRENGTHS: [f64; 4] = [1.0, 0.75, 0.5, 0.25];
-/// A weaker correction must leave this share of the scatter at most, or the full one is kept: it is the one with a physical reason.
+/// Reference blocks that a running median spans.
+const REFERENCE_SPAN: usize = 3;
+/// Neighbours on either side of a block that may speak for its moment; 0: none.
+const REACHES: [usize; 4] = [0, 2, 4, 8];
+/// A method must leave this share of the usual one's scatter at most to be preferred.
 const CLEARLY_LESS: f64 = 0.98;
 /// Repeats of a batch size from which their scatter counts, and blocks in all from which it decides.
 const LEAST_REPEATS: usize = 3;
 const LEAST_BLOCKS: usize = 36;
+/// The moments of a processor that count as undisturbed: who shares it only ever slows it down.
+const UNDISTURBED_SHARE: f64 = 0.1;
 
-/// How the reference's ratio is turned into a correction.
+/// The drift of a series.
+#[derive(Debug)]
+pub(super) struct Drift {
+    /// By round of the history and block of the round, the time over the usual one; `None` for blocks of attempts without a reference.
+    ratios: Vec<Vec<Option<f64>>>,
+    /// By round of the history, by how much the highest reference exceeds the lowest in the worst attempt, relative; 0 without one.
+    ranges: Vec<f64>,
+}
+
+/// How the drift is learned.
+///
+/// The usual one is the reference alone. Another is chosen where it brings repeats of the same batch size clearly closer together: with neighbours
+/// where the drift is quick, without the reference where there is none but noise. No block speaks for its own moment, which keeps the choice
+/// honest.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Smoothing {
-    span: usize,
-    strength: f64,
+struct Method {
+    reference: bool,
+    reach: usize,
 }
 
-impl Default for Smoothing {
-    fn default() -> Self {
-        Self {
-            span: SPANS[0],
-            strength: STRENGTHS[0],
-        }
-    }
-}
-
-impl Smoothing {
-    /// No correction at all.
-    const NONE: Self = Self {
-        span: SPANS[0],
-        strength: 0.0,
+impl Method {
+    const USUAL: Self = Self {
+        reference: true,
+        reach: REACHES[0],
     };
 
-    /// The one that leaves repeats of the same batch size closest together; the default while there are too few of them to tell.
-    pub(super) fn of(history: &History, baseline: &BTreeMap<u32, f64>) -> Self {
-        let usual = Self::default();
-        let Some(scatter) = usual.scatter(history, baseline) else {
-            return usual;
+    fn all() -> impl Iterator<Item = Self> {
+        [true, false]
+            .into_iter()
+            .flat_map(|reference| REACHES.map(|reach| Self { reference, reach }))
+    }
+}
+
+/// A block that takes part.
+struct Witness {
+    /// Position of its round in the history, and its own in the round.
+    place: (usize, usize),
+    /// Counts attempts over the series; neighbours are of one attempt.
+    attempt: usize,
+    batch_size: u32,
+    measures: bool,
+    /// Of seconds per iteration.
+    logarithm: f64,
+    /// Drift by the reference alone, a logarithm.
+    by_reference: f64,
+}
+
+impl Drift {
+    /// Learns the drift from all blocks of the measuring rounds.
+    pub(super) fn of(history: &History, kind: DeviceKind) -> Self {
+        let mut drift = Self {
+            ratios: history
+                .rounds
+                .iter()
+                .map(|record| vec![None; record.blocks.len()])
+                .collect(),
+            ranges: vec![0.0; history.rounds.len()],
         };
-        let mut best = (CLEARLY_LESS * scatter, usual);
-        let corrections = STRENGTHS
-            .iter()
-            .flat_map(|&strength| SPANS.map(|span| Self { span, strength }));
-        for smoothing in corrections.chain([Self::NONE]) {
-            if let Some(scatter) = smoothing.scatter(history, baseline)
-                && scatter < best.0
-            {
-                best = (scatter, smoothing);
-            }
+        let witnesses = drift.witnesses(history);
+        let logarithms = learned(&witnesses);
+        let usual = usual(&logarithms, kind);
+        for (witness, logarithm) in witnesses.iter().zip(logarithms) {
+            let (round, block) = witness.place;
+            drift.ratios[round][block] = Some((logarithm - usual).exp());
         }
-        best.1
+        drift
     }
 
-    /// Median distance of the logarithm of a corrected block from its batch size's median.
-    fn scatter(self, history: &History, baseline: &BTreeMap<u32, f64>) -> Option<f64> {
-        let mut by_size: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
-        for record in history
-            .rounds
-            .iter()
-            .filter(|record| record.round.kind == RoundKind::Measure)
-        {
+    /// Time over the usual one while block `block` of round `round` ran, both counted as in the history.
+    pub(super) fn ratio(&self, round: usize, block: usize) -> Option<f64> {
+        self.ratios[round][block]
+    }
+
+    /// By how much the reference moved within round `round`, relative.
+    pub(super) fn range(&self, round: usize) -> f64 {
+        self.ranges[round]
+    }
+
+    /// The blocks that take part, in the order of time; notes the ranges on the way.
+    fn witnesses(&mut self, history: &History) -> Vec<Witness> {
+        let baseline = reference_medians(history);
+        let mut witnesses = Vec::new();
+        let mut attempt = 0;
+        for (round, record) in measuring(history) {
+            let mut first = 0;
             for part in attempts(record) {
-                let Some(drift) = Drift::of(part, baseline, self) else {
-                    continue;
-                };
-                for block in part.iter().filter(|block| block.role == VisitRole::Measure) {
-                    let corrected = block.seconds_per_iteration() / drift.at(middle(block));
-                    by_size
-                        .entry(block.batch_size)
-                        .or_default()
-                        .push(corrected.ln());
+                if let Some(reference) = Reference::of(part, &baseline) {
+                    self.ranges[round] = self.ranges[round].max(reference.range());
+                    witnesses.extend(part.iter().enumerate().map(|(position, block)| Witness {
+                        place: (round, first + position),
+                        attempt,
+                        batch_size: block.batch_size,
+                        measures: block.role == VisitRole::Measure,
+                        logarithm: block.seconds_per_iteration().ln(),
+                        by_reference: reference.at(middle(block)),
+                    }));
                 }
+                first += part.len();
+                attempt += 1;
             }
         }
-        let distances: Vec<f64> = by_size
-            .into_values()
-            .filter(|logarithms| logarithms.len() >= LEAST_REPEATS)
-            .flat_map(|logarithms| {
-                let center = median(logarithms.clone());
-                logarithms
-                    .into_iter()
-                    .map(move |logarithm| (logarithm - center).abs())
-            })
-            .collect();
-        (distances.len() >= LEAST_BLOCKS).then(|| median(distances))
+        witnesses
+    }
+}
+
+/// The drift at each witness by the best method, logarithms.
+fn learned(witnesses: &[Witness]) -> Vec<f64> {
+    let usual = by(witnesses, Method::USUAL);
+    let Some(scatter) = scatter(witnesses, &usual) else {
+        return usual;
+    };
+    Method::all()
+        .filter(|&method| method != Method::USUAL)
+        .filter_map(|method| {
+            let drift = by(witnesses, method);
+            Some((self::scatter(witnesses, &drift)?, drift))
+        })
+        .filter(|&(other, _)| other < CLEARLY_LESS * scatter)
+        .min_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map_or(usual, |(_, drift)| drift)
+}
+
+/// The drift at each witness by one method, logarithms.
+fn by(witnesses: &[Witness], method: Method) -> Vec<f64> {
+    let reference: Vec<f64> = witnesses
+        .iter()
+        .map(|witness| {
+            if method.reference {
+                witness.by_reference
+            } else {
+                0.0
+            }
+        })
+        .collect();
+    if method.reach == 0 {
+        return reference;
+    }
+    let above: Vec<f64> = residuals(witnesses, &reference, |_| true)
+        .into_iter()
+        .map(|(_, residual)| residual)
+        .collect();
+    reference
+        .into_iter()
+        .enumerate()
+        .map(|(at, drift)| drift + around(witnesses, &above, at, method.reach))
+        .collect()
+}
+
+/// The median of what the neighbours of witness `at` have above their levels, itself left out.
+fn around(witnesses: &[Witness], above: &[f64], at: usize, reach: usize) -> f64 {
+    let last = (at + reach).min(witnesses.len() - 1);
+    let neighbours = (at.saturating_sub(reach)..=last)
+        .filter(|&other| other != at && witnesses[other].attempt == witnesses[at].attempt);
+    median(neighbours.map(|other| above[other]).collect())
+}
+
+/// What each of the witnesses that are asked for has above its batch size's median once `drift` is taken out, with the number of its repeats.
+fn residuals(
+    witnesses: &[Witness],
+    drift: &[f64],
+    asked: impl Fn(&Witness) -> bool,
+) -> Vec<(usize, f64)> {
+    let corrected: Vec<(u32, f64)> = witnesses
+        .iter()
+        .zip(drift)
+        .filter(|(witness, _)| asked(witness))
+        .map(|(witness, drift)| (witness.batch_size, witness.logarithm - drift))
+        .collect();
+    let mut by_size: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+    for &(batch_size, logarithm) in &corrected {
+        by_size.entry(batch_size).or_default().push(logarithm);
+    }
+    let levels: BTreeMap<u32, (usize, f64)> = by_size
+        .into_iter()
+        .map(|(batch_size, logarithms)| (batch_size, (logarithms.len(), median(logarithms))))
+        .collect();
+    corrected
+        .into_iter()
+        .map(|(batch_size, logarithm)| {
+            let (repeats, level) = levels[&batch_size];
+            (repeats, logarithm - level)
+        })
+        .collect()
+}
+
+/// Median distance of a corrected measuring block from its batch size's median; `None` while too few of them are repeats.
+fn scatter(witnesses: &[Witness], drift: &[f64]) -> Option<f64> {
+    let distances: Vec<f64> = residuals(witnesses, drift, |witness| witness.measures)
+        .into_iter()
+        .filter(|&(repeats, _)| repeats >= LEAST_REPEATS)
+        .map(|(_, residual)| residual.abs())
+        .collect();
+    (distances.len() >= LEAST_BLOCKS).then(|| median(distances))
+}
+
+/// The drift that counts as none, a logarithm. A processor is at its usual speed when nobody else slows it down, so that two runs agree however
+/// loaded their hosts were; a device of its own drifts in both directions, and its usual state is the one it is mostly in.
+fn usual(logarithms: &[f64], kind: DeviceKind) -> f64 {
+    match kind {
+        DeviceKind::Cpu => {
+            let mut sorted = logarithms.to_vec();
+            sorted.sort_by(f64::total_cmp);
+            let rank = (sorted.len() as f64 * UNDISTURBED_SHARE) as usize;
+            sorted.get(rank).copied().unwrap_or(0.0)
+        }
+        DeviceKind::Cuda | DeviceKind::Simulated => median(logarithms.to_vec()),
     }
 }
 
 /// The reference's time along one attempt, relative to its median over the series.
-pub(super) struct Drift {
-    /// Seconds since the attempt's start, and the ratio there; ascending in time, at least one.
+struct Reference {
+    /// Seconds since the attempt's start, and the logarithm of the ratio there; ascending in time, at least one.
     knots: Vec<(f64, f64)>,
 }
 
-impl Drift {
+impl Reference {
     /// `None` without a reference block among `blocks`, which are those of one attempt.
-    pub(super) fn of(
-        blocks: &[Block],
-        baseline: &BTreeMap<u32, f64>,
-        smoothing: Smoothing,
-    ) -> Option<Self> {
+    fn of(blocks: &[Block], baseline: &BTreeMap<u32, f64>) -> Option<Self> {
         let raw: Vec<(f64, f64)> = blocks
             .iter()
             .filter(|block| block.role == VisitRole::Reference)
             .filter_map(|block| {
                 let median = baseline.get(&block.batch_size)?;
-                Some((middle(block), block.seconds_per_iteration() / median))
+                Some((middle(block), (block.seconds_per_iteration() / median).ln()))
             })
             .collect();
         (!raw.is_empty()).then(|| Self {
-            knots: smoothed(&raw, smoothing.span)
-                .into_iter()
-                .map(|(time, ratio)| (time, ratio.powf(smoothing.strength)))
-                .collect(),
+            knots: smoothed(&raw),
         })
     }
 
-    /// The ratio at `time`, seconds since the attempt's start: interpolated between the knots, constant outside.
-    pub(super) fn at(&self, time: f64) -> f64 {
+    /// The logarithm at `time`, seconds since the attempt's start: interpolated between the knots, constant outside.
+    fn at(&self, time: f64) -> f64 {
         let above = self.knots.partition_point(|&(knot, _)| knot < time);
         match (
             above.checked_sub(1).map(|below| self.knots[below]),
@@ -137,30 +267,30 @@ impl Drift {
             (Some((start, low)), Some(&(end, high))) if end > start => {
                 low + (high - low) * (time - start) / (end - start)
             }
-            (_, Some(&(_, ratio))) | (Some((_, ratio)), None) => ratio,
-            (None, None) => 1.0,
+            (_, Some(&(_, logarithm))) | (Some((_, logarithm)), None) => logarithm,
+            (None, None) => 0.0,
         }
     }
 
     /// By how much the highest ratio exceeds the lowest, relative.
-    pub(super) fn range(&self) -> f64 {
-        let ratios = || self.knots.iter().map(|&(_, ratio)| ratio);
-        let low = ratios().fold(f64::INFINITY, f64::min);
-        let high = ratios().fold(0.0, f64::max);
-        high / low - 1.0
+    fn range(&self) -> f64 {
+        let logarithms = || self.knots.iter().map(|&(_, logarithm)| logarithm);
+        let low = logarithms().fold(f64::INFINITY, f64::min);
+        let high = logarithms().fold(f64::NEG_INFINITY, f64::max);
+        (high - low).exp_m1()
     }
 }
 
-/// Running medians over `span` knots, so that one disturbed reference block does not disturb sixteen others. Medians of three treat the ends by
-/// Tukey's end-point rule, which follows a trend ("Exploratory Data Analysis", 1977, 7E); wider ones shrink their window there.
-fn smoothed(knots: &[(f64, f64)], span: usize) -> Vec<(f64, f64)> {
+/// Running medians of three knots, so that one disturbed reference block does not disturb sixteen others; the ends by Tukey's end-point rule, which
+/// follows a trend ("Exploratory Data Analysis", 7E).
+fn smoothed(knots: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let last = knots.len() - 1;
     let mut smooth: Vec<(f64, f64)> = (0..=last)
         .map(|at| {
-            let reach = (span / 2).min(at).min(last - at);
+            let reach = (REFERENCE_SPAN / 2).min(at).min(last - at);
             let window = knots[at - reach..=at + reach]
                 .iter()
-                .map(|&(_, ratio)| ratio);
+                .map(|&(_, logarithm)| logarithm);
             (knots[at].0, median(window.collect()))
         })
         .collect();
@@ -173,14 +303,38 @@ fn smoothed(knots: &[(f64, f64)], span: usize) -> Vec<(f64, f64)> {
     smooth
 }
 
+fn measuring(history: &History) -> impl Iterator<Item = (usize, &RoundRecord)> {
+    history
+        .rounds
+        .iter()
+        .enumerate()
+        .filter(|(_, record)| record.round.kind == RoundKind::Measure)
+}
+
+/// Median seconds of the reference, for each batch size that was one.
+fn reference_medians(history: &History) -> BTreeMap<u32, f64> {
+    let mut by_size: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+    let blocks = measuring(history).flat_map(|(_, record)| &record.blocks);
+    for block in blocks.filter(|block| block.role == VisitRole::Reference) {
+        by_size
+            .entry(block.batch_size)
+            .or_default()
+            .push(block.seconds_per_iteration());
+    }
+    by_size
+        .into_iter()
+        .map(|(size, seconds)| (size, median(seconds)))
+        .collect()
+}
+
 /// The blocks of a round by attempt: time starts again with each.
-pub(super) fn attempts(record: &RoundRecord) -> impl Iterator<Item = &[Block]> {
+fn attempts(record: &RoundRecord) -> impl Iterator<Item = &[Block]> {
     record
         .blocks
         .chunk_by(|earlier, later| later.started_after >= earlier.started_after)
 }
 
 /// The middle of a block, seconds since its attempt's start.
-pub(super) fn middle(block: &Block) -> f64 {
+fn middle(block: &Block) -> f64 {
     block.started_after.as_secs_f64() + block.elapsed.as_secs_f64() / 2.0
 }

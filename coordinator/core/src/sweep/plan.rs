@@ -4,7 +4,7 @@
 //! visit the least measured batch sizes first until each has the required blocks; then the points that still matter are refined until they are
 //! precise or the budget is spent.
 
-use batchstep_proto::domain::{Round, RoundKind, VisitFailureKind};
+use batchstep_proto::domain::{Round, RoundKind, VisitFailureKind, VisitOrder};
 
 use super::{
     History, SeriesPlan,
@@ -152,7 +152,8 @@ fn wanted(
     })
 }
 
-/// The order of visits: a part of a long pass, one pass, or several short ones, within what may be paid for it.
+/// The order of visits: a part of a long pass, one pass, or several short ones, within what may be paid for it; in ascending order all that is payable,
+/// the blocks of each batch size in a row.
 fn fitted(
     plan: &SeriesPlan,
     index: u32,
@@ -161,6 +162,13 @@ fn fitted(
     wanted: &Wanted,
     reference: u32,
 ) -> Vec<u32> {
+    if plan.spec.visit_order == VisitOrder::Ascending {
+        return (1..=MOST_REPEATS)
+            .rev()
+            .map(|passes| ordered(plan, index, &wanted.sizes, passes))
+            .find(|order| costs.affordable(order, reference, wanted.payable) == order.len())
+            .unwrap_or_default();
+    }
     let pass = costs.round(&wanted.sizes, reference);
     // Parts of one length rather than a long one and a rest.
     let parts = (pass / ROUND_MOST_SECONDS).ceil();
@@ -171,14 +179,7 @@ fn fitted(
     } else {
         1
     };
-    let mut sizes = Vec::new();
-    for pass in 0..passes {
-        sizes.extend(ordered(
-            plan,
-            index.wrapping_mul(64).wrapping_add(pass),
-            wanted.sizes.clone(),
-        ));
-    }
+    let sizes = ordered(plan, index, &wanted.sizes, passes);
     // What crashed its worker once comes last, so that a second crash costs nothing else.
     let (mut order, suspects): (Vec<u32>, Vec<u32>) = sizes
         .into_iter()

@@ -22,17 +22,24 @@ const TIME_LIMIT_FACTOR: f64 = 5.0;
 /// Loading libraries and building a network, generously.
 const START_ALLOWANCE: Duration = Duration::from_secs(60);
 
-/// A seeded permutation of `sizes`, or their ascending order where the sweep asks for it.
-pub(super) fn ordered(plan: &SeriesPlan, index: u32, mut sizes: Vec<u32>) -> Vec<u32> {
-    sizes.sort_unstable();
-    if plan.spec.visit_order == VisitOrder::Random {
+/// So many passes over `sizes`: a seeded permutation for each, or all visits to a batch size in a row where the sweep asks for the ascending order.
+pub(super) fn ordered(plan: &SeriesPlan, index: u32, sizes: &[u32], passes: u32) -> Vec<u32> {
+    let mut order = Vec::with_capacity(sizes.len() * passes as usize);
+    for pass in 0..passes {
+        let first = order.len();
+        order.extend_from_slice(sizes);
         let mut seed = [0_u8; 32];
         seed[..8].copy_from_slice(&plan.spec.seed.to_be_bytes());
         seed[8..24].copy_from_slice(plan.id.as_uuid().as_bytes());
         seed[24..28].copy_from_slice(&index.to_be_bytes());
-        sizes.shuffle(&mut ChaCha8Rng::from_seed(seed));
+        seed[28..].copy_from_slice(&pass.to_be_bytes());
+        order[first..].sort_unstable();
+        order[first..].shuffle(&mut ChaCha8Rng::from_seed(seed));
     }
-    sizes
+    if plan.spec.visit_order == VisitOrder::Ascending {
+        order.sort_unstable();
+    }
+    order
 }
 
 /// The ascending round that finds the range.

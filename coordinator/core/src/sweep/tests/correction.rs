@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use batchstep_proto::domain::{VisitOrder, VisitRole};
+use batchstep_proto::domain::{DeviceKind, VisitOrder, VisitRole};
 
 use super::{
     super::{
@@ -110,19 +110,73 @@ fn one_disturbed_reference_block_disturbs_no_other() {
 }
 
 #[test]
-fn the_ascending_order_has_no_reference_and_no_correction() {
+fn a_disturbance_between_two_references_is_taken_out() {
+    let law = staircase(8);
+    let mut spec = spec("1-32", 60);
+    spec.precision = 1e-6;
+    let plan = plan(spec, "SIM-a");
+    let mut device = Simulator::new(&law);
+    // Half a second of every three: shorter than the way from one reference to the next.
+    device.drift = Box::new(|now| if now % 3.0 < 0.5 { 1.2 } else { 1.0 });
+    let (history, _) = device.run(&plan);
+    let corrected = correct(&plan, &history);
+    let mut disturbed: Vec<(f64, f64)> = Vec::new();
+    for block in &corrected.blocks {
+        let expected = law(block.block.batch_size);
+        if block.block.role == VisitRole::Measure && block.seconds > 1.1 * expected {
+            disturbed.push((
+                block.seconds / expected - 1.0,
+                block.best_seconds() / expected - 1.0,
+            ));
+        }
+    }
+    let median_error = |error: &dyn Fn(&(f64, f64)) -> f64| {
+        median(disturbed.iter().map(|both| error(both).abs()).collect())
+    };
+    let (raw, better) = (median_error(&|both| both.0), median_error(&|both| both.1));
+    assert!(disturbed.len() > 20, "{}", disturbed.len());
+    assert!(better < raw / 4.0, "{better} against {raw}");
+}
+
+#[test]
+fn a_processor_shared_with_others_is_described_as_if_it_were_not() {
+    let law = staircase(8);
+    let mut plan = plan(spec("1-32", 60), "CPU-a");
+    plan.device.kind = DeviceKind::Cpu;
+    let level = |share: f64| {
+        let mut device = Simulator::new(&law);
+        device.drift = Box::new(move |now| if now % 10.0 < 10.0 * share { 1.3 } else { 1.0 });
+        let (history, _) = device.run(&plan);
+        let errors = |value: &dyn Fn(&CorrectedBlock<'_>) -> f64| {
+            let corrected = correct(&plan, &history);
+            let blocks = corrected.blocks.iter();
+            let measuring = blocks.filter(|block| block.block.role == VisitRole::Measure);
+            median(
+                measuring
+                    .map(|block| value(block) / law(block.block.batch_size))
+                    .collect(),
+            )
+        };
+        (
+            errors(&|block| block.seconds),
+            errors(&|block| block.best_seconds()),
+        )
+    };
+    let (quiet, busy) = (level(0.1), level(0.7));
+    assert!(busy.0 / quiet.0 > 1.2, "raw {busy:?}, {quiet:?}");
+    assert!((busy.1 / quiet.1 - 1.0).abs() < 0.01, "{busy:?}, {quiet:?}");
+}
+
+#[test]
+fn the_ascending_order_is_one_pass_without_reference_or_correction() {
     let mut spec = spec("1-24", 60);
     spec.visit_order = VisitOrder::Ascending;
     let plan = plan(spec, "SIM-a");
     let (history, _) = Simulator::new(staircase(8)).run(&plan);
-    let sizes: Vec<u32> = history.rounds[1]
-        .round
-        .visits
-        .iter()
-        .take(24)
-        .map(|visit| visit.batch_size)
-        .collect();
-    assert!(sizes.is_sorted());
+    let visits = &history.rounds[1].round.visits;
+    let sizes: Vec<u32> = visits.iter().map(|visit| visit.batch_size).collect();
+    assert!(sizes.is_sorted() && sizes.ends_with(&[24, 24]));
+    assert!(visits.iter().all(|visit| visit.role == VisitRole::Measure));
     let corrected = correct(&plan, &history);
     assert!(
         corrected
