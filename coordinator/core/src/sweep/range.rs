@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use batchstep_proto::domain::{BatchSizes, DeviceKind, RoundKind};
+use batchstep_proto::domain::{BatchSizes, DeviceKind, RoundKind, VisitFailureKind};
 
 use super::{
     History, SeriesPlan,
@@ -19,6 +19,9 @@ const FLOOR_RISE: f64 = 1.1;
 const COMFORTABLE_WINDOW: usize = 32;
 /// Share of the budget that a window may be planned to take; costs are estimates.
 const PLANNED_SHARE: f64 = 0.9;
+
+/// The largest batch size that fits is found to this fraction of itself.
+const MEMORY_RESOLUTION: u32 = 16;
 
 /// The batch sizes a complete probe visits, ascending and at least doubling.
 pub(super) fn probe_sizes(plan: &SeriesPlan) -> Vec<u32> {
@@ -48,8 +51,33 @@ pub(super) fn probe_sizes(plan: &SeriesPlan) -> Vec<u32> {
     }
 }
 
-/// What the probe still has to visit; empty once it has met a limit or the end.
+/// What the probe still has to visit; empty once it has met the end, or a limit and knows where that lies.
 pub(super) fn unprobed(plan: &SeriesPlan, standing: &Standing) -> Vec<u32> {
+    let doubling = undoubled(plan, standing);
+    if doubling.is_empty() {
+        return bisecting(plan, standing).into_iter().collect();
+    }
+    doubling
+}
+
+/// The next batch size between the largest that fitted and the smallest that did not, until they are close or next to each other.
+fn bisecting(plan: &SeriesPlan, standing: &Standing) -> Option<u32> {
+    let bound = standing.bound.as_ref()?;
+    let memory = matches!(
+        bound.kind,
+        VisitFailureKind::OutOfMemory | VisitFailureKind::MemoryLimit
+    );
+    let (&fitted, _) = standing.probed.range(..bound.batch_size).next_back()?;
+    let gap = bound.batch_size - fitted;
+    let middle = fitted + gap / 2;
+    let wanted = memory
+        && plan.spec.batch_sizes == BatchSizes::Auto
+        && gap > (fitted / MEMORY_RESOLUTION).max(1);
+    (wanted && standing.usable(middle) && !standing.errors.contains_key(&middle)).then_some(middle)
+}
+
+/// What is left of the doubling batch sizes.
+fn undoubled(plan: &SeriesPlan, standing: &Standing) -> Vec<u32> {
     let sizes = probe_sizes(plan);
     // Two crashing sizes in a row: so will the larger ones.
     let crashed = sizes

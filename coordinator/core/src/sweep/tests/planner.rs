@@ -138,6 +138,23 @@ fn out_of_memory_bounds_the_range() {
 }
 
 #[test]
+fn the_largest_batch_size_that_fits_is_found_before_measuring() {
+    let mut device = Simulator::new(staircase(8));
+    device.out_of_memory_at = 45;
+    let (history, _) = device.run(&plan(spec("auto", 200), "SIM-a"));
+    let failed = |kind: RoundKind| -> Vec<u32> {
+        let rounds = history.rounds.iter();
+        rounds
+            .filter(|record| record.round.kind == kind)
+            .flat_map(|record| record.failures.iter().map(|failure| failure.batch_size))
+            .collect()
+    };
+    // 64 by doubling; then 48, 40 (fits), 44 (fits), 46 between 32 and 64.
+    assert_eq!(failed(RoundKind::Probe), [64, 48, 46]);
+    assert_eq!(failed(RoundKind::Measure), [45]);
+}
+
+#[test]
 fn a_crashing_batch_size_is_quarantined_and_the_others_are_measured() {
     // 16 is met by the probe, 13 only while measuring.
     for sizes in ["1-24", "1-24:2,16"] {
