@@ -9,20 +9,16 @@ use batchstep_proto::domain::VisitFailureKind;
 
 use super::{
     PointRow, Verdict,
+    advice::{more_measuring, out_of_reach},
     rows::SeriesResult,
     settled::{Unsettled, settled},
 };
-use crate::sweep::{
-    Corrected, Quality, as_option, correct, left_out, required_rounds, sufficient_budget,
-};
+use crate::sweep::{Corrected, Quality, correct, left_out, required_rounds};
 
 /// Share of host-bound blocks from which the reason mentions them.
 const HOST_BOUND_SHARE: f64 = 0.2;
 /// Smallest detectable jump from which a row without a step says how to see smaller ones.
 const POOR_SIGHT: f64 = 0.05;
-
-/// What to do about a cancelled series.
-const CANCELLED: &str = "submit the same sweep again and let it finish";
 
 /// A series, judged.
 #[derive(Debug, Clone)]
@@ -183,45 +179,20 @@ fn left_out_at_the_end(series: &SeriesResult<'_>) -> Option<u32> {
         .flatten()
 }
 
-/// What to do when too little was measured.
-fn more_measuring(series: &SeriesResult<'_>) -> String {
-    if !series.finished {
-        return "wait: the sweep is not over".to_owned();
-    }
-    if series.cancelled {
-        return CANCELLED.to_owned();
-    }
-    sufficient_budget(series.plan, series.history).map_or_else(
-        || {
-            let more = series.plan.spec.budget.saturating_mul(4);
-            format!("give --budget {}", as_option(more))
-        },
-        |budget| format!("give --budget {}", as_option(budget)),
-    )
-}
-
 /// The answer where there is not a single observation.
 fn nothing_measured(series: &SeriesResult<'_>) -> Inference {
-    // An iteration that outlasts the budget tells no budget that would do, but is nothing to mend.
-    let needs_time = sufficient_budget(series.plan, series.history).is_some()
-        || series
-            .history
-            .rounds
-            .iter()
-            .flat_map(|record| &record.failures)
-            .any(|failure| failure.kind == VisitFailureKind::TimeLimit);
     let message = series.message.filter(|message| !message.is_empty());
-    let reason = message.unwrap_or("nothing was measured").to_owned();
-    Inference {
-        next_action: Some(
-            if !series.finished || series.cancelled || needs_time || message.is_none() {
-                more_measuring(series)
-            } else {
-                "mend what the reason names, then measure again; `batchstep-agent doctor` on the host tells more"
+    let next_action = if !series.finished || series.cancelled || message.is_none() {
+        more_measuring(series)
+    } else {
+        out_of_reach(series).unwrap_or_else(|| {
+            "mend what the reason names, then measure again; `batchstep-agent doctor` on the host tells more"
                 .to_owned()
-            },
-        ),
-        ..Inference::insufficient(reason)
+        })
+    };
+    Inference {
+        next_action: Some(next_action),
+        ..Inference::insufficient(message.unwrap_or("nothing was measured").to_owned())
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Called by the coordinator's `GetTable` and by tests; never decides what to measure.
 
+mod advice;
 mod assess;
 mod key;
 pub mod row;
