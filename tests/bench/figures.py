@@ -20,6 +20,7 @@ import os
 import pathlib
 import random
 import re
+import shlex
 import signal
 import sqlite3
 import statistics
@@ -174,9 +175,12 @@ def stored(folder, query):
 
 
 def first_block_seconds(folder):
-    """Wall seconds from the start of `batchstep local` until its first timed block begins, by the first report's times."""
+    """Wall seconds from the start of `batchstep local` until its first timed block begins, by the first report's times.
+
+    The default budget, and with it the default warm-up; a precision that the required five rounds reach.
+    """
     started = datetime.datetime.now(datetime.timezone.utc)
-    finish(local(folder, "--workload", "linear", "--batch-sizes", "1-4", "--budget", "5s", "--threads", "1"))
+    finish(local(folder, "--workload", "linear", "--batch-sizes", "1-4", "--threads", "1", "--precision", "0.5"))
     [(received, elapsed, after)] = stored(
         folder,
         "SELECT received_at, report.elapsed_ns, started_after_ns FROM report JOIN block ON report_seq = seq ORDER BY seq, position LIMIT 1",
@@ -300,6 +304,7 @@ def main():
     wanted = arguments.only.split(",")
     if unknown := set(wanted) - set(NAMES):
         parser.error(f"unknown figures {', '.join(sorted(unknown))}; known: {', '.join(NAMES)}")
+    print(f"{datetime.date.today()} $ {shlex.join(['python', *sys.argv])}")
     line("what", "measured", "goal")
     results = {name: globals()[name](arguments) for name in NAMES if name in wanted}
     if arguments.output:
