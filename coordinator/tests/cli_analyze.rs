@@ -276,9 +276,9 @@ fn fewer_repeats_than_the_table_needs_withdraw_an_export_and_are_mentioned_elsew
         (output.status.code(), answer)
     };
     let export = |rounds: usize| {
-        let mut text = "batch_size,seconds,role,iterations\n".to_owned();
+        let mut text = "batch_size,seconds,series_id,role,iterations\n".to_owned();
         for (place, row) in rows(rounds).iter().enumerate() {
-            text.push_str(&format!("{row},measure,{}\n", 100 + place % 96));
+            text.push_str(&format!("{row},s,measure,{}\n", 100 + place % 96));
         }
         analyzed(text)
     };

@@ -11,12 +11,7 @@ use batchstep_inference::{Inference, Options as InferenceOptions, Trace, Verdict
 use clap::Args;
 use serde::Serialize;
 
-use super::{
-    Exit, analyze_view,
-    args::Format,
-    csv_input::{self, Plan},
-    exit, text,
-};
+use super::{Exit, analyze_view, args::Format, csv_export::Plan, csv_input, exit, text};
 
 /// Confidence from which an answer counts as certain.
 const HIGH_CONFIDENCE: f64 = 0.95;
@@ -26,7 +21,9 @@ const HIGH_CONFIDENCE: f64 = 0.95;
 #[command(
     after_help = "The file has the header batch_size,seconds and one row per timed block or iteration, in order of measurement; seconds are
 per iteration. Repeated batch sizes are welcome: they are what the confidence rests on. A column `round` groups rows that were
-measured close in time; without one, the k-th row of each batch size is round k. Further columns are ignored.
+measured close in time; without one, the k-th row of each batch size is round k. Further columns are ignored, except in our own
+blocks.csv, which is known by its columns series_id and role: there the corrected times of the measuring blocks are judged as the table
+judges them.
 
 Examples:
   batchstep analyze timings.csv

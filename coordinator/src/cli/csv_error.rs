@@ -25,6 +25,11 @@ pub(super) enum CsvError {
     /// There is a header and nothing else.
     #[error("{file} has a header but no timings; {FORM}")]
     NoRows { file: String },
+    /// Our own measurement, without a block that may be used.
+    #[error(
+        "{file}: in every block of this series the device slowed itself down, for heat or power; mend cooling or power supply, then measure again"
+    )]
+    AllThrottled { file: String },
     /// The first line is data.
     #[error("{file}:1: the header is missing (the first line is {line:?}); {FORM}")]
     NoHeader { file: String, line: String },

@@ -8,24 +8,19 @@ use std::{
     path::Path,
 };
 
+use batchstep_core::sweep::Flag;
 use batchstep_inference::Observation;
 use csv::StringRecord;
 
 use super::{
+    csv_columns::{CORRECTED, Columns, ExportColumns, ROLE},
     csv_error::{CsvError, SeriesLabel},
+    csv_export::{Plan, Timing, plan, undisturbed},
     csv_value::{batch_size, seconds},
 };
 
-/// Column of our own export that says why a block was timed; only these blocks measure their batch size.
-const ROLE: &str = "role";
+/// What the `role` of the blocks says that measure their batch size; the others serve the protocol.
 const MEASURE: &str = "measure";
-/// Column of our own export that tells its series apart.
-const SERIES: &str = "series_id";
-/// Column of our own export with the drift-corrected time.
-const CORRECTED: &str = "corrected_seconds";
-
-/// Column of our own export with the iterations of a block.
-const ITERATIONS: &str = "iterations";
 
 /// The timings of a file.
 #[derive(Debug)]
@@ -33,15 +28,6 @@ pub(super) struct Timings {
     pub observations: Vec<Observation>,
     /// How our own measurement was planned; `None` for a file of other origin.
     pub export: Option<Plan>,
-}
-
-/// What an exported series tells of its plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Plan {
-    /// Blocks were as long as each batch size needs.
-    Calibrated,
-    /// Each block had the number of iterations that a person asked for.
-    FixedIterations,
 }
 
 /// Reads `path`, `-` for stdin; `series` chooses among several by the beginning of its id.
@@ -70,58 +56,6 @@ pub(super) fn read(path: &Path, series: Option<&str>) -> Result<Timings, CsvErro
     }
 }
 
-/// Where the known columns are.
-struct Columns {
-    batch_size: usize,
-    seconds: usize,
-    corrected: Option<usize>,
-    round: Option<usize>,
-    role: Option<usize>,
-    iterations: Option<usize>,
-    series: Option<usize>,
-    about: Vec<usize>,
-}
-
-impl Columns {
-    fn find(file: &str, header: &StringRecord) -> Result<Self, CsvError> {
-        let optional = |column: &'static str| {
-            let mut places = header
-                .iter()
-                .enumerate()
-                .filter(|(_, name)| name.trim().eq_ignore_ascii_case(column))
-                .map(|(place, _)| place);
-            match (places.next(), places.next()) {
-                (_, Some(_)) => Err(CsvError::TwoColumns {
-                    file: file.to_owned(),
-                    column,
-                }),
-                (place, None) => Ok(place),
-            }
-        };
-        let needed = |column: &'static str| {
-            optional(column)?.ok_or_else(|| CsvError::NoColumn {
-                file: file.to_owned(),
-                column,
-                found: header.iter().map(str::trim).collect::<Vec<_>>().join(", "),
-            })
-        };
-        let about = ["device_model", "workload", "threads"]
-            .into_iter()
-            .map(optional)
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self {
-            batch_size: needed("batch_size")?,
-            seconds: needed("seconds")?,
-            corrected: optional(CORRECTED)?,
-            round: optional("round")?,
-            role: optional(ROLE)?,
-            iterations: optional(ITERATIONS)?,
-            series: optional(SERIES)?,
-            about: about.into_iter().flatten().collect(),
-        })
-    }
-}
-
 fn parse(file: &str, bytes: &[u8], wanted: Option<&str>) -> Result<Timings, CsvError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -142,7 +76,6 @@ fn parse(file: &str, bytes: &[u8], wanted: Option<&str>) -> Result<Timings, CsvE
         },
     };
     let header = reader.headers().map_err(row_error)?.clone();
-    check_header(file, &header)?;
     let columns = Columns::find(file, &header)?;
     let mut rows = Rows::default();
     for record in reader.records() {
@@ -152,50 +85,36 @@ fn parse(file: &str, bytes: &[u8], wanted: Option<&str>) -> Result<Timings, CsvE
         }
         rows.add(file, &columns, &record)?;
     }
-    let (observations, iterations) = rows.choose(file, wanted)?;
-    Ok(Timings {
-        export: columns.role.map(|_| plan(&iterations)),
-        observations,
+    let series = rows.choose(file, wanted)?;
+    Ok(match columns.export {
+        Some(_) if series.timings.is_empty() => {
+            return Err(CsvError::AllThrottled {
+                file: file.to_owned(),
+            });
+        }
+        Some(_) => Timings {
+            export: Some(plan(&series.iterations)),
+            observations: undisturbed(series.timings),
+        },
+        None => Timings {
+            export: None,
+            observations: series
+                .timings
+                .into_iter()
+                .map(|timing| timing.observation)
+                .collect(),
+        },
     })
 }
 
-/// Blocks that all had one number of iterations had it because a person asked; a single iteration is also what slow batch sizes are given.
-fn plan(iterations: &BTreeSet<String>) -> Plan {
-    if iterations.len() == 1 && !iterations.contains("1") {
-        Plan::FixedIterations
-    } else {
-        Plan::Calibrated
-    }
-}
-
-/// Recognises a first line that is not our header, to say so instead of missing a column.
-fn check_header(file: &str, header: &StringRecord) -> Result<(), CsvError> {
-    let numbers = header.iter().any(|field| field.parse::<f64>().is_ok());
-    let line: String = header.iter().collect::<Vec<_>>().join(",");
-    if header.len() == 1 {
-        for (byte, separator, tr) in [(';', "semicolons", ";"), ('\t', "tabs", "\\t")] {
-            if line.contains(byte) {
-                return Err(CsvError::Separator {
-                    file: file.to_owned(),
-                    separator,
-                    tr,
-                });
-            }
-        }
-    }
-    if numbers {
-        return Err(CsvError::NoHeader {
-            file: file.to_owned(),
-            line: line.chars().take(60).collect(),
-        });
-    }
-    Ok(())
-}
-
 /// The timings of a series, and the different iterations of its blocks.
-type Series = (Vec<Observation>, BTreeSet<String>);
+#[derive(Default)]
+struct Series {
+    timings: Vec<Timing>,
+    iterations: BTreeSet<String>,
+}
 
-/// What has been read so far, by series.
+/// What has been read so far, by series; a file of other origin is one without a name.
 #[derive(Default)]
 struct Rows {
     series: Vec<(SeriesLabel, Series)>,
@@ -225,27 +144,27 @@ impl Rows {
             Some("") => Err(value_error(column, "is empty".to_owned())),
             Some(text) => Ok(text),
         };
-        if let Some(place) = columns.role
-            && field(place, ROLE)? != MEASURE
+        let export = columns.export.as_ref();
+        // An empty value is an absent one.
+        let told = |place: fn(&ExportColumns) -> Option<usize>| {
+            export
+                .and_then(place)
+                .and_then(|place| record.get(place))
+                .filter(|text| !text.is_empty())
+        };
+        if let Some(export) = export
+            && field(export.role, ROLE)? != MEASURE
         {
             return Ok(());
         }
         let batch_size = batch_size(field(columns.batch_size, "batch_size")?)
             .map_err(|problem| value_error("batch_size", problem))?;
-        let corrected = columns
-            .corrected
-            .filter(|place| record.get(*place).is_some_and(|text| !text.is_empty()));
-        let (place, column) = match corrected {
-            Some(place) => (place, CORRECTED),
-            None => (columns.seconds, "seconds"),
+        let (text, column) = match told(|export| export.corrected) {
+            Some(text) => (text, CORRECTED),
+            None => (field(columns.seconds, "seconds")?, "seconds"),
         };
-        let seconds =
-            seconds(field(place, column)?).map_err(|problem| value_error(column, problem))?;
-        let label = columns
-            .series
-            .and_then(|place| record.get(place))
-            .unwrap_or("");
-        let ordinal = self.ordinal(label, columns, record);
+        let seconds = seconds(text).map_err(|problem| value_error(column, problem))?;
+        let ordinal = self.ordinal(columns, record);
         let round = match columns.round {
             Some(place) => {
                 let text = field(place, "round")?;
@@ -262,29 +181,38 @@ impl Rows {
                 *times - 1
             }
         };
-        let (label, (observations, iterations)) = &mut self.series[ordinal];
+        let (label, series) = &mut self.series[ordinal];
         label.blocks += 1;
-        iterations.extend(
-            columns
-                .iterations
-                .and_then(|place| record.get(place))
-                .map(str::to_owned),
-        );
-        observations.push(Observation {
-            batch_size,
-            round,
-            seconds,
-        });
+        series
+            .iterations
+            .extend(told(|export| export.iterations).map(str::to_owned));
+        let flags = told(|export| export.flags).unwrap_or_default();
+        let flagged = |flag: Flag| flags.split_whitespace().any(|word| word == flag.word());
+        if !flagged(Flag::Throttled) {
+            series.timings.push(Timing {
+                observation: Observation {
+                    batch_size,
+                    round,
+                    seconds,
+                },
+                drifting: flagged(Flag::Drifting),
+            });
+        }
         Ok(())
     }
 
-    fn ordinal(&mut self, id: &str, columns: &Columns, record: &StringRecord) -> usize {
+    /// The place of the record's series, which is made where it is new.
+    fn ordinal(&mut self, columns: &Columns, record: &StringRecord) -> usize {
+        let export = columns.export.as_ref();
+        let id = export
+            .and_then(|export| record.get(export.series))
+            .unwrap_or_default();
         if let Some(known) = self.series.iter().position(|(label, _)| label.id == id) {
             return known;
         }
-        let about: Vec<&str> = columns
-            .about
+        let about: Vec<&str> = export
             .iter()
+            .flat_map(|export| &export.about)
             .filter_map(|place| record.get(*place))
             .filter(|text| !text.is_empty())
             .collect();
@@ -330,6 +258,8 @@ impl Rows {
 
 #[cfg(test)]
 mod tests {
+    use batchstep_core::sweep::REQUIRED_ROUNDS;
+
     use super::*;
 
     fn parsed(text: &str) -> Result<Vec<Observation>, CsvError> {
@@ -362,14 +292,47 @@ mod tests {
     fn our_own_blocks_tell_whether_their_iterations_were_fixed() {
         let export = |header: &str, iterations: [u32; 2]| {
             let [one, two] = iterations;
-            let text = format!("{header}\n1,1.0,measure,{one}\n2,1.0,measure,{two}\n");
+            let text = format!("{header}\n1,1.0,s,measure,{one}\n2,1.0,s,measure,{two}\n");
             parse("t.csv", text.as_bytes(), None).unwrap().export
         };
-        let ours = "batch_size,seconds,role,iterations";
+        let ours = "batch_size,seconds,series_id,role,iterations";
         assert_eq!(export(ours, [200, 200]), Some(Plan::FixedIterations));
         assert_eq!(export(ours, [200, 100]), Some(Plan::Calibrated));
         assert_eq!(export(ours, [1, 1]), Some(Plan::Calibrated));
-        assert_eq!(export("batch_size,seconds,note,iterations", [2, 2]), None);
+        let other = "batch_size,seconds,name,role,iterations";
+        assert_eq!(export(other, [2, 2]), None);
+    }
+
+    #[test]
+    fn columns_that_a_file_of_other_origin_shares_with_ours_are_ignored() {
+        let text = "batch_size,seconds,role,corrected_seconds,flags,threads,threads\n\
+            1,1.0,main,7,throttled,1,1\n2,2.0,,,,,\n";
+        let observations = parsed(text).unwrap();
+        let seconds: Vec<_> = observations.iter().map(|o| o.seconds).collect();
+        assert_eq!(seconds, [1.0, 2.0]);
+    }
+
+    #[test]
+    fn our_own_throttled_and_drifting_blocks_count_as_in_the_table() {
+        let mut text = "series_id,batch_size,role,round,seconds,flags\n".to_owned();
+        for round in 0..REQUIRED_ROUNDS + 1 {
+            let flags = if round == 0 { "drifting slow" } else { "slow" };
+            text.push_str(&format!("s,1,measure,{round},1.{round},{flags}\n"));
+        }
+        text.push_str("s,2,measure,0,2.0,drifting\ns,3,measure,0,3.0,throttled power_capped\n");
+        let observations = parsed(&text).unwrap();
+        let of = |size| {
+            observations
+                .iter()
+                .filter(move |observation| observation.batch_size == size)
+        };
+        // The drifting block gives way where enough others are, and rounds are counted without it.
+        assert_eq!(of(1).next().map(|o| (o.round, o.seconds)), Some((0, 1.1)));
+        assert_eq!(of(1).count(), REQUIRED_ROUNDS as usize);
+        assert_eq!((of(2).count(), of(3).count()), (1, 0));
+        let all = "series_id,batch_size,role,seconds,flags\ns,1,measure,1,throttled\n";
+        let error = parsed(all).unwrap_err().to_string();
+        assert!(error.contains("slowed itself down"), "{error}");
     }
 
     #[test]
