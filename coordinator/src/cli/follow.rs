@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 use super::{
     endpoint::{Client, refusal},
     progress::Progress,
+    text,
 };
 
 /// Pause before a coordinator that went away is asked again.
@@ -71,7 +72,11 @@ async fn events(
                 });
                 if since.elapsed() > PATIENCE {
                     return Err(refusal(status)).with_context(|| {
-                        format!("the coordinator was away for {} s; once it is back, `batchstep sweep watch {sweep_id}` goes on", PATIENCE.as_secs())
+                        format!(
+                            "the coordinator was away for {} s; once it is back, `{} sweep watch {sweep_id}` goes on",
+                            PATIENCE.as_secs(),
+                            text::program()
+                        )
                     });
                 }
             }

@@ -9,14 +9,17 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use batchstep_core::steptable::Table;
-use batchstep_proto::{domain::SweepSpec, wire};
+use batchstep_proto::{
+    domain::{DeviceSelector, SweepSpec},
+    wire,
+};
 use batchstep_report::cells;
 use clap::Args;
 
 use super::{
     Exit,
     args::{Format, SweepArgs},
-    article, exit, export, follow,
+    article, choice, exit, export, follow,
     machine::Machine,
     signals::Interrupts,
     sweep, sweep_view, tables, text,
@@ -170,15 +173,27 @@ async fn prepare(
         eprintln!("Going on with sweep {}.", newest.sweep_id);
         return Ok(Some((machine, newest.sweep_id.clone(), Vec::new())));
     };
-    let (devices, notes) = machine.choose(&spec.devices)?;
-    for note in &notes {
-        eprintln!("Left out:\n{note}");
+    let choice = choice::choose(&machine.devices, &spec.devices)?;
+    if choice.cpu_instead {
+        eprintln!("No GPU can be measured now, so the CPU is:");
+        spec.devices = DeviceSelector::Cpu;
+    } else if !choice.left_out.is_empty() {
+        eprintln!("Left out:");
     }
-    let on_cpu = devices
+    for reason in &choice.left_out {
+        eprintln!("{reason}");
+    }
+    let names: Vec<&str> = choice
+        .devices
+        .iter()
+        .map(|device| device.model.as_str())
+        .collect();
+    eprintln!("Measuring on {}.", names.join(", "));
+    let on_cpu = choice
+        .devices
         .iter()
         .any(|device| device.kind() == wire::DeviceKind::Cpu);
-    let names: Vec<&str> = devices.iter().map(|device| device.model.as_str()).collect();
-    eprintln!("Measuring on {}.", names.join(", "));
+    let notes = choice.left_out;
     if spec.preset.is_some() && spec.iterations.is_some() && on_cpu {
         eprintln!("Estimating how long the article's experiment takes here ..");
         let estimate = article::estimate(&spec, data_dir).await?;
@@ -308,12 +323,13 @@ fn places(options: &Options) -> String {
 }
 
 fn resume_command(options: &Options) -> String {
-    format!("batchstep local{} --resume", places(options))
+    format!("{} local{} --resume", text::program(), places(options))
 }
 
 fn export_command(options: &Options, data_dir: &Path, sweep_id: &str) -> String {
     format!(
-        "batchstep export {sweep_id} --data-dir {} --output {}",
+        "{} export {sweep_id} --data-dir {} --output {}",
+        text::program(),
         text::shell_word(&data_dir.to_string_lossy()),
         text::shell_word(&options.output.to_string_lossy())
     )

@@ -1,21 +1,18 @@
 //! This machine as a lab of one: an embedded coordinator and its agent on a data directory. Used by `local` and by the article's estimate; chooses
-//! devices, but not what to measure.
+//! neither what to measure nor on which device.
 
 use std::{
     path::Path,
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
-use batchstep_proto::{
-    domain::{DeviceKind, DeviceSelector},
-    wire,
-};
+use anyhow::Result;
+use batchstep_proto::wire;
 
 use super::{
     agent_child::AgentChild,
     endpoint::{self, Client, Embedded, refusal},
-    exit, follow,
+    follow, text,
 };
 
 /// How long an agent may take to say hello: it looks for devices and checks its worker first.
@@ -67,9 +64,10 @@ impl Machine {
             sweep = follow::follow(client, sweep_id) => return sweep,
             _ = agent.ended() => {}
         }
-        Err(self
-            .agent
-            .failure("The agent ended in the middle of the sweep; what was measured is kept. `batchstep local --resume` goes on."))
+        Err(self.agent.failure(&format!(
+            "The agent ended in the middle of the sweep; what was measured is kept. `{} local --resume` goes on.",
+            text::program()
+        )))
     }
 
     /// Waits, without showing anything, until a sweep is over or `enough` of it is there.
@@ -111,79 +109,6 @@ impl Machine {
         drop(self.client);
         self.coordinator.stop().await
     }
-
-    /// The devices that a selector means here, and remarks on those that cannot be used now.
-    ///
-    /// # Errors
-    /// When it means none, names one that does not exist, or none of them can be used.
-    pub(super) fn choose(
-        &self,
-        selector: &DeviceSelector,
-    ) -> Result<(Vec<&wire::Device>, Vec<String>)> {
-        let is = |device: &wire::Device, kind| device.kind() == kind;
-        let of_kind = |kind| {
-            self.devices
-                .iter()
-                .filter(|device| is(device, kind))
-                .collect::<Vec<_>>()
-        };
-        let chosen = match selector {
-            DeviceSelector::Cpu => of_kind(wire::DeviceKind::Cpu),
-            DeviceSelector::Gpu => of_kind(wire::DeviceKind::Cuda),
-            DeviceSelector::All => match of_kind(wire::DeviceKind::Cuda) {
-                gpus if gpus.is_empty() => of_kind(wire::DeviceKind::Cpu),
-                gpus => gpus,
-            },
-            DeviceSelector::Listed(ids) => ids
-                .iter()
-                .map(|id| {
-                    self.devices
-                        .iter()
-                        .find(|device| device.id == *id)
-                        .ok_or_else(|| {
-                            exit::usage(format!(
-                                "--devices: no device {id:?} on this machine; it has:\n{}",
-                                self.listing()
-                            ))
-                        })
-                })
-                .collect::<Result<_>>()?,
-        };
-        if chosen.is_empty() {
-            return Err(exit::usage(format!(
-                "--devices: this machine has no device of that kind; it has:\n{}",
-                self.listing()
-            )));
-        }
-        let (usable, unusable): (Vec<_>, Vec<_>) = chosen
-            .into_iter()
-            .partition(|device| device.ineligible.is_empty());
-        let remarks: Vec<String> = unusable.into_iter().map(why_not).collect();
-        if usable.is_empty() {
-            bail!("no device can be measured now:\n{}", remarks.join("\n"));
-        }
-        Ok((usable, remarks))
-    }
-
-    fn listing(&self) -> String {
-        self.devices
-            .iter()
-            .map(|device| {
-                let kind = DeviceKind::from_wire("kind", device.kind).map_or("?", DeviceKind::word);
-                format!("  {}  {} ({kind})", device.id, device.model)
-            })
-            .collect::<Vec<_>>()
-            .join("\n")
-    }
-}
-
-fn why_not(device: &wire::Device) -> String {
-    let reasons: Vec<&str> = device
-        .ineligible
-        .iter()
-        .map(|reason| reason.message.as_str())
-        .collect();
-    format!("  {} ({}): {}", device.model, device.id, reasons.join("; "))
 }
 
 /// Waits until the agent is welcome, and returns its devices.

@@ -8,6 +8,7 @@ mod analyze;
 mod analyze_view;
 mod args;
 mod article;
+mod choice;
 mod csv_columns;
 mod csv_error;
 mod csv_export;

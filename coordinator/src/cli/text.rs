@@ -62,6 +62,18 @@ pub(super) fn command_line(arguments: impl IntoIterator<Item = OsString>) -> Str
         .join(" ")
 }
 
+/// This program as it was called, for commands that a person types next: also in a checkout, where it is not on the search path.
+pub(super) fn program() -> String {
+    called_as(std::env::args_os().next())
+}
+
+fn called_as(name: Option<OsString>) -> String {
+    name.filter(|name| !name.is_empty()).map_or_else(
+        || "batchstep".to_owned(),
+        |name| shell_word(&name.to_string_lossy()),
+    )
+}
+
 /// "1 block", "2 blocks".
 pub(super) fn count(number: impl Into<u64>, noun: &str) -> String {
     let number = number.into();
@@ -91,6 +103,18 @@ mod tests {
         assert_eq!(shell_word("a b"), "'a b'");
         assert_eq!(shell_word("it's"), r"'it'\''s'");
         assert_eq!(shell_word(""), "''");
+    }
+
+    #[test]
+    fn the_program_is_named_as_it_was_called() {
+        let called = |name: &str| called_as(Some(OsString::from(name)));
+        assert_eq!(called("batchstep"), "batchstep");
+        assert_eq!(called("target/debug/batchstep"), "target/debug/batchstep");
+        assert_eq!(called("/my lab/batchstep"), "'/my lab/batchstep'");
+        assert_eq!(
+            (called(""), called_as(None)),
+            ("batchstep".into(), "batchstep".into())
+        );
     }
 
     #[test]
