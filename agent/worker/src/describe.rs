@@ -58,14 +58,55 @@ pub fn describe(preload: &Preload) -> Description {
         libtorch_loaded: software::loaded_version().ok(),
         libtorch_problem: problem,
         cuda_available,
-        cuda_problem: match preload {
-            Preload::Failed(reason) => Some(reason.clone()),
-            _ => driver_problem,
-        },
+        cuda_problem: cuda_problem(preload, driver_problem, !devices.is_empty(), cuda_available),
         driver: cuda::driver_version(),
         cuda: versions.cuda,
         cudnn: versions.cudnn,
         devices,
         threads: tch::get_num_threads(),
+    }
+}
+
+/// Why libtorch reaches no CUDA device where there is an NVIDIA driver; `devices`: the driver shows some.
+fn cuda_problem(
+    preload: &Preload,
+    driver_problem: Option<String>,
+    devices: bool,
+    available: bool,
+) -> Option<String> {
+    match preload {
+        Preload::Failed(reason) => Some(reason.clone()),
+        _ => {
+            driver_problem.or_else(|| (devices && !available).then(|| cuda::UNREACHABLE.to_owned()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_out_of_reach_are_a_problem_with_a_way_out() {
+        let problem = |devices, available| cuda_problem(&Preload::Loaded, None, devices, available);
+        let old_driver = problem(true, false).unwrap();
+        assert!(old_driver.contains("580"), "{old_driver}");
+        assert!(old_driver.contains("--devices cpu"), "{old_driver}");
+        assert_eq!(problem(true, true), None);
+        assert_eq!(problem(false, false), None, "there is nothing to reach");
+    }
+
+    #[test]
+    fn what_is_known_better_is_told_instead() {
+        let failed = Preload::Failed("no libtorch_cuda.so".to_owned());
+        assert_eq!(
+            cuda_problem(&failed, None, true, false).as_deref(),
+            Some("no libtorch_cuda.so")
+        );
+        let silent = Some("cuInit: CUDA error".to_owned());
+        assert_eq!(
+            cuda_problem(&Preload::Loaded, silent.clone(), false, false),
+            silent
+        );
     }
 }

@@ -10,20 +10,21 @@ use std::{
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use batchstep_proto::{
-    domain::{AttemptOutcome, DeviceKind, Round, WorkerFacts},
+    domain::{AttemptOutcome, DeviceKind, Round, VisitFailure, VisitFailureKind, WorkerFacts},
     frame, limits,
     wire::{self, from_worker::Message as Reply, to_worker::Message as Request},
 };
 
 use crate::{
-    cuda::{DeviceProperties, Driver, Preload},
+    cuda::{self, DeviceProperties, Driver, Preload},
     failure::Failure,
     measure::{
         Subject as _,
+        memory::{self, NetworkWouldNotFit},
         round::{Ended, Event, History, Outcome, Phase, Runner},
     },
     session::{Place, Session, SessionKey},
@@ -109,7 +110,6 @@ fn serve_rounds(
     queue: &mpsc::Receiver<Job>,
 ) -> Result<(), ServeError> {
     let mut current: Option<(SessionKey, Session<'_>, History)> = None;
-    let mut device_is_warm = false;
     while let Ok(job) = queue.recv() {
         let round = match Round::try_from(job.round) {
             Ok(round) => round,
@@ -125,6 +125,13 @@ fn serve_rounds(
             other => {
                 // The old network is gone before the new one is built.
                 drop(other);
+                let share = round.timing.memory_share;
+                if let Err(refused) =
+                    memory::admit_network(key.least_bytes(place), place.memory_budget(), share)
+                {
+                    refuse(socket, &round, refused, job.received)?;
+                    continue;
+                }
                 match start(place, &key) {
                     Ok((session, history)) => (key, session, history),
                     Err(failure) => {
@@ -152,7 +159,7 @@ fn serve_rounds(
             &mut emit,
             job.received,
         )
-        .run(&mut device_is_warm);
+        .run();
         sent?;
         if let Outcome::DeviceLost(failure) = &ended.outcome {
             return fatal(socket, failure.message.clone());
@@ -161,6 +168,31 @@ fn serve_rounds(
         current = Some((key, session, history));
     }
     Ok(())
+}
+
+/// Answers a round whose network does not fit: a result for each of its visits.
+fn refuse(
+    socket: &UnixStream,
+    round: &Round,
+    refused: NetworkWouldNotFit,
+    received: Instant,
+) -> Result<(), ServeError> {
+    for (index, visit) in (0_u32..).zip(&round.visits) {
+        let failure = VisitFailure {
+            visit: index,
+            batch_size: visit.batch_size,
+            kind: VisitFailureKind::MemoryLimit,
+            message: refused.to_string(),
+        };
+        send(socket, reply(Event::Failure(failure)))?;
+    }
+    let ended = Ended {
+        outcome: Outcome::Finished,
+        measuring: Duration::ZERO,
+        warm_up: Duration::ZERO,
+        elapsed: received.elapsed(),
+    };
+    send(socket, Reply::RoundEnd(round_end(&ended)))
 }
 
 /// Builds a network and starts its history.
@@ -192,7 +224,7 @@ fn reply(event: Event) -> Reply {
     }
 }
 
-fn nanos(duration: std::time::Duration) -> u64 {
+fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -250,9 +282,10 @@ fn place(
     software::check().map_err(|error| error.to_string())?;
     match DeviceKind::from_wire("setup.kind", setup.kind).map_err(|invalid| invalid.to_string())? {
         DeviceKind::Cpu => Ok((Place::Cpu, None)),
-        DeviceKind::Simulated => {
-            Err("simulated devices are run by the agent, not by a worker".to_owned())
-        }
+        DeviceKind::Simulated => Err(
+            "a worker runs no simulated devices; they exist in tests of the planner only"
+                .to_owned(),
+        ),
         DeviceKind::Cuda => cuda_place(&setup.device_id, preload),
     }
 }
@@ -267,7 +300,8 @@ fn cuda_place(
     let driver = Driver::load().map_err(|failure| failure.message)?;
     let devices = driver.devices().map_err(|failure| failure.message)?;
     let visible: Vec<&str> = devices.iter().map(|device| device.uuid.as_str()).collect();
-    // A MIG instance has a UUID of its own, under which the agent makes it the only visible device.
+    // A MIG instance named by its "MIG-.." UUID is the only device its process sees, and the driver tells its UUID without that prefix.
+    // Nothing names one so yet: see `DeviceProperties::uuid`.
     let properties = devices
         .iter()
         .find(|device| device.uuid == device_id)
@@ -287,10 +321,7 @@ fn cuda_place(
             )
         })?;
     if !tch::Cuda::is_available() {
-        return Err(
-            "libtorch reaches no CUDA device: its build is without CUDA, or newer than the driver"
-                .to_owned(),
-        );
+        return Err(cuda::UNREACHABLE.to_owned());
     }
     let place = Place::Cuda {
         index: properties.index,

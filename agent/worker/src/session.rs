@@ -15,7 +15,7 @@ use crate::{
     cuda::{Driver, EventPair},
     failure::Failure,
     measure::{Subject, host},
-    network::{Model, Objective},
+    network::{Model, Objective, storage},
     shim,
 };
 
@@ -44,6 +44,15 @@ impl Place {
             Self::Cuda { index, .. } => Device::Cuda(usize::try_from(*index).unwrap_or(0)),
         }
     }
+
+    /// All of the memory that this process could use there, bytes.
+    #[must_use]
+    pub fn memory_budget(&self) -> Option<u64> {
+        match self {
+            Self::Cpu => host::memory_budget_bytes(),
+            Self::Cuda { memory_bytes, .. } => Some(*memory_bytes),
+        }
+    }
 }
 
 /// What makes two rounds run the same network.
@@ -59,6 +68,32 @@ pub struct SessionKey {
     pub seed: u64,
     /// CPU threads.
     pub threads: Option<u32>,
+}
+
+impl SessionKey {
+    /// What building the network on `place` and a first iteration with one sample take at least, bytes: weights, in training their gradients,
+    /// and the input. Activations are left out, and so are the weights of a TorchScript file, which nobody knows before it is loaded.
+    #[must_use]
+    pub fn least_bytes(&self, place: &Place) -> u64 {
+        let number = storage(self.dtype).elt_size_in_bytes() as u64;
+        let draft = Kind::Float.elt_size_in_bytes() as u64;
+        let gradient = if self.mode == Mode::Train { number } else { 0 };
+        // Weights are drawn in f32 on the processors and then converted, long before there are gradients.
+        let beside = match place {
+            Place::Cpu if number < draft => gradient.max(draft),
+            _ => gradient,
+        };
+        let parameters = self.workload.parameter_count().unwrap_or(0);
+        let sample = self
+            .workload
+            .input_shape()
+            .into_iter()
+            .map(u64::from)
+            .fold(number, u64::saturating_mul);
+        parameters
+            .saturating_mul(number + beside)
+            .saturating_add(sample)
+    }
 }
 
 impl From<&Round> for SessionKey {
@@ -244,10 +279,7 @@ impl Subject for Session<'_> {
     }
 
     fn memory_budget(&mut self) -> Option<u64> {
-        match self.place {
-            Place::Cpu => host::memory_budget_bytes(),
-            Place::Cuda { memory_bytes, .. } => Some(*memory_bytes),
-        }
+        self.place.memory_budget()
     }
 
     fn foreign_load(&self) -> Option<host::LoadMark> {

@@ -234,7 +234,7 @@ fn rounds_are_measured_as_they_are_asked_for() {
     assert_eq!(
         phases(&replies, wire::WorkerPhase::DeviceWarmUp),
         0,
-        "once per process"
+        "once per reference batch"
     );
 }
 
@@ -335,6 +335,35 @@ fn a_batch_beyond_the_memory_share_is_a_result() {
             .all(|failure| failure.1 == VisitFailureKind::MemoryLimit),
         "{failures:?}"
     );
+}
+
+#[test]
+fn a_network_beyond_the_memory_share_is_never_built() {
+    let mut worker = Worker::ready();
+    let mut huge = round(
+        "linear:inputs=1024,outputs=1024",
+        vec![visit(1, VisitRole::Measure), visit(2, VisitRole::Measure)],
+    );
+    huge.timing.memory_share = 1e-9;
+    worker.send(Request::Round(huge.into()));
+    let (replies, end) = worker.until_end();
+    assert_eq!(outcome(&end), AttemptOutcome::Finished, "{}", end.message);
+    assert!(blocks(&replies).is_empty());
+    // A million weights and as many gradients of four bytes.
+    let message =
+        "the network alone, with one sample, needs 9 MiB, more than the 1 MiB allowed".to_owned();
+    assert_eq!(
+        failures(&replies),
+        [
+            (1, VisitFailureKind::MemoryLimit, message.clone()),
+            (2, VisitFailureKind::MemoryLimit, message)
+        ]
+    );
+    worker.send(Request::Round(
+        round("linear", vec![visit(1, VisitRole::Measure)]).into(),
+    ));
+    let (replies, _) = worker.until_end();
+    assert_eq!(blocks(&replies).len(), 1, "the worker goes on");
 }
 
 #[test]

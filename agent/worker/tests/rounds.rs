@@ -3,6 +3,7 @@
 
 use std::{
     sync::atomic::AtomicBool,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -13,11 +14,11 @@ use batchstep_worker::{
     failure::Failure,
     measure::{
         Subject,
-        round::{Ended, Event, History, Outcome, Runner},
+        round::{Ended, Event, History, Outcome, Phase, Runner},
     },
 };
 
-/// Fails with `error` at batch sizes from `fails_from`.
+/// Fails with `error` at batch sizes from `fails_from`, and takes `pace` for each sample of a batch.
 struct Fake {
     fails_from: u32,
     error: &'static str,
@@ -25,6 +26,8 @@ struct Fake {
     /// Batch sizes in the order in which they were prepared.
     prepared: Vec<u32>,
     released: u32,
+    pace: Duration,
+    iterations: u32,
 }
 
 fn fake(fails_from: u32, error: &'static str) -> Fake {
@@ -34,6 +37,8 @@ fn fake(fails_from: u32, error: &'static str) -> Fake {
         batch_size: 0,
         prepared: Vec::new(),
         released: 0,
+        pace: Duration::ZERO,
+        iterations: 0,
     }
 }
 
@@ -45,6 +50,8 @@ impl Subject for Fake {
     }
 
     fn iterate(&mut self) -> Result<(), Failure> {
+        self.iterations += 1;
+        thread::sleep(self.pace * self.batch_size);
         if self.batch_size >= self.fails_from {
             return Err(Failure::classify(self.error));
         }
@@ -101,10 +108,21 @@ fn round(kind: RoundKind, sizes: &[u32]) -> Round {
     }
 }
 
-/// Runs a round; gives back the sizes of its blocks, its failures, and its end.
+/// Runs the first round of a network; gives back the sizes of its blocks, its failures, and its end.
 fn run(
     subject: &mut Fake,
     round: &Round,
+) -> (Vec<u32>, Vec<(u32, VisitFailureKind, String)>, Ended) {
+    let mut warmed = Vec::new();
+    run_after(&mut History::new(Some(0)), subject, round, &mut warmed)
+}
+
+/// The same after other rounds; adds the batch sizes that the device was warmed on to `warmed`.
+fn run_after(
+    history: &mut History,
+    subject: &mut Fake,
+    round: &Round,
+    warmed: &mut Vec<u32>,
 ) -> (Vec<u32>, Vec<(u32, VisitFailureKind, String)>, Ended) {
     let (mut blocks, mut failures) = (Vec::new(), Vec::new());
     let mut emit = |event| match event {
@@ -112,19 +130,15 @@ fn run(
         Event::Failure(failure) => {
             failures.push((failure.batch_size, failure.kind, failure.message));
         }
+        Event::Progress {
+            batch_size,
+            phase: Phase::DeviceWarmUp,
+            ..
+        } => warmed.push(batch_size),
         Event::Progress { .. } => {}
     };
     let stop = AtomicBool::new(false);
-    let mut history = History::new(Some(0));
-    let ended = Runner::new(
-        round,
-        subject,
-        &mut history,
-        &stop,
-        &mut emit,
-        Instant::now(),
-    )
-    .run(&mut true);
+    let ended = Runner::new(round, subject, history, &stop, &mut emit, Instant::now()).run();
     (blocks, failures, ended)
 }
 
@@ -207,4 +221,134 @@ fn a_lost_device_ends_the_round_at_once() {
     assert!(
         matches!(ended.outcome, Outcome::DeviceLost(failure) if failure.message.contains("illegal memory access"))
     );
+}
+
+#[test]
+fn the_way_up_to_a_large_batch_ends_where_an_iteration_takes_too_long() {
+    let mut subject = fake(u32::MAX, "");
+    subject.pace = Duration::from_millis(5);
+    let mut probe = round(RoundKind::Probe, &[64, 96]);
+    probe.timing.iteration_limit = Some(Duration::from_millis(12));
+    let (blocks, failures, ended) = run(&mut subject, &probe);
+    assert!(blocks.is_empty());
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    let (batch_size, kind, message) = &failures[0];
+    assert_eq!((*batch_size, *kind), (64, VisitFailureKind::TimeLimit));
+    assert!(
+        message.contains("at batch size") && message.contains("0.012 s allowed"),
+        "{message}"
+    );
+    let largest = subject.prepared.iter().max().unwrap();
+    assert!(*largest <= 4, "{:?}", subject.prepared);
+    assert!(subject.iterations <= 4, "{}", subject.iterations);
+    assert_eq!(ended.outcome, Outcome::Finished);
+}
+
+#[test]
+fn the_device_is_warmed_on_the_reference_that_the_measurement_uses() {
+    let mut subject = fake(u32::MAX, "");
+    let mut history = History::new(Some(0));
+    let mut warmed = Vec::new();
+    for (kind, reference) in [
+        (RoundKind::Probe, 1),
+        (RoundKind::Measure, 4),
+        (RoundKind::Measure, 4),
+        (RoundKind::Probe, 8),
+        (RoundKind::Measure, 2),
+    ] {
+        let round = Round {
+            reference_batch_size: Some(reference),
+            timing: Timing {
+                device_warm_up_min: Duration::ZERO,
+                device_warm_up_max: Duration::from_millis(1),
+                ..round(kind, &[1]).timing
+            },
+            ..round(kind, &[1, 2])
+        };
+        let (blocks, ..) = run_after(&mut history, &mut subject, &round, &mut warmed);
+        assert_eq!(blocks, [1, 2]);
+    }
+    assert_eq!(warmed, [1, 4, 2], "a probe is content with any");
+}
+
+/// Takes its time while it is handed work, or afterwards; its clock runs all the while.
+struct Paced {
+    host: Duration,
+    device: Duration,
+    began: Instant,
+}
+
+impl Subject for Paced {
+    fn prepare(&mut self, _: u32) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn iterate(&mut self) -> Result<(), Failure> {
+        thread::sleep(self.host);
+        Ok(())
+    }
+
+    fn synchronize(&mut self) -> Result<(), Failure> {
+        thread::sleep(self.device);
+        Ok(())
+    }
+
+    fn begin_device_clock(&mut self) -> Result<(), Failure> {
+        self.began = Instant::now();
+        Ok(())
+    }
+
+    fn device_elapsed(&mut self) -> Result<Option<Duration>, Failure> {
+        Ok(Some(self.began.elapsed()))
+    }
+
+    fn release(&mut self) {}
+
+    fn reset_peak_memory(&mut self) {}
+
+    fn peak_memory(&mut self) -> Option<u64> {
+        None
+    }
+
+    fn memory_budget(&mut self) -> Option<u64> {
+        None
+    }
+}
+
+#[test]
+fn a_block_at_the_hosts_pace_is_host_bound_although_the_devices_clock_runs_on() {
+    let block = |host, device| {
+        let mut subject = Paced {
+            host: Duration::from_millis(host),
+            device: Duration::from_millis(device),
+            began: Instant::now(),
+        };
+        let mut blocks = Vec::new();
+        let mut emit = |event| {
+            if let Event::Block(block) = event {
+                blocks.push(block);
+            }
+        };
+        Runner::new(
+            &Round {
+                visits: vec![Visit {
+                    batch_size: 1,
+                    role: VisitRole::Measure,
+                    iterations: Some(10),
+                }],
+                ..round(RoundKind::Measure, &[1])
+            },
+            &mut subject,
+            &mut History::new(None),
+            &AtomicBool::new(false),
+            &mut emit,
+            Instant::now(),
+        )
+        .run();
+        blocks[0].clone()
+    };
+    let launching = block(40, 0);
+    assert!(launching.host_bound(), "{launching:?}");
+    let computing = block(0, 100);
+    assert!(!computing.host_bound(), "{computing:?}");
 }

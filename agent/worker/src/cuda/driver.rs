@@ -56,7 +56,9 @@ driver! {
 pub struct DeviceProperties {
     /// Position among the devices this process sees.
     pub index: i32,
-    /// "GPU-0a1b..", without knowledge of MIG.
+    /// "GPU-0a1b..". MIG is not supported before there is an inventory: CUDA shows the first instance of a divided GPU as a device and tells
+    /// the instance's UUID, which is printed as "GPU-.." although `CUDA_VISIBLE_DEVICES` knows it as "MIG-.." only. A worker for it finds
+    /// no device and says so.
     pub uuid: String,
     /// Marketing name.
     pub name: String,

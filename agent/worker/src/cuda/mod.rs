@@ -36,6 +36,10 @@ pub fn preload() -> Preload {
     }
 }
 
+/// What is wrong where the driver shows devices and libtorch reaches none of them, and what to do about it.
+pub const UNREACHABLE: &str = "libtorch reaches no CUDA device: it is built for a newer CUDA than the NVIDIA driver knows, or without CUDA; \
+     install a driver for CUDA 13 (580 or newer), or measure the processors with --devices cpu";
+
 /// Version of the NVIDIA kernel driver, "580.65.06".
 #[must_use]
 pub fn driver_version() -> Option<String> {

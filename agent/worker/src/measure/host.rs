@@ -52,19 +52,38 @@ pub fn memory_budget_bytes() -> Option<u64> {
     let held = resident_bytes()?;
     let available = kibibytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")?;
     let host = available.saturating_add(held);
-    Some(control_group_limit().map_or(host, |limit| limit.min(host)))
+    let limit = fs::read_to_string("/proc/self/cgroup")
+        .ok()
+        .and_then(|groups| control_group_limit(&groups, Path::new("/sys/fs/cgroup")));
+    Some(limit.map_or(host, |limit| limit.min(host)))
 }
 
-/// The memory limit of this process' control group (version 2), if it has one.
-fn control_group_limit() -> Option<u64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let root = Path::new("/sys/fs/cgroup");
-    // The tightest limit of the group and of all groups above it.
+/// The memory limit of the control groups in `groups` (`/proc/self/cgroup`), if they have one, bytes: of version 2, mounted at `root`, and
+/// of version 1, whose controller for memory is mounted below it.
+fn control_group_limit(groups: &str, root: &Path) -> Option<u64> {
+    groups
+        .lines()
+        .filter_map(|line| {
+            let (_, group) = line.split_once(':')?;
+            let (controllers, path) = group.split_once(':')?;
+            let path = path.trim_start_matches('/');
+            if controllers.is_empty() {
+                tightest_limit(root, path, "memory.max")
+            } else if controllers.split(',').any(|name| name == "memory") {
+                tightest_limit(&root.join("memory"), path, "memory.limit_in_bytes")
+            } else {
+                None
+            }
+        })
+        .min()
+}
+
+/// The least number in the files `name` of a group and of all groups above it. A container may see those above only.
+fn tightest_limit(root: &Path, group: &str, name: &str) -> Option<u64> {
     root.join(group)
         .ancestors()
         .take_while(|folder| folder.starts_with(root))
-        .filter_map(|folder| fs::read_to_string(folder.join("memory.max")).ok())
+        .filter_map(|folder| fs::read_to_string(folder.join(name)).ok())
         .filter_map(|limit| limit.trim().parse().ok())
         .min()
 }
@@ -155,6 +174,26 @@ mod tests {
             "a peak outlives what made it"
         );
         assert!(memory_budget_bytes().unwrap() > 0);
+    }
+
+    #[test]
+    fn limits_of_both_versions_of_control_groups_are_read() {
+        let root = tempfile::tempdir().unwrap();
+        let limit = |file: &str, text: &str| {
+            let file = root.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        };
+        let read = |groups| control_group_limit(groups, root.path());
+        limit("job/memory.max", "5000\n");
+        limit("job/step/memory.max", "max\n");
+        limit("memory/memory.limit_in_bytes", "9223372036854771712\n");
+        limit("memory/batch/memory.limit_in_bytes", "3000\n");
+        assert_eq!(read("0::/job/step\n"), Some(5000));
+        assert_eq!(read("0::/elsewhere\n"), None);
+        let first = "5:cpu,cpuacct:/job\n4:memory:/batch/unseen\n";
+        assert_eq!(read(first), Some(3000));
+        assert_eq!(read(&format!("{first}0::/job/step\n")), Some(3000));
     }
 
     #[test]

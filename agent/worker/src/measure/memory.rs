@@ -26,6 +26,41 @@ pub struct WouldNotFit {
     pub allowed_bytes: u64,
 }
 
+/// A network that is expected not to fit, whatever the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the network alone, with one sample, needs {} MiB, more than the {} MiB allowed", mebibytes(*.needed_bytes), mebibytes(*.allowed_bytes)
+)]
+pub struct NetworkWouldNotFit {
+    /// What it takes before its first batch has been through, bytes.
+    pub needed_bytes: u64,
+    /// What it may take, bytes.
+    pub allowed_bytes: u64,
+}
+
+/// Checks a network that is not built yet against a share of the memory there is.
+///
+/// # Errors
+/// When it needs more.
+pub fn admit_network(
+    needed_bytes: u64,
+    budget_bytes: Option<u64>,
+    share: f64,
+) -> Result<(), NetworkWouldNotFit> {
+    match budget_bytes.map(|budget| share_of(budget, share)) {
+        Some(allowed_bytes) if needed_bytes > allowed_bytes => Err(NetworkWouldNotFit {
+            needed_bytes,
+            allowed_bytes,
+        }),
+        _ => Ok(()),
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn share_of(budget_bytes: u64, share: f64) -> u64 {
+    (as_f64(budget_bytes) * share) as u64
+}
+
 const fn mebibytes(bytes: u64) -> u64 {
     bytes.div_ceil(1 << 20)
 }
@@ -102,8 +137,7 @@ impl MemoryModel {
         else {
             return Ok(());
         };
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let allowed_bytes = (as_f64(budget) * share) as u64;
+        let allowed_bytes = share_of(budget, share);
         if needed_bytes > allowed_bytes {
             return Err(WouldNotFit {
                 batch_size,
@@ -166,6 +200,17 @@ mod tests {
             Ok(()),
             "an unknown budget refuses nothing"
         );
+    }
+
+    #[test]
+    fn a_network_above_the_share_is_refused_with_the_numbers() {
+        let refused = admit_network(600 * MIB, Some(1000 * MIB), 0.5).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "the network alone, with one sample, needs 600 MiB, more than the 500 MiB allowed"
+        );
+        assert_eq!(admit_network(500 * MIB, Some(1000 * MIB), 0.5), Ok(()));
+        assert_eq!(admit_network(u64::MAX, None, 0.5), Ok(()));
     }
 
     #[test]

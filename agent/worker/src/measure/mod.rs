@@ -5,6 +5,7 @@
 pub mod block;
 pub mod host;
 pub mod memory;
+mod miss;
 pub mod pace;
 pub mod round;
 
@@ -48,7 +49,7 @@ pub trait Subject {
         Ok(())
     }
 
-    /// Time between the two marks.
+    /// Time between the two marks; passes also while the device waits for the host.
     ///
     /// # Errors
     /// When the device is lost.

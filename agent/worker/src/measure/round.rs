@@ -14,10 +14,11 @@ use batchstep_proto::domain::{Block, Round, RoundKind, Visit, VisitFailure, Visi
 use super::{
     Subject,
     block::{self, Halt},
-    memory::{MemoryModel, WouldNotFit},
+    memory::MemoryModel,
+    miss::Miss,
     pace,
 };
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 
 /// What the worker is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,12 +73,15 @@ pub struct Ended {
     pub elapsed: Duration,
 }
 
-/// What this process has learned about one network: which batch sizes it has run, how long their blocks are, what memory they take.
+/// What this process has learned about one network: which batch sizes it has run, how long their blocks are, what memory they take, and
+/// on which of them it warmed the device.
 #[derive(Debug, Default)]
 pub struct History {
     /// Iterations of a block, by batch size visited; `None` where rounds fixed them so far.
     iterations: BTreeMap<u32, Option<u32>>,
     memory: MemoryModel,
+    /// The reference batch that the device was last warmed on.
+    warmed_on: Option<u32>,
 }
 
 impl History {
@@ -87,6 +91,7 @@ impl History {
         Self {
             iterations: BTreeMap::new(),
             memory: MemoryModel::new(idle_bytes),
+            warmed_on: None,
         }
     }
 }
@@ -97,29 +102,6 @@ struct Bound {
     batch_size: u32,
     kind: VisitFailureKind,
     message: String,
-}
-
-/// Why a visit has no block.
-enum Miss {
-    Stopped,
-    Failed(Failure),
-    WouldNotFit(WouldNotFit),
-    TooSlow { fastest: Duration, limit: Duration },
-}
-
-impl From<Halt> for Miss {
-    fn from(halt: Halt) -> Self {
-        match halt {
-            Halt::Stopped => Self::Stopped,
-            Halt::Failed(failure) => Self::Failed(failure),
-        }
-    }
-}
-
-impl From<Failure> for Miss {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
 }
 
 /// The share of a block that warm-up lasts at least: short iterations need more than a few to settle.
@@ -160,9 +142,9 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Makes the visits. `device_is_warm`: this process has warmed its device before.
-    pub fn run(mut self, device_is_warm: &mut bool) -> Ended {
-        let outcome = match self.visits(device_is_warm) {
+    /// Makes the visits.
+    pub fn run(mut self) -> Ended {
+        let outcome = match self.visits() {
             Ok(()) => Outcome::Finished,
             Err(Halt::Stopped) => Outcome::Stopped,
             Err(Halt::Failed(failure)) => Outcome::DeviceLost(failure),
@@ -175,11 +157,8 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn visits(&mut self, device_is_warm: &mut bool) -> Result<(), Halt> {
-        if !*device_is_warm {
-            self.warm_device()?;
-            *device_is_warm = true;
-        }
+    fn visits(&mut self) -> Result<(), Halt> {
+        self.warm_device()?;
         let mut bound: Option<Bound> = None;
         for (index, visit) in (0_u32..).zip(&self.round.visits) {
             if let Some(bound) = bound
@@ -192,10 +171,7 @@ impl<'a> Runner<'a> {
             let Err(miss) = self.visit(index, visit) else {
                 continue;
             };
-            let smallest = match &miss {
-                Miss::WouldNotFit(refused) => refused.batch_size,
-                _ => visit.batch_size,
-            };
+            let smallest = miss.smallest().unwrap_or(visit.batch_size);
             let (kind, message) = self.judge(miss)?;
             self.tell_failure(index, visit, kind, message.clone());
             if !kind.bounds_the_sweep() {
@@ -215,25 +191,9 @@ impl<'a> Runner<'a> {
 
     /// What a visit without a block means; gives back what its batch held.
     fn judge(&mut self, miss: Miss) -> Result<(VisitFailureKind, String), Halt> {
-        let (kind, message) = match miss {
-            Miss::Stopped => return Err(Halt::Stopped),
-            Miss::Failed(failure) => match failure.kind {
-                FailureKind::DeviceLost => return Err(Halt::Failed(failure)),
-                FailureKind::OutOfMemory => (VisitFailureKind::OutOfMemory, failure.message),
-                FailureKind::Workload => (VisitFailureKind::Error, failure.message),
-            },
-            Miss::WouldNotFit(refused) => (VisitFailureKind::MemoryLimit, refused.to_string()),
-            Miss::TooSlow { fastest, limit } => (
-                VisitFailureKind::TimeLimit,
-                format!(
-                    "one iteration takes {:.3} s, more than the {:.3} s allowed",
-                    fastest.as_secs_f64(),
-                    limit.as_secs_f64()
-                ),
-            ),
-        };
+        let judged = miss.judged()?;
         self.subject.release();
-        Ok((kind, message))
+        Ok(judged)
     }
 
     fn tell_failure(&mut self, index: u32, visit: &Visit, kind: VisitFailureKind, message: String) {
@@ -253,15 +213,25 @@ impl<'a> Runner<'a> {
         });
     }
 
-    /// Runs the reference batch until its blocks agree.
+    /// True unless the device is warm from this reference batch, or from any where only the range is looked for.
+    fn is_cold_for(&self, reference: u32) -> bool {
+        match self.history.warmed_on {
+            None => true,
+            Some(warmed_on) => self.round.kind == RoundKind::Measure && warmed_on != reference,
+        }
+    }
+
+    /// Runs the reference batch until its blocks agree, unless that is done.
     fn warm_device(&mut self) -> Result<(), Halt> {
         let timing = &self.round.timing;
-        let Some(batch_size) = self.round.reference_batch_size else {
+        let Some(batch_size) = self
+            .round
+            .reference_batch_size
+            .filter(|size| !timing.device_warm_up_max.is_zero() && self.is_cold_for(*size))
+        else {
             return Ok(());
         };
-        if timing.device_warm_up_max.is_zero() {
-            return Ok(());
-        }
+        self.history.warmed_on = Some(batch_size);
         self.tell(0, batch_size, Phase::DeviceWarmUp);
         let began = Instant::now();
         let mut seconds = Vec::new();
@@ -302,23 +272,7 @@ impl<'a> Runner<'a> {
         } else {
             (timing.later_visit_warm_up, LATER_VISIT_SHARE)
         };
-        let warm_up = block::warm_up(
-            self.subject,
-            iterations,
-            timing.block_target / share,
-            timing.iteration_limit,
-            self.stop,
-        )?;
-        self.warm_up += warm_up.elapsed;
-        if let Some(limit) = timing
-            .iteration_limit
-            .filter(|limit| warm_up.fastest > *limit)
-        {
-            return Err(Miss::TooSlow {
-                fastest: warm_up.fastest,
-                limit,
-            });
-        }
+        let warm_up = self.iterate(batch_size, iterations, timing.block_target / share)?;
         let block = known
             .flatten()
             .unwrap_or_else(|| pace::block_iterations(timing, warm_up.fastest));
@@ -326,15 +280,34 @@ impl<'a> Runner<'a> {
         Ok((warm_up, block))
     }
 
-    /// Makes sure that an untried batch size fits, trying smaller ones where too little is known.
+    /// Iterations that nobody counts at the prepared batch size; a miss where one takes longer than the round allows.
+    fn iterate(
+        &mut self,
+        batch_size: u32,
+        iterations: u32,
+        least: Duration,
+    ) -> Result<block::WarmUp, Miss> {
+        let limit = self.round.timing.iteration_limit;
+        let done = block::warm_up(self.subject, iterations, least, limit, self.stop)?;
+        self.warm_up += done.elapsed;
+        match limit.filter(|limit| done.fastest > *limit) {
+            Some(limit) => Err(Miss::TooSlow {
+                batch_size,
+                fastest: done.fastest,
+                limit,
+            }),
+            None => Ok(done),
+        }
+    }
+
+    /// Makes sure that an untried batch size fits and is fast enough, trying smaller ones where too little is known.
     fn climb_to(&mut self, batch_size: u32) -> Result<(), Miss> {
         let share = self.round.timing.memory_share;
         for rung in self.history.memory.rungs_below(batch_size) {
             self.admit(rung, share)?;
             self.subject.prepare(rung)?;
             self.subject.reset_peak_memory();
-            let once = block::warm_up(self.subject, 1, Duration::ZERO, None, self.stop)?;
-            self.warm_up += once.elapsed;
+            self.iterate(rung, 1, Duration::ZERO)?;
             self.record_peak(rung);
         }
         self.admit(batch_size, share)
