@@ -1,115 +1,19 @@
 //! The built binary over a socket pair, as the agent talks to it: setup, rounds, stop, and the ends of both processes.
 #![allow(clippy::unwrap_used)]
 
-use std::{
-    os::{
-        fd::{AsRawFd, OwnedFd},
-        unix::{net::UnixStream, process::CommandExt as _},
-    },
-    process::{Child, Command, ExitStatus},
-    time::{Duration, Instant},
-};
+mod worker;
+
+use std::time::Duration;
 
 use batchstep_proto::{
     domain::{
         AttemptOutcome, Block, DeviceKind, Dtype, Mode, Round, RoundKind, Timing, Visit,
         VisitFailureKind, VisitRole,
     },
-    frame,
     wire::{self, from_worker::Message as Reply, to_worker::Message as Request},
 };
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
-/// Bounds every wait of these tests; never a measured time.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-struct Worker {
-    child: Child,
-    socket: Option<UnixStream>,
-}
-
-impl Worker {
-    fn start() -> Self {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        ours.set_read_timeout(Some(PATIENCE)).unwrap();
-        let theirs = OwnedFd::from(theirs);
-        let fd = theirs.as_raw_fd();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_batchstep-worker"));
-        command.arg("--fd").arg(fd.to_string());
-        // SAFETY: only clears a flag of a descriptor, which is async-signal-safe.
-        unsafe {
-            command.pre_exec(move || {
-                let theirs = std::os::fd::BorrowedFd::borrow_raw(fd);
-                fcntl(theirs, FcntlArg::F_SETFD(FdFlag::empty()))?;
-                Ok(())
-            });
-        }
-        Self {
-            child: command.spawn().unwrap(),
-            socket: Some(ours),
-        }
-    }
-
-    /// Started and set up for the CPU.
-    fn ready() -> Self {
-        let mut worker = Self::start();
-        worker.send(Request::Setup(wire::WorkerSetup {
-            kind: DeviceKind::Cpu.to_wire(),
-            device_id: "CPU-test".to_owned(),
-        }));
-        let Some(Reply::Ready(facts)) = worker.receive() else {
-            panic!("no facts")
-        };
-        let software = facts.software.unwrap();
-        assert_eq!(software.libtorch.as_deref(), Some("2.11.0"));
-        assert_eq!(software.cuda, None, "a CPU result does not depend on CUDA");
-        assert!(facts.threads.unwrap() >= 1);
-        worker
-    }
-
-    fn send(&mut self, message: Request) {
-        let message = wire::ToWorker {
-            message: Some(message),
-        };
-        frame::write(self.socket.as_mut().unwrap(), &message).unwrap();
-    }
-
-    fn receive(&mut self) -> Option<Reply> {
-        frame::read::<wire::FromWorker>(self.socket.as_mut().unwrap())
-            .unwrap()
-            .map(|message| message.message.unwrap())
-    }
-
-    /// Everything up to the round's end.
-    fn until_end(&mut self) -> (Vec<Reply>, wire::RoundEnd) {
-        let mut seen = Vec::new();
-        loop {
-            match self.receive().expect("the worker closed in mid-round") {
-                Reply::RoundEnd(end) => return (seen, end),
-                other => seen.push(other),
-            }
-        }
-    }
-
-    /// Waits for the process to end by itself.
-    fn exit(mut self) -> ExitStatus {
-        let began = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(began.elapsed() < PATIENCE, "the worker does not end");
-            std::thread::yield_now();
-        }
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use self::worker::{PATIENCE, Worker};
 
 fn visit(batch_size: u32, role: VisitRole) -> Visit {
     Visit {
@@ -277,7 +181,7 @@ fn the_worker_ends_when_the_agent_closes_in_mid_round() {
     endless.visits[0].iterations = Some(u32::MAX);
     worker.send(Request::Round(endless.into()));
     assert!(worker.receive().is_some());
-    worker.socket = None;
+    worker.close();
     assert!(worker.exit().success());
 }
 
