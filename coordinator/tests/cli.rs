@@ -170,6 +170,30 @@ fn options_that_make_no_sense_are_named() {
 }
 
 #[test]
+fn the_whole_preset_is_not_submitted_unasked_where_a_cpu_may_take_it() {
+    let home = TempDir::new().unwrap();
+    fs::create_dir(home.path().join("data")).unwrap();
+    let preset = ["sweep", "run", "--preset", "article", "--data-dir", "data"];
+    let said = ["64000 in all", "--data-dir data --budget 10m", "--yes"];
+    refused(home.path(), &preset, 2, &said);
+    let (_, listed, _) = run(home.path(), &["sweep", "list", "--data-dir", "data"]);
+    assert!(listed.contains("No sweeps yet"), "{listed}");
+    for flags in [&["--yes"][..], &["--budget", "10m"], &["--devices", "gpu"]] {
+        let (code, id, stderr) = run(home.path(), &[&preset[..], flags].concat());
+        assert_eq!(code, Some(0), "{flags:?}: {stderr}");
+        assert!(!id.trim().is_empty());
+    }
+    let (_, shown, _) = run(
+        home.path(),
+        &["sweep", "show", "last", "--data-dir", "data"],
+    );
+    assert!(
+        shown.contains("200 iterations per block") && !shown.contains("budget"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn places_that_cannot_be_used_are_named() {
     let home = TempDir::new().unwrap();
     fs::write(home.path().join("file"), "not a folder").unwrap();

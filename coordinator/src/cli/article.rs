@@ -1,5 +1,6 @@
-//! `--preset article`: the experiment this tool grew from, how long it would take here, and the way that keeps to a budget. Called by `local` and
-//! `sweep run`; the estimate comes from a few seconds of the same protocol, never from a formula for some other machine.
+//! `--preset article`: the experiment this tool grew from, how long it would take, and the way that keeps to a budget. Called by `local`, which
+//! estimates from a few seconds of the same protocol here, and by `forewarning` for `sweep run`, which estimates from what was measured on such a
+//! device before; never from a formula for some other machine.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +15,7 @@ use batchstep_proto::{
     workload::{Cnn, WorkloadSpec},
 };
 
-use super::{args::SweepArgs, exit, export, machine::Machine, sweep};
+use super::{args::SweepArgs, exit, export, machine::Machine, sweep, text};
 
 /// Name of the preset, on the wire and in reports.
 const NAME: &str = "article";
@@ -37,7 +38,7 @@ const PROBE_SIZES: [u32; 3] = [1, 2, 4];
 /// Reference visits, warm-up and assignment, as a share of the counted iterations.
 const OVERHEAD: f64 = 1.15;
 /// The budget that is offered instead.
-pub(super) const OFFERED_BUDGET: &str = "10m";
+const OFFERED_BUDGET: &str = "10m";
 
 /// Turns what was asked for into the article's experiment: with a budget, its network and plots within that time; without one, its 1000
 /// iterations per batch size, as five blocks of 200 in random order.
@@ -65,6 +66,38 @@ pub(super) fn apply(spec: &mut SweepSpec, args: &SweepArgs) -> Result<()> {
     Ok(())
 }
 
+/// True where the whole experiment is asked for, without a budget.
+pub(super) fn is_whole(spec: &SweepSpec) -> bool {
+    spec.preset.as_deref() == Some(NAME) && spec.iterations.is_some()
+}
+
+/// True for a submitted sweep that its iterations end, and no budget that anybody gave: time left says nothing.
+pub(super) fn has_no_budget(spec: &wire::SweepSpec) -> bool {
+    spec.preset.as_deref() == Some(NAME)
+        && spec.iterations.is_some()
+        && Duration::from_nanos(spec.budget_ns) >= LONGEST
+}
+
+/// Batch sizes of the whole experiment.
+pub(super) fn sizes(spec: &SweepSpec) -> Vec<u32> {
+    match &spec.batch_sizes {
+        BatchSizes::Auto => (1..=LARGEST_BATCH).collect(),
+        BatchSizes::Listed(sizes) => sizes.clone(),
+    }
+}
+
+/// Iterations of the whole experiment at every batch size.
+pub(super) fn iterations(spec: &SweepSpec) -> u32 {
+    spec.iterations.unwrap_or(ITERATIONS / ROUNDS) * ROUNDS
+}
+
+/// How long the whole experiment takes on a device that was timed at these batch sizes, seconds per iteration; `None` without points.
+pub(super) fn time_by(points: &BTreeMap<u32, f64>, spec: &SweepSpec) -> Option<Duration> {
+    let seconds = extrapolate(points, &sizes(spec))?;
+    let all = seconds * f64::from(iterations(spec)) * OVERHEAD;
+    Some(Duration::try_from_secs_f64(all).unwrap_or(LONGEST))
+}
+
 /// How long `spec` takes on this machine, from a short sweep of the same network in a folder of its own below `data_dir`.
 ///
 /// # Errors
@@ -74,21 +107,23 @@ pub(super) async fn estimate(spec: &SweepSpec, data_dir: &Path) -> Result<Durati
     let blocks = probe(spec, &folder.0)
         .await
         .context("cannot estimate how long the article's experiment takes")?;
-    let sizes = match &spec.batch_sizes {
-        BatchSizes::Auto => (1..=LARGEST_BATCH).collect(),
-        BatchSizes::Listed(sizes) => sizes.clone(),
-    };
-    let iterations = f64::from(spec.iterations.unwrap_or(ITERATIONS / ROUNDS) * ROUNDS);
     // Devices measure side by side: the slowest decides.
-    let seconds = fastest_by_device(&blocks)
+    fastest_by_device(&blocks)
         .values()
-        .filter_map(|points| extrapolate(points, &sizes))
-        .fold(0.0, f64::max);
-    anyhow::ensure!(
-        seconds > 0.0,
-        "the estimate of the article's experiment timed no block; `batchstep local --workload cnn` tells why, and --budget keeps to a time"
-    );
-    Ok(Duration::try_from_secs_f64(seconds * iterations * OVERHEAD).unwrap_or(LONGEST))
+        .filter_map(|points| time_by(points, spec))
+        .max()
+        .filter(|time| !time.is_zero())
+        .with_context(|| {
+            format!(
+                "the estimate of the article's experiment timed no block; `{} local --workload cnn` tells why, and --budget keeps to a time",
+                text::program()
+            )
+        })
+}
+
+/// This command again, within a budget.
+pub(super) fn budgeted_command() -> String {
+    text::this_command_with(&["--budget", OFFERED_BUDGET])
 }
 
 /// A folder that is gone when nobody needs it, also when the estimate is interrupted.

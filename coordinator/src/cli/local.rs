@@ -194,14 +194,14 @@ async fn prepare(
         .iter()
         .any(|device| device.kind() == wire::DeviceKind::Cpu);
     let notes = choice.left_out;
-    if spec.preset.is_some() && spec.iterations.is_some() && on_cpu {
+    if article::is_whole(&spec) && on_cpu {
         eprintln!("Estimating how long the article's experiment takes here ..");
         let estimate = article::estimate(&spec, data_dir).await?;
         spec.budget = spec.budget.min(estimate * 3);
         let said = cells::long_duration(estimate.as_secs_f64());
         eprintln!(
             "1000 iterations at every batch size take about {said} on this CPU.\n  within a budget: {}",
-            budgeted_command(options)
+            article::budgeted_command()
         );
         if !options.yes && !confirmed().await? {
             eprintln!("Nothing was measured. To run it all the same, add --yes.");
@@ -332,13 +332,5 @@ fn export_command(options: &Options, data_dir: &Path, sweep_id: &str) -> String 
         text::program(),
         text::shell_word(&data_dir.to_string_lossy()),
         text::shell_word(&options.output.to_string_lossy())
-    )
-}
-
-fn budgeted_command(options: &Options) -> String {
-    format!(
-        "batchstep local --preset article --budget {}{}",
-        article::OFFERED_BUDGET,
-        places(options)
     )
 }

@@ -18,6 +18,7 @@ mod endpoint;
 pub mod exit;
 mod export;
 mod follow;
+mod forewarning;
 mod local;
 pub mod logs;
 mod machine;

@@ -6,11 +6,11 @@ use batchstep_proto::wire;
 use batchstep_report::cells;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::text;
+use super::{article, text};
 
 /// How often bars are redrawn without news.
 const TICK: Duration = Duration::from_millis(250);
-/// Steps of a bar; it shows how much of the budget is used.
+/// Steps of a bar; it shows how much of the budget is used, or of the round where there is no budget.
 const BAR_STEPS: u64 = 1000;
 
 /// What is known of one series.
@@ -27,7 +27,8 @@ struct Line {
 /// The view of one sweep.
 pub(super) struct Progress {
     bars: Option<MultiProgress>,
-    budget: Duration,
+    /// `None` where the iterations end the sweep: then nothing is known of the time left.
+    budget: Option<Duration>,
     series: BTreeMap<String, Line>,
 }
 
@@ -37,10 +38,14 @@ impl Progress {
         let bars = std::io::stderr()
             .is_terminal()
             .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(5)));
-        let budget = sweep.spec.as_ref().map_or(0, |spec| spec.budget_ns);
+        let budget = sweep
+            .spec
+            .as_ref()
+            .filter(|spec| !article::has_no_budget(spec))
+            .map(|spec| Duration::from_nanos(spec.budget_ns));
         let mut progress = Self {
             bars,
-            budget: Duration::from_nanos(budget),
+            budget,
             series: BTreeMap::new(),
         };
         progress.refresh(sweep);
@@ -161,7 +166,7 @@ impl Progress {
                 .get(&ended.series_id)
                 .map_or_else(String::new, |line| {
                     format!(
-                        ", {} so far, {}",
+                        ", {} so far{}",
                         text::count(line.blocks, "block"),
                         self.time_left(&ended.series_id, line.remaining)
                     )
@@ -200,16 +205,20 @@ impl Progress {
         };
         line.remaining = remaining;
         let bar = line.bar.get_or_insert_with(|| new_bar(bars, &line.label));
-        let used = budget.saturating_sub(remaining).as_secs_f64();
-        let share = (used / budget.as_secs_f64().max(1e-9)).clamp(0.0, 1.0);
-        bar.set_position((share * BAR_STEPS as f64) as u64);
+        let share = match budget {
+            Some(budget) => {
+                budget.saturating_sub(remaining).as_secs_f64() / budget.as_secs_f64().max(1e-9)
+            }
+            None => f64::from(progress.visits_done) / f64::from(progress.visits_total.max(1)),
+        };
+        bar.set_position((share.clamp(0.0, 1.0) * BAR_STEPS as f64) as u64);
         let warming_up = if progress.warming_up {
             " (warming up)"
         } else {
             ""
         };
         bar.set_message(format!(
-            "batch size {}{warming_up}, round {} ({}/{}), {time_left}",
+            "batch size {}{warming_up}, round {} ({}/{}){time_left}",
             progress.batch_size,
             progress.round + 1,
             progress.visits_done,
@@ -217,8 +226,11 @@ impl Progress {
         ));
     }
 
-    /// What is left for a series, and for all that its device still has to do.
+    /// What is left for a series, and for all that its device still has to do, after a comma; nothing without a budget.
     fn time_left(&self, series_id: &str, remaining: Duration) -> String {
+        if self.budget.is_none() {
+            return String::new();
+        }
         let say = |duration: Duration| cells::long_duration(duration.as_secs_f64().round());
         let device = self
             .series
@@ -235,10 +247,10 @@ impl Progress {
             .map(|(_, line)| line.remaining)
             .sum();
         if others.is_zero() {
-            format!("at most {} left", say(remaining))
+            format!(", at most {} left", say(remaining))
         } else {
             format!(
-                "at most {} left, {} in all",
+                ", at most {} left, {} in all",
                 say(remaining),
                 say(remaining + others)
             )
@@ -266,4 +278,30 @@ const fn is_over(state: wire::SeriesState) -> bool {
         state,
         wire::SeriesState::Done | wire::SeriesState::Failed | wire::SeriesState::Cancelled
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_left_is_told_only_where_a_budget_was_given() {
+        let time_left = |budget: Duration, preset: Option<&str>| {
+            let spec = wire::SweepSpec {
+                budget_ns: u64::try_from(budget.as_nanos()).unwrap(),
+                iterations: Some(200),
+                preset: preset.map(str::to_owned),
+                ..Default::default()
+            };
+            let sweep = wire::Sweep {
+                spec: Some(spec),
+                ..Default::default()
+            };
+            Progress::new(&sweep).time_left("series", budget)
+        };
+        let month = Duration::from_secs(30 * 86_400);
+        assert_eq!(time_left(month, Some("article")), "");
+        assert!(time_left(Duration::from_secs(600), Some("article")).contains("at most 10 min"));
+        assert!(time_left(month, None).contains("left"));
+    }
 }

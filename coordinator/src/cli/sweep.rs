@@ -16,7 +16,7 @@ use super::{
     args::{CoordinatorArgs, Format, SweepArgs},
     article,
     endpoint::{Client, Connection, refusal},
-    exit, follow,
+    exit, follow, forewarning,
     signals::Interrupts,
     sweep_view, tables, text,
 };
@@ -50,6 +50,9 @@ pub(super) struct Run {
     /// Print the sweep's id and return.
     #[arg(long)]
     detach: bool,
+    /// Submit a preset that takes hours on CPUs; without this or --budget it ends with code 2.
+    #[arg(long)]
+    yes: bool,
     /// How the rows are printed at the end.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -150,6 +153,18 @@ async fn run_sweep(options: Run) -> Result<Exit> {
     }
     let spec = checked(spec)?;
     let mut connection = Connection::open(&options.coordinator).await?;
+    if article::is_whole(&spec) {
+        let forewarning = forewarning::of(&mut connection.client, &spec).await?;
+        eprintln!("{}", forewarning.text);
+        if forewarning.on_cpu && !options.yes {
+            eprintln!(
+                "  within a budget: {}\nNothing was submitted. To run it all the same, add --yes.",
+                article::budgeted_command()
+            );
+            connection.close().await?;
+            return Ok(Exit::Usage);
+        }
+    }
     let sweep = submit(&mut connection.client, spec).await?;
     if options.detach || connection.is_embedded() {
         if connection.is_embedded() {
@@ -206,9 +221,9 @@ async fn follow_and_print(
     let sweep = tokio::select! {
         sweep = follow::follow(&mut connection.client, sweep_id) => sweep?,
         _ = interrupts.next() => {
-            let flag = coordinator.repeated();
+            let (program, flag) = (text::program(), coordinator.repeated());
             eprintln!(
-                "\nThe sweep goes on without this command.\n  follow it: batchstep sweep watch {sweep_id}{flag}\n  end it:    batchstep sweep cancel {sweep_id}{flag}"
+                "\nThe sweep goes on without this command.\n  follow it: {program} sweep watch {sweep_id}{flag}\n  end it:    {program} sweep cancel {sweep_id}{flag}"
             );
             return Ok(Exit::Incomplete);
         }

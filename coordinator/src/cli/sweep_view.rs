@@ -9,7 +9,7 @@ use batchstep_proto::{
 use batchstep_report::cells;
 use serde_json::{Value, json};
 
-use super::{tables, text};
+use super::{article, tables, text};
 
 /// A sweep's state in a word.
 pub(super) const fn state_word(state: wire::SweepState) -> &'static str {
@@ -155,10 +155,19 @@ fn describe(spec: &wire::SweepSpec) -> String {
     let sizes = BatchSizes::from_list(spec.batch_sizes.clone())
         .map_or_else(|_| "?".to_owned(), |sizes| sizes.to_string());
     let mut out = format!(
-        "{}; {mode}, {dtype}, batch sizes {sizes}, budget {} for each workload and device",
-        spec.workloads.join(", "),
-        cells::long_duration(Duration::from_nanos(spec.budget_ns).as_secs_f64())
+        "{}; {mode}, {dtype}, batch sizes {sizes}",
+        spec.workloads.join(", ")
     );
+    if !article::has_no_budget(spec) {
+        let _ = write!(
+            out,
+            ", budget {} for each workload and device",
+            cells::long_duration(Duration::from_nanos(spec.budget_ns).as_secs_f64())
+        );
+    }
+    if let Some(iterations) = spec.iterations {
+        let _ = write!(out, ", {iterations} iterations per block");
+    }
     if let Some(threads) = spec.threads {
         let _ = write!(out, ", {}", text::count(threads, "thread"));
     }
@@ -171,6 +180,7 @@ fn describe(spec: &wire::SweepSpec) -> String {
 /// One sweep for programs.
 pub(super) fn as_json(sweep: &wire::Sweep) -> Value {
     let seconds = |ns: u64| Duration::from_nanos(ns).as_secs_f64();
+    let has_budget = !sweep.spec.as_ref().is_some_and(article::has_no_budget);
     let series: Vec<Value> = sweep
         .series
         .iter()
@@ -186,7 +196,7 @@ pub(super) fn as_json(sweep: &wire::Sweep) -> Value {
                 "rounds_done": series.rounds_done,
                 "blocks": series.blocks,
                 "measuring_seconds": seconds(series.measuring_ns),
-                "remaining_seconds": seconds(series.remaining_ns),
+                "remaining_seconds": has_budget.then(|| seconds(series.remaining_ns)),
                 "explanation": series.explanation,
             })
         })

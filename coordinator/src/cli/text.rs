@@ -74,6 +74,19 @@ fn called_as(name: Option<OsString>) -> String {
     )
 }
 
+/// The command that runs now, with further flags, as a person would type it.
+pub(super) fn this_command_with(flags: &[&str]) -> String {
+    std::iter::once(program())
+        .chain(
+            std::env::args_os()
+                .skip(1)
+                .map(|word| shell_word(&word.to_string_lossy())),
+        )
+        .chain(flags.iter().map(|word| shell_word(word)))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 /// "1 block", "2 blocks".
 pub(super) fn count(number: impl Into<u64>, noun: &str) -> String {
     let number = number.into();
