@@ -8,7 +8,7 @@ use batchstep_proto::{
     ids::RequestId,
     wire,
 };
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
@@ -70,16 +70,7 @@ pub(super) struct List {
     coordinator: CoordinatorArgs,
     /// How the list is printed.
     #[arg(long, value_enum, default_value = "table")]
-    format: ListFormat,
-}
-
-/// How the list is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ListFormat {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
+    format: Format,
 }
 
 /// Flags of `batchstep sweep show`.
@@ -254,11 +245,13 @@ async fn list(options: List) -> Result<Exit> {
     let mut connection = Connection::open(&options.coordinator).await?;
     let sweeps = all(&mut connection.client).await?;
     match options.format {
-        ListFormat::Json => {
+        Format::Json => {
             let sweeps: Vec<_> = sweeps.iter().map(sweep_view::as_json).collect();
             text::print_json(&json!({"schema_version": SCHEMA_VERSION, "sweeps": sweeps}))?;
         }
-        ListFormat::Table => text::print_line(&sweep_view::list(&sweeps))?,
+        Format::Table => text::print_line(&sweep_view::list(&sweeps))?,
+        Format::Csv => text::print(&sweep_view::list_csv(&sweeps)?)?,
+        Format::Markdown => text::print_line(&sweep_view::list_markdown(&sweeps))?,
     }
     connection.close().await?;
     Ok(Exit::Done)

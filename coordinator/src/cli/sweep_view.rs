@@ -2,11 +2,13 @@
 
 use std::{fmt::Write as _, time::Duration};
 
+use anyhow::{Context as _, Result};
 use batchstep_proto::{
     domain::{BatchSizes, Dtype, Mode},
     wire,
 };
 use batchstep_report::cells;
+use comfy_table::{ContentArrangement, presets};
 use serde_json::{Value, json};
 
 use super::{article, tables, text};
@@ -53,7 +55,19 @@ pub(super) fn list(sweeps: &[wire::Sweep]) -> String {
     if sweeps.is_empty() {
         return "No sweeps yet. `batchstep sweep run` asks for one.".to_owned();
     }
-    let mut table = tables::grid();
+    lines(tables::grid(), sweeps)
+}
+
+/// The same as a table of Markdown.
+pub(super) fn list_markdown(sweeps: &[wire::Sweep]) -> String {
+    let mut table = comfy_table::Table::new();
+    table
+        .load_style(presets::ASCII_MARKDOWN)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    lines(table, sweeps)
+}
+
+fn lines(mut table: comfy_table::Table, sweeps: &[wire::Sweep]) -> String {
     table.set_header([
         "sweep",
         "state",
@@ -63,27 +77,70 @@ pub(super) fn list(sweeps: &[wire::Sweep]) -> String {
         "blocks",
     ]);
     for sweep in sweeps {
-        let blocks: u32 = sweep.series.iter().map(|series| series.blocks).sum();
-        let over = sweep
-            .series
-            .iter()
-            .filter(|series| {
-                !matches!(
-                    series.state(),
-                    wire::SeriesState::Waiting | wire::SeriesState::Running
-                )
-            })
-            .count();
         table.add_row([
             sweep.sweep_id.clone(),
             state_word(sweep.state()).to_owned(),
             when(&sweep.submitted_at),
             workloads(sweep),
-            format!("{over}/{} over", sweep.series.len()),
-            blocks.to_string(),
+            format!("{}/{} over", series_over(sweep), sweep.series.len()),
+            blocks(sweep).to_string(),
         ]);
     }
     tables::trim_lines(&table.to_string())
+}
+
+/// Every sweep for spreadsheets, named as in the JSON; `series` and `series_over` are counts.
+///
+/// # Errors
+/// When a record cannot be written.
+pub(super) fn list_csv(sweeps: &[wire::Sweep]) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record([
+        "sweep_id",
+        "state",
+        "submitted_at",
+        "finished_at",
+        "workloads",
+        "preset",
+        "series",
+        "series_over",
+        "blocks",
+    ])?;
+    for sweep in sweeps {
+        let preset = sweep.spec.as_ref().and_then(|spec| spec.preset.clone());
+        writer.write_record([
+            sweep.sweep_id.clone(),
+            state_word(sweep.state()).to_owned(),
+            sweep.submitted_at.clone(),
+            sweep.finished_at.clone().unwrap_or_default(),
+            workloads(sweep),
+            preset.unwrap_or_default(),
+            sweep.series.len().to_string(),
+            series_over(sweep).to_string(),
+            blocks(sweep).to_string(),
+        ])?;
+    }
+    writer
+        .into_inner()
+        .context("cannot write the sweeps as CSV")
+}
+
+fn blocks(sweep: &wire::Sweep) -> u32 {
+    sweep.series.iter().map(|series| series.blocks).sum()
+}
+
+/// Series of which nothing more will come.
+fn series_over(sweep: &wire::Sweep) -> usize {
+    sweep
+        .series
+        .iter()
+        .filter(|series| {
+            !matches!(
+                series.state(),
+                wire::SeriesState::Waiting | wire::SeriesState::Running
+            )
+        })
+        .count()
 }
 
 /// One sweep with its series; `explain` adds why each is where it is.
