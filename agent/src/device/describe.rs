@@ -131,6 +131,25 @@ mod tests {
         assert_eq!(bare.gpus("unknown").count(), 0);
     }
 
+    #[test]
+    fn gpus_out_of_reach_are_not_eligible() {
+        let text = r#"{"libtorch_built":"2.11.0","libtorch_loaded":"2.11.0","cuda_problem":"the driver is too old",
+            "devices":[{"uuid":"GPU-1","name":"A","multiprocessors":1,"memory_bytes":1,"compute_capability":"9.0"},
+                       {"uuid":"GPU-2","name":"A","multiprocessors":1,"memory_bytes":1,"compute_capability":"9.0"}]}"#;
+        let description: Description = serde_json::from_str(text).unwrap();
+        let gpus: Vec<Device> = description.gpus("535.183.06").collect();
+        assert_eq!(gpus.len(), 2);
+        for gpu in gpus {
+            assert_eq!(
+                gpu.ineligible,
+                [Ineligibility {
+                    code: "cuda_unreachable".to_owned(),
+                    message: "the driver is too old".to_owned()
+                }]
+            );
+        }
+    }
+
     #[tokio::test]
     async fn a_worker_that_fails_is_explained() {
         assert!(matches!(
