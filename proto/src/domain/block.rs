@@ -21,7 +21,8 @@ pub struct Block {
     pub iterations: u32,
     /// Wall time of the whole block, monotonic clock, above zero.
     pub elapsed: Duration,
-    /// The same on the device's clock (CUDA events).
+    /// The same on the device's clock (CUDA events), where the host kept ahead of the device; else only what the device still had to do
+    /// when the host was done, since the rest may have been waiting.
     pub device_elapsed: Option<Duration>,
     /// From the round's start to the block's.
     pub started_after: Duration,
@@ -45,7 +46,7 @@ pub struct Block {
     pub foreign_processes: Option<u32>,
 }
 
-/// Share by which the wall clock may exceed the device's before the host is the one that is measured.
+/// Share by which the wall clock may exceed the device's time with work before the host is the one that is measured.
 const HOST_BOUND_GAP: f64 = 0.05;
 
 impl Block {
@@ -55,7 +56,8 @@ impl Block {
         self.elapsed.as_secs_f64() / f64::from(self.iterations)
     }
 
-    /// True when the device waited for the host for more than 5 % of the block: such points hide steps.
+    /// True when the host set the pace: it was never ahead of the device, or the device waited for more than 5 % of the block. Such points
+    /// hide steps.
     #[must_use]
     pub fn host_bound(&self) -> bool {
         self.device_elapsed.is_some_and(|device| {
@@ -69,9 +71,9 @@ impl Block {
 pub enum VisitFailureKind {
     /// The device's allocator refused.
     OutOfMemory,
-    /// Not tried: its extrapolated need is above the allowed share of memory.
+    /// Not tried: its extrapolated need, or that of the network alone, is above the allowed share of memory.
     MemoryLimit,
-    /// One iteration takes longer than the round allows.
+    /// One iteration takes longer than the round allows, there or at a smaller batch size on the way.
     TimeLimit,
     /// The workload failed at this batch size.
     Error,

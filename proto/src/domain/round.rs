@@ -36,7 +36,7 @@ pub struct Timing {
     pub first_visit_warm_up: u32,
     /// Warm-up iterations at later visits.
     pub later_visit_warm_up: u32,
-    /// Least time spent warming the device when a worker process starts.
+    /// Least time spent warming the device on a reference batch it is not warm from.
     pub device_warm_up_min: Duration,
     /// Most time spent so; zero: no device warm-up.
     pub device_warm_up_max: Duration,

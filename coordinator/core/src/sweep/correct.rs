@@ -33,7 +33,7 @@ const DISTURBED_SHARE: f64 = 0.2;
 pub enum Flag {
     /// The reference moved by more than 3 % within the block's round.
     Drifting,
-    /// The device waited for the host for more than 5 % of the block.
+    /// The host set the pace: it was never ahead of the device, or the device waited for it for more than 5 % of the block.
     HostBound,
     /// Other processes used the device, or more of the processors than were idle.
     Contended,
