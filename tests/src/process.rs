@@ -39,8 +39,8 @@ pub struct Finished {
     pub stdout: String,
     /// All it wrote there.
     pub stderr: String,
-    /// From its start to its end.
-    pub elapsed: Duration,
+    /// How long it was waited for, to the pause between two looks.
+    pub waited: Duration,
 }
 
 impl Stream {
@@ -168,7 +168,7 @@ impl Process {
     /// When it does not end in time.
     #[must_use]
     pub fn finish(mut self) -> Finished {
-        let started = Instant::now();
+        let asked = Instant::now();
         let name = self.name.clone();
         let what = format!("{name} to end");
         let status = eventually(&what, || {
@@ -176,11 +176,12 @@ impl Process {
                 .try_wait()
                 .unwrap_or_else(|error| panic!("{name}: {error}"))
         });
+        let waited = asked.elapsed();
         Finished {
             status,
             stdout: self.stdout.all(),
             stderr: self.stderr.all(),
-            elapsed: started.elapsed(),
+            waited,
         }
     }
 }

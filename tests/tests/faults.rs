@@ -138,7 +138,7 @@ fn a_coordinator_that_is_not_there_is_named() {
 /// A copy of the worker that looks for libtorch where there is none.
 fn worker_without_libtorch(lab: &Lab) -> std::path::PathBuf {
     let mut bytes = fs::read(&binaries().worker).expect("the worker is built");
-    let rpath = lib_dir_in(&bytes);
+    let rpath = lib_dir();
     let nowhere: Vec<u8> = rpath
         .iter()
         .map(|byte| if *byte == b'/' { b'/' } else { b'0' })
@@ -161,7 +161,7 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 }
 
 /// The directory that the worker's loader searches, as `ldd` resolves it.
-fn lib_dir_in(_bytes: &[u8]) -> Vec<u8> {
+fn lib_dir() -> Vec<u8> {
     let listing = Process::run("ldd", Command::new("ldd").arg(&binaries().worker)).stdout;
     let line = listing
         .lines()
@@ -174,7 +174,7 @@ fn lib_dir_in(_bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn libtorch_missing_or_of_another_version_is_told_by_the_doctor_and_by_a_sweep() {
+fn missing_libtorch_is_told_by_the_doctor_and_by_a_sweep() {
     let lab = Lab::new();
     let worker = worker_without_libtorch(&lab);
     let worker = worker.to_str().expect("a plain path");
@@ -206,25 +206,46 @@ fn libtorch_missing_or_of_another_version_is_told_by_the_doctor_and_by_a_sweep()
     );
     assert_eq!(end.code(), 3, "{}", end.stderr);
     assert!(end.stderr.contains("libtorch"), "{}", end.stderr);
+}
 
-    // A libtorch of another version: the right name, other contents.
-    let other = lab.path("other");
-    fs::create_dir(&other).expect("a folder");
+/// A library that makes libtorch tell another version of itself: it takes the place of `at::show_config`, which the worker asks.
+const OTHER_VERSION: &str = r#"
+#include <string>
+namespace at { std::string show_config() { return "Build settings: TORCH_VERSION=2.10.0, "; } }
+"#;
+
+#[test]
+fn libtorch_of_another_version_is_told_by_the_doctor_and_by_a_sweep() {
+    let lab = Lab::that_measures();
+    let (source, library) = (lab.path("other.cc"), lab.path("other.so"));
+    fs::write(&source, OTHER_VERSION).expect("a source file");
     let built = Process::run(
-        "cc",
-        Command::new("cc")
-            .args(["-shared", "-o"])
-            .arg(other.join("libtorch_cpu.so"))
-            .args(["-x", "c", "/dev/null"]),
+        "c++",
+        Command::new("c++")
+            .args(["-shared", "-fPIC", "-o"])
+            .args([&library, &source]),
     );
     assert_eq!(built.code(), 0, "{}", built.stderr);
+
+    let told = "libtorch 2.10.0 was loaded, but batchstep-worker needs 2.11.0";
     let doctor = Process::run(
         "batchstep-agent doctor",
-        lab.agent_command(&["doctor", "--worker", worker])
-            .env("LD_LIBRARY_PATH", &other),
+        lab.agent_command(&["doctor"]).env("LD_PRELOAD", &library),
     );
     assert_eq!(doctor.code(), 3, "{}", doctor.stdout);
-    assert!(doctor.stdout.contains("2.11.0"), "{}", doctor.stdout);
+    assert!(
+        doctor.stdout.contains(told) && doctor.stdout.contains("make libtorch"),
+        "{}",
+        doctor.stdout
+    );
+    let end = Process::run(
+        "batchstep local",
+        lab.batchstep(&["local", "--workload", "linear", "--devices", "cpu"])
+            .args(["--budget", "5s", "--data-dir", "data", "--output", "report"])
+            .env("LD_PRELOAD", &library),
+    );
+    assert_eq!(end.code(), 3, "{}", end.stderr);
+    assert!(end.stderr.contains(told), "{}", end.stderr);
 }
 
 #[test]
