@@ -1,6 +1,6 @@
 //! `batchstep local` from end to end: real libtorch training, real gRPC, a real report.
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, time::Duration};
 
 use batchstep_tests::{Lab, Process, binaries::root, eventually};
 use nix::sys::signal::{Signal, kill};
@@ -115,8 +115,13 @@ fn a_machine_is_characterised_and_reported() {
     )
     .json();
     assert_eq!(again["schema_version"], 1);
-    if ["step", "no_step"].contains(&row["verdict"].as_str().unwrap_or_default()) {
-        assert!(again["verdict"].is_string(), "{again}");
+    // What the row says of disturbances and of its devices, the timings do not.
+    if !["contended", "throttled", "disputed"]
+        .contains(&row["verdict"].as_str().unwrap_or_default())
+    {
+        for field in ["verdict", "step", "offset", "kind", "jump_at"] {
+            assert_eq!(again[field], row[field], "{field}: {again}\n{row}");
+        }
     }
 
     // And the store can be asked afterwards, without a server.
@@ -162,25 +167,47 @@ fn a_budget_that_says_nothing_is_insufficient_and_says_what_to_do() {
 #[test]
 fn interrupted_it_keeps_what_was_measured_and_goes_on_when_asked() {
     let lab = Lab::that_measures();
-    let mut first = Process::start(
-        "batchstep local",
-        lab.batchstep(&SMALL).args([
-            "--batch-sizes",
-            "1-12",
-            "--budget",
-            "20s",
-            "--data-dir",
-            "data",
-            "--output",
-            "report",
-        ]),
+    let begin = [
+        "--batch-sizes",
+        "1-12",
+        "--budget",
+        "20s",
+        "--data-dir",
+        "data",
+        "--output",
+        "report",
+    ];
+    let go_on = [
+        "local",
+        "--resume",
+        "--data-dir",
+        "data",
+        "--output",
+        "report",
+    ];
+    // The promise is a second; a busy machine may need another attempt to show it.
+    let mut quickest = Duration::MAX;
+    for attempt in 0..3 {
+        let mut command = match attempt {
+            0 => lab.batchstep(&[&SMALL[..], &begin].concat()),
+            _ => lab.batchstep(&go_on),
+        };
+        let mut measuring = Process::start("batchstep local", &mut command);
+        // Rounds are told on stderr; one after the probe gives something worth keeping.
+        measuring.wait_for_stderr(if attempt == 0 { "round 2" } else { " done, " });
+        measuring.signal(Signal::SIGINT);
+        let end = measuring.finish();
+        assert_eq!(end.code(), 3, "{}", end.stderr);
+        assert!(end.stderr.contains("--resume"), "{}", end.stderr);
+        quickest = quickest.min(end.waited);
+        if quickest < Duration::from_secs(1) {
+            break;
+        }
+    }
+    assert!(
+        quickest < Duration::from_secs(1),
+        "Ctrl-C took {quickest:?} at best"
     );
-    // Rounds are told on stderr; two rounds give something worth keeping.
-    first.wait_for_stderr("round 2");
-    first.signal(Signal::SIGINT);
-    let end = first.finish();
-    assert_eq!(end.code(), 3, "{}", end.stderr);
-    assert!(end.stderr.contains("--resume"), "{}", end.stderr);
     let before = Process::run(
         "batchstep table",
         &mut lab.batchstep(&["table", "--data-dir", "data", "--format", "json"]),
@@ -191,16 +218,7 @@ fn interrupted_it_keeps_what_was_measured_and_goes_on_when_asked() {
 
     let resumed = Process::run(
         "batchstep local --resume",
-        &mut lab.batchstep(&[
-            "local",
-            "--resume",
-            "--data-dir",
-            "data",
-            "--output",
-            "report",
-            "--format",
-            "json",
-        ]),
+        lab.batchstep(&go_on).args(["--format", "json"]),
     );
     let table = resumed.json();
     let row = &rows(&table)[0];
