@@ -46,7 +46,14 @@ pub struct LockDir(PathBuf);
 /// A device that is this process's own as long as the value lives.
 #[derive(Debug)]
 pub struct DeviceLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for DeviceLock {
+    /// Closing the file is not enough: a child that is just being started still has it open, until it becomes another program.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
 }
 
 impl LockDir {
@@ -90,7 +97,7 @@ impl LockDir {
         };
         let file = self.open(&path).map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(DeviceLock { _file: file }),
+            Ok(()) => Ok(DeviceLock { file }),
             Err(TryLockError::WouldBlock) => Err(LockError::Held {
                 device_id: device_id.to_owned(),
                 path,

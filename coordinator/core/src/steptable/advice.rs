@@ -41,16 +41,15 @@ pub(super) fn out_of_reach(series: &SeriesResult<'_>) -> Option<String> {
     let smaller = bound.batch_size > 1;
     Some(match bound.kind {
         VisitFailureKind::TimeLimit => {
-            // An iteration that was given up early may tell no budget that would do.
-            let estimated = sufficient_budget(series.plan, series.history).is_some();
-            match (estimated, smaller) {
+            // An iteration that was given up early may tell no budget that would do, and one at a smaller batch size, on the way, only a least one.
+            match (sufficient_budget(series.plan, series.history), smaller) {
                 (_, false) => more_measuring(series),
-                (true, true) => format!(
-                    "{}, or ask for --batch-sizes below {}",
-                    more_measuring(series),
+                (Some(budget), true) => format!(
+                    "give at least --budget {}, or ask for --batch-sizes below {}",
+                    as_option(budget),
                     bound.batch_size
                 ),
-                (false, true) => format!("ask for --batch-sizes below {}", bound.batch_size),
+                (None, true) => format!("ask for --batch-sizes below {}", bound.batch_size),
             }
         }
         _ if smaller => format!("ask for --batch-sizes below {}", bound.batch_size),
@@ -82,7 +81,7 @@ mod tests {
     fn a_range_that_takes_too_long_is_answered_with_a_budget_or_smaller_batch_sizes() {
         let said = action(&mut Simulator::new(|size| 0.01 * f64::from(size)));
         assert!(
-            said.starts_with("give --budget")
+            said.starts_with("give at least --budget")
                 && said.ends_with("or ask for --batch-sizes below 4096"),
             "{said}"
         );
