@@ -171,6 +171,29 @@ fn a_budget_that_says_nothing_is_insufficient_and_says_what_to_do() {
 }
 
 #[test]
+fn a_range_out_of_reach_ends_soon_and_says_what_is_within() {
+    let lab = Lab::that_measures();
+    let end = Process::run(
+        "batchstep local",
+        lab.batchstep(&["local", "--devices", "cpu", "--workload", "cnn:image=64"])
+            .args(["--batch-sizes", "4096-8192:1024", "--budget", "5s"])
+            .args(["--data-dir", "data", "--output", "report"])
+            .args(["--format", "json"]),
+    );
+    assert_eq!(end.code(), 3, "{}", end.stderr);
+    let table = end.json();
+    let row = &rows(&table)[0];
+    assert_eq!(row["verdict"], "insufficient", "{row}");
+    // Too long for the budget, or too large for this machine's memory: smaller batch sizes help in any case.
+    assert!(
+        row["next_action"]
+            .as_str()
+            .is_some_and(|action| action.contains("--batch-sizes below 4096")),
+        "{row}"
+    );
+}
+
+#[test]
 fn interrupted_it_keeps_what_was_measured_and_goes_on_when_asked() {
     let lab = Lab::that_measures();
     let begin = [
