@@ -284,9 +284,10 @@ async fn watch(options: Watch) -> Result<Exit> {
     let mut connection = Connection::open(&options.coordinator).await?;
     let sweep = find(&mut connection.client, &options.sweep).await?;
     if connection.is_embedded() && follow::is_active(&sweep) {
-        return Err(exit::usage(
-            "no agent measures for a coordinator that runs only for this command; leave out --data-dir, or go on with `batchstep local --resume`",
-        ));
+        return Err(exit::usage(format!(
+            "no agent measures for a coordinator that runs only for this command; leave out --data-dir, or go on with `{} local --resume`",
+            text::program()
+        )));
     }
     follow_and_print(
         connection,
