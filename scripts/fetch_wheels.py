@@ -10,7 +10,6 @@ import functools
 import hashlib
 import html
 import http.client
-import os
 import pathlib
 import platform
 import re
@@ -33,16 +32,21 @@ class LeftToPip(Exception):
 
 
 @functools.cache
-def setting(name):
-    """pip's setting of this name, from its environment or its configuration files; None where it has none."""
-    value = os.environ.get("PIP_" + name.upper().replace("-", "_"))
-    if value is None:
-        value = subprocess.run([*PIP, "config", "get", f"global.{name}"], capture_output=True, text=True).stdout.strip()
-    return value or None
+def settings():
+    """pip's settings for `pip download`, from its environment and its configuration files."""
+    listing = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True).stdout
+    found = {}
+    # Backwards in the alphabet, the scope that wins comes last: `global`, `download`, `:env:`.
+    for line in sorted(listing.splitlines(), reverse=True):
+        key, _, value = line.partition("=")
+        scope, _, name = key.rpartition(".")
+        if scope in ("global", "download", ":env:"):
+            found[name] = value.strip("'")
+    return found
 
 
 def opened(url, **headers):
-    context = ssl.create_default_context(cafile=setting("cert"))
+    context = ssl.create_default_context(cafile=settings().get("cert"))
     return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=SILENCE_SECONDS, context=context)
 
 
@@ -55,9 +59,9 @@ def wheel_names(name, version):
 
 def find(name, names):
     """File name, URL and SHA-256 of the only wheel on the index's page that `names` matches."""
-    if setting("no-index") or setting("extra-index-url"):
+    if settings().keys() & {"no-index", "extra-index-url"}:
         raise LeftToPip("pip is configured with no index or several")
-    index = setting("index-url") or USUAL_INDEX
+    index = settings().get("index-url", USUAL_INDEX)
     if "@" in urllib.parse.urlsplit(index).netloc:
         raise LeftToPip("the index wants a password")
     with opened(f"{index.rstrip('/')}/{name}/", Accept="text/html") as page:
@@ -84,9 +88,12 @@ def sha256_of(path):
 def append_rest(url, part):
     """Appends to `part` what it lacks of the file at `url`, as far as the connection lasts."""
     with part.open("ab") as file:
-        with opened(url, Range=f"bytes={file.tell()}-") as response:
+        at = file.tell()
+        with opened(url, Range=f"bytes={at}-") as response:
             if response.status != http.client.PARTIAL_CONTENT:
                 file.truncate(0)  # This server sends all of it.
+            elif not response.headers.get("Content-Range", "").startswith(f"bytes {at}-"):
+                raise LeftToPip("another range came than was asked for")
             while block := response.read1(BLOCK_BYTES):
                 file.write(block)
 
