@@ -1,9 +1,10 @@
 # `make demo` measures this machine; `make test` checks everything. Both install libtorch into .libtorch/ first.
-# Arguments for the demo: make demo ARGS="--workload linear --budget 30s". Any cargo option: CARGOFLAGS=--offline.
+# Arguments for the demo: make demo ARGS="--workload linear --budget 30s"; the report's folder: OUTPUT=DIR. Any cargo option: CARGOFLAGS=--offline.
 
 CARGO ?= cargo
 CARGOFLAGS ?=
 ARGS ?=
+OUTPUT ?= batchstep-report
 
 .PHONY: help demo test lint build bench libtorch clean-report
 
@@ -11,8 +12,11 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 demo: build ## Measure this machine's parallelism step sizes (a few minutes) and write batchstep-report/
-	@# 3: measured and reported, but an answer is incomplete, as on a busy machine. It says so itself, and is no failure of make.
-	target/debug/batchstep local $(ARGS) || [ $$? -eq 3 ]
+	@touch target/demo-started
+	@# 3: an answer is incomplete, as on a busy machine. It says so itself, and is no failure of make, unless nothing was measured at all:
+	@# then this run has written no block below the header of blocks.csv.
+	target/debug/batchstep local --output "$(OUTPUT)" $(ARGS) || { [ $$? -eq 3 ] \
+	  && [ "$(OUTPUT)/blocks.csv" -nt target/demo-started ] && sed 1d "$(OUTPUT)/blocks.csv" | grep -q .; }
 
 test: lint ## Formatting, clippy with warnings denied, all tests
 	$(CARGO) build --workspace --bins $(CARGOFLAGS)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks a report folder against the JSON contract: check_report.py FOLDER. Standard library only."""
+"""Checks a report folder against the JSON contract, and that every row was measured: check_report.py FOLDER. Standard library only."""
 
 import csv
 import json
@@ -41,6 +41,10 @@ def problems_of(row):
                 yield f"verdict is step, and {name} is null"
     elif not row.get("next_action"):
         yield f"verdict is {row['verdict']}, and there is no next_action"
+    # An honest "insufficient" has blocks, too.
+    for name in ("batch_sizes_measured", "blocks"):
+        if not row.get(name):
+            yield f"{name} is {row.get(name)!r}: nothing was measured: {row.get('reason')}"
 
 
 def main(folder):
@@ -65,10 +69,10 @@ def main(folder):
     for name in ("table.csv", "table.md", "report.html"):
         if not (folder / name).read_text().strip():
             problems.append(f"{name}: empty")
-    plots = sorted(folder.rglob("*.svg"))
-    # A row that failed before its first block has no points, and a plot draws points.
-    if not plots and any(row.get("points") for row in rows):
-        problems.append("no SVG plots")
+    plots = sorted(folder.glob("plots/*.svg"))
+    for number, row in enumerate(rows, start=1):
+        if not any(plot.name.startswith(f"{number:02}-") for plot in plots):
+            problems.append(f"plots: none of row {number - 1}")
     for plot in plots:
         xml.etree.ElementTree.parse(plot)
 
