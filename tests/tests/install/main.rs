@@ -41,7 +41,11 @@ impl Site {
 
     /// `scripts/libtorch` for the CPU, with no pip settings but an index that is not there.
     fn libtorch(&self) -> Command {
-        let mut command = Command::new(self.path("scripts/libtorch"));
+        let mut command = Command::new("env");
+        // Tests that were started in a background job would hand on that they ignore Ctrl-C.
+        command
+            .arg("--default-signal=INT")
+            .arg(self.path("scripts/libtorch"));
         for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("PIP_") {
                 command.env_remove(name);
