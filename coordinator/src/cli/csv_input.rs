@@ -8,14 +8,14 @@ use std::{
     path::Path,
 };
 
-use batchstep_core::sweep::Flag;
+use batchstep_core::sweep::{Flag, undisturbed};
 use batchstep_inference::Observation;
 use csv::StringRecord;
 
 use super::{
     csv_columns::{CORRECTED, Columns, ExportColumns, ROLE},
     csv_error::{CsvError, SeriesLabel},
-    csv_export::{Plan, Timing, plan, undisturbed},
+    csv_export::{Plan, plan},
     csv_value::{batch_size, seconds},
 };
 
@@ -101,16 +101,18 @@ fn parse(file: &str, bytes: &[u8], wanted: Option<&str>) -> Result<Timings, CsvE
             observations: series
                 .timings
                 .into_iter()
-                .map(|timing| timing.observation)
+                .map(|(observation, _)| observation)
                 .collect(),
         },
     })
 }
 
-/// The timings of a series, and the different iterations of its blocks.
+/// A series.
 #[derive(Default)]
 struct Series {
-    timings: Vec<Timing>,
+    /// Rows, and whether each is of a round in which the reference moved; never in a file of other origin.
+    timings: Vec<(Observation, bool)>,
+    /// The different iterations of its blocks.
     iterations: BTreeSet<String>,
 }
 
@@ -189,14 +191,12 @@ impl Rows {
         let flags = told(|export| export.flags).unwrap_or_default();
         let flagged = |flag: Flag| flags.split_whitespace().any(|word| word == flag.word());
         if !flagged(Flag::Throttled) {
-            series.timings.push(Timing {
-                observation: Observation {
-                    batch_size,
-                    round,
-                    seconds,
-                },
-                drifting: flagged(Flag::Drifting),
-            });
+            let observation = Observation {
+                batch_size,
+                round,
+                seconds,
+            };
+            series.timings.push((observation, flagged(Flag::Drifting)));
         }
         Ok(())
     }

@@ -164,33 +164,21 @@ impl Corrected<'_> {
         &self.drifting_rounds[..self.drifting_rounds.len().min(DRIFTING_REPEATS)]
     }
 
-    /// What the inference may use: measuring blocks that were not throttled, and those of a drifting round only where there are not enough
-    /// others. `round` counts the blocks of a batch size, so that visits which were caught up in a later round take the place of the missed ones.
+    /// What the inference may use: measuring blocks that were not throttled, as far as they are [`undisturbed`].
     #[must_use]
     pub fn observations(&self) -> Vec<Observation> {
-        let mut by_size: BTreeMap<u32, Vec<&CorrectedBlock<'_>>> = BTreeMap::new();
-        for block in self.measuring().filter(|block| !block.has(Flag::Throttled)) {
-            by_size
-                .entry(block.block.batch_size)
-                .or_default()
-                .push(block);
-        }
-        let mut observations = Vec::new();
-        for (batch_size, mut blocks) in by_size {
-            let steady = blocks
-                .iter()
-                .filter(|block| !block.has(Flag::Drifting))
-                .count();
-            if steady >= REQUIRED_ROUNDS as usize {
-                blocks.retain(|block| !block.has(Flag::Drifting));
-            }
-            observations.extend((0_u32..).zip(blocks).map(|(round, block)| Observation {
-                batch_size,
-                round,
-                seconds: block.best_seconds(),
-            }));
-        }
-        observations
+        undisturbed(
+            self.measuring()
+                .filter(|block| !block.has(Flag::Throttled))
+                .map(|block| {
+                    let observation = Observation {
+                        batch_size: block.block.batch_size,
+                        round: block.round,
+                        seconds: block.best_seconds(),
+                    };
+                    (observation, block.has(Flag::Drifting))
+                }),
+        )
     }
 
     /// How many of the measuring blocks were disturbed.
@@ -216,6 +204,37 @@ impl Corrected<'_> {
             .iter()
             .filter(|block| block.block.role == VisitRole::Measure)
     }
+}
+
+/// Of observations and whether their round drifted, in order of measurement, those that count, by batch size: drifting ones only where there are not
+/// enough others. `round` counts the blocks of a batch size, so that visits which were caught up in a later round take the place of the missed ones.
+#[must_use]
+pub fn undisturbed(
+    observations: impl IntoIterator<Item = (Observation, bool)>,
+) -> Vec<Observation> {
+    let mut by_size: BTreeMap<u32, Vec<(Observation, bool)>> = BTreeMap::new();
+    for (observation, drifting) in observations {
+        by_size
+            .entry(observation.batch_size)
+            .or_default()
+            .push((observation, drifting));
+    }
+    let mut counting = Vec::new();
+    for mut of_size in by_size.into_values() {
+        let steady = of_size.iter().filter(|(_, drifting)| !drifting).count();
+        if steady >= REQUIRED_ROUNDS as usize {
+            of_size.retain(|(_, drifting)| !drifting);
+        }
+        counting.extend(
+            (0_u32..)
+                .zip(of_size)
+                .map(|(round, (observation, _))| Observation {
+                    round,
+                    ..observation
+                }),
+        );
+    }
+    counting
 }
 
 fn flags(

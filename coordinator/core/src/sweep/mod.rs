@@ -21,7 +21,7 @@ mod standing;
 mod tests;
 
 pub use budget::{as_option, left_out, remaining, spent, sufficient_budget};
-pub use correct::{Corrected, CorrectedBlock, Flag, Quality, correct};
+pub use correct::{Corrected, CorrectedBlock, Flag, Quality, correct, undisturbed};
 pub use history::{History, RoundRecord, SeriesPlan};
 pub use plan::{Conclusion, ConclusionReason, Next, next};
 pub use rules::{REQUIRED_ROUNDS, required_rounds};
