@@ -16,13 +16,9 @@ pub(super) fn more_measuring(series: &SeriesResult<'_>) -> String {
     if series.cancelled {
         return CANCELLED.to_owned();
     }
-    sufficient_budget(series.plan, series.history).map_or_else(
-        || {
-            let more = series.plan.spec.budget.saturating_mul(4);
-            format!("give --budget {}", as_option(more))
-        },
-        |budget| format!("give --budget {}", as_option(budget)),
-    )
+    let budget = sufficient_budget(series.plan, series.history)
+        .unwrap_or_else(|| series.plan.spec.budget.saturating_mul(4));
+    format!("give --budget {}", as_option(budget))
 }
 
 /// What to do where already the smallest batch size asked for met a limit of time or memory, or the budget ended before it was timed; `None` where

@@ -10,7 +10,7 @@ use batchstep_proto::domain::{BatchSizes, VisitRole};
 use super::{
     History, SeriesPlan,
     budget::spent,
-    correct::{Flag, correct},
+    correct::{Corrected, Flag},
     cost::Costs,
     rules::{LEAST_WINDOW, OVERDRAFT_SHARE, required_rounds},
 };
@@ -31,6 +31,7 @@ impl Aim {
     pub(super) fn of(
         plan: &SeriesPlan,
         history: &History,
+        corrected: &Corrected<'_>,
         window: &[u32],
         costs: &Costs,
         reference: u32,
@@ -42,7 +43,7 @@ impl Aim {
         let overdrawn = (budget * (1.0 + OVERDRAFT_SHARE) - spent).max(0.0);
         let missing =
             |counts: &BTreeMap<u32, u32>| missing_seconds(counts, required, costs, reference);
-        let counts = counts(plan, history, window, |steady| missing(steady) <= left);
+        let counts = counts(corrected, window, |steady| missing(steady) <= left);
         let first = |length: usize| -> BTreeMap<u32, u32> {
             counts
                 .iter()
@@ -127,12 +128,10 @@ fn missing_seconds(
 ///
 /// Blocks of the first drifting rounds do not count, so that these rounds are repeated, while what would then be missing is `payable`.
 fn counts(
-    plan: &SeriesPlan,
-    history: &History,
+    corrected: &Corrected<'_>,
     window: &[u32],
     payable: impl Fn(&BTreeMap<u32, u32>) -> bool,
 ) -> BTreeMap<u32, u32> {
-    let corrected = correct(plan, history);
     let count = |repeated: &[u32]| {
         let mut counts: BTreeMap<u32, u32> = window.iter().map(|&size| (size, 0)).collect();
         for block in &corrected.blocks {

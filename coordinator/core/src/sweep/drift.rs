@@ -6,7 +6,7 @@
 //! batch sizes' levels, which follows a disturbance that lasts a second. Batch sizes are free levels, so no staircase is ever smoothed away, and the
 //! random order is what tells the two apart. This is a median polish (Tukey, "Exploratory Data Analysis", 1977, chapter 11) whose columns are moments.
 //!
-//! A drift that is learned is as noisy as what it is learned from, so the series itself decides how: see [`Method`].
+//! A drift that is learned is as noisy as what it is learned from, so the series itself decides how: see [`learned`].
 
 use std::collections::BTreeMap;
 
@@ -16,9 +16,9 @@ use super::{History, RoundRecord, cost::median};
 
 /// Reference blocks that a running median spans.
 const REFERENCE_SPAN: usize = 3;
-/// Neighbours on either side of a block that may speak for its moment; 0: none.
-const REACHES: [usize; 4] = [0, 2, 4, 8];
-/// A method must leave this share of the usual one's scatter at most to be preferred.
+/// Neighbours on either side of a block that may speak for its moment.
+const REACHES: [usize; 3] = [2, 4, 8];
+/// Another drift must leave this share of the usual one's scatter at most to be preferred.
 const CLEARLY_LESS: f64 = 0.98;
 /// Repeats of a batch size from which their scatter counts, and blocks in all from which it decides.
 const LEAST_REPEATS: usize = 3;
@@ -33,30 +33,6 @@ pub(super) struct Drift {
     ratios: Vec<Vec<Option<f64>>>,
     /// By round of the history, by how much the highest reference exceeds the lowest in the worst attempt, relative; 0 without one.
     ranges: Vec<f64>,
-}
-
-/// How the drift is learned.
-///
-/// The usual one is the reference alone. Another is chosen where it brings repeats of the same batch size clearly closer together: with neighbours
-/// where the drift is quick, without the reference where there is none but noise. No block speaks for its own moment, which keeps the choice
-/// honest.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Method {
-    reference: bool,
-    reach: usize,
-}
-
-impl Method {
-    const USUAL: Self = Self {
-        reference: true,
-        reach: REACHES[0],
-    };
-
-    fn all() -> impl Iterator<Item = Self> {
-        [true, false]
-            .into_iter()
-            .flat_map(|reference| REACHES.map(|reach| Self { reference, reach }))
-    }
 }
 
 /// A block that takes part.
@@ -76,22 +52,18 @@ struct Witness {
 impl Drift {
     /// Learns the drift from all blocks of the measuring rounds.
     pub(super) fn of(history: &History, kind: DeviceKind) -> Self {
-        let mut drift = Self {
-            ratios: history
-                .rounds
-                .iter()
-                .map(|record| vec![None; record.blocks.len()])
-                .collect(),
-            ranges: vec![0.0; history.rounds.len()],
-        };
-        let witnesses = drift.witnesses(history);
+        let (witnesses, ranges) = witnesses(history);
+        let rounds = history.rounds.iter();
+        let mut ratios: Vec<Vec<Option<f64>>> = rounds
+            .map(|record| vec![None; record.blocks.len()])
+            .collect();
         let logarithms = learned(&witnesses);
         let usual = usual(&logarithms, kind);
         for (witness, logarithm) in witnesses.iter().zip(logarithms) {
             let (round, block) = witness.place;
-            drift.ratios[round][block] = Some((logarithm - usual).exp());
+            ratios[round][block] = Some((logarithm - usual).exp());
         }
-        drift
+        Self { ratios, ranges }
     }
 
     /// Time over the usual one while block `block` of round `round` ran, both counted as in the history.
@@ -103,75 +75,72 @@ impl Drift {
     pub(super) fn range(&self, round: usize) -> f64 {
         self.ranges[round]
     }
-
-    /// The blocks that take part, in the order of time; notes the ranges on the way.
-    fn witnesses(&mut self, history: &History) -> Vec<Witness> {
-        let baseline = reference_medians(history);
-        let mut witnesses = Vec::new();
-        let mut attempt = 0;
-        for (round, record) in measuring(history) {
-            let mut first = 0;
-            for part in attempts(record) {
-                if let Some(reference) = Reference::of(part, &baseline) {
-                    self.ranges[round] = self.ranges[round].max(reference.range());
-                    witnesses.extend(part.iter().enumerate().map(|(position, block)| Witness {
-                        place: (round, first + position),
-                        attempt,
-                        batch_size: block.batch_size,
-                        measures: block.role == VisitRole::Measure,
-                        logarithm: block.seconds_per_iteration().ln(),
-                        by_reference: reference.at(middle(block)),
-                    }));
-                }
-                first += part.len();
-                attempt += 1;
-            }
-        }
-        witnesses
-    }
 }
 
-/// The drift at each witness by the best method, logarithms.
+/// The blocks that take part, in the order of time, and by how much the reference moved in each round of the history.
+fn witnesses(history: &History) -> (Vec<Witness>, Vec<f64>) {
+    let baseline = reference_medians(history);
+    let mut witnesses = Vec::new();
+    let mut ranges = vec![0.0_f64; history.rounds.len()];
+    let mut attempt = 0;
+    for (round, record) in measuring(history) {
+        let mut first = 0;
+        for part in attempts(record) {
+            if let Some(reference) = Reference::of(part, &baseline) {
+                ranges[round] = ranges[round].max(reference.range());
+                witnesses.extend(part.iter().enumerate().map(|(position, block)| Witness {
+                    place: (round, first + position),
+                    attempt,
+                    batch_size: block.batch_size,
+                    measures: block.role == VisitRole::Measure,
+                    logarithm: block.seconds_per_iteration().ln(),
+                    by_reference: reference.at(middle(block)),
+                }));
+            }
+            first += part.len();
+            attempt += 1;
+        }
+    }
+    (witnesses, ranges)
+}
+
+/// The drift at each witness, logarithms.
+///
+/// Usually by the reference alone. With neighbours where the drift is quick, and without the reference where there is none but noise: whatever brings
+/// repeats of the same batch size closest together, if clearly. No block speaks for its own moment, which keeps the choice honest.
 fn learned(witnesses: &[Witness]) -> Vec<f64> {
-    let usual = by(witnesses, Method::USUAL);
-    let Some(scatter) = scatter(witnesses, &usual) else {
+    let usual: Vec<f64> = witnesses
+        .iter()
+        .map(|witness| witness.by_reference)
+        .collect();
+    let Some(least) = scatter(witnesses, &usual) else {
         return usual;
     };
-    Method::all()
-        .filter(|&method| method != Method::USUAL)
-        .filter_map(|method| {
-            let drift = by(witnesses, method);
-            Some((self::scatter(witnesses, &drift)?, drift))
-        })
-        .filter(|&(other, _)| other < CLEARLY_LESS * scatter)
+    let none = vec![0.0; witnesses.len()];
+    let mut others: Vec<Vec<f64>> = with_neighbours(witnesses, &usual).collect();
+    others.extend(with_neighbours(witnesses, &none));
+    others.push(none);
+    others
+        .into_iter()
+        .filter_map(|drift| Some((scatter(witnesses, &drift)?, drift)))
+        .filter(|&(scatter, _)| scatter < CLEARLY_LESS * least)
         .min_by(|(one, _), (other, _)| one.total_cmp(other))
         .map_or(usual, |(_, drift)| drift)
 }
 
-/// The drift at each witness by one method, logarithms.
-fn by(witnesses: &[Witness], method: Method) -> Vec<f64> {
-    let reference: Vec<f64> = witnesses
-        .iter()
-        .map(|witness| {
-            if method.reference {
-                witness.by_reference
-            } else {
-                0.0
-            }
-        })
-        .collect();
-    if method.reach == 0 {
-        return reference;
-    }
-    let above: Vec<f64> = residuals(witnesses, &reference, |_| true)
+/// The drift at each witness with what its neighbours have above it, for every reach, logarithms.
+fn with_neighbours(witnesses: &[Witness], drift: &[f64]) -> impl Iterator<Item = Vec<f64>> {
+    let above: Vec<f64> = residuals(witnesses, drift, |_| true)
         .into_iter()
         .map(|(_, residual)| residual)
         .collect();
-    reference
-        .into_iter()
-        .enumerate()
-        .map(|(at, drift)| drift + around(witnesses, &above, at, method.reach))
-        .collect()
+    REACHES.into_iter().map(move |reach| {
+        drift
+            .iter()
+            .enumerate()
+            .map(|(at, drift)| drift + around(witnesses, &above, at, reach))
+            .collect()
+    })
 }
 
 /// The median of what the neighbours of witness `at` have above their levels, itself left out.

@@ -10,6 +10,7 @@ use super::{
     History, SeriesPlan,
     aim::Aim,
     budget::{as_option, left_out, remaining, sufficient_budget},
+    correct::{Corrected, correct},
     cost::Costs,
     range, refine,
     rounds::{self, ordered},
@@ -89,8 +90,11 @@ pub fn next(plan: &SeriesPlan, history: &History) -> Next {
             ),
         };
     };
-    let aim = Aim::of(plan, history, &window, &costs, reference);
-    let wanted = match wanted(plan, history, &standing, &costs, &aim, reference) {
+    let corrected = correct(plan, history);
+    let aim = Aim::of(plan, history, &corrected, &window, &costs, reference);
+    let wanted = match wanted(
+        plan, history, &corrected, &standing, &costs, &aim, reference,
+    ) {
         Ok(wanted) => wanted,
         Err(conclusion) => return Next::Done(with_omissions(plan, history, conclusion)),
     };
@@ -114,6 +118,7 @@ pub(super) struct Wanted {
 fn wanted(
     plan: &SeriesPlan,
     history: &History,
+    corrected: &Corrected<'_>,
     standing: &Standing,
     costs: &Costs,
     aim: &Aim,
@@ -127,7 +132,15 @@ fn wanted(
             payable: aim.payable,
         });
     }
-    let sizes = refine::refined(plan, history, standing, costs, &aim.sizes(), reference)?;
+    let sizes = refine::refined(
+        plan,
+        history,
+        corrected,
+        standing,
+        costs,
+        &aim.sizes(),
+        reference,
+    )?;
     let sizes: Vec<u32> = sizes
         .into_iter()
         .filter(|size| {

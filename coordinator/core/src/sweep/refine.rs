@@ -10,7 +10,7 @@ use batchstep_proto::domain::Strategy;
 use super::{
     Conclusion, ConclusionReason, History, SeriesPlan,
     budget::remaining,
-    correct::correct,
+    correct::Corrected,
     cost::Costs,
     range,
     rules::{HIGH_CONFIDENCE, required_rounds},
@@ -21,6 +21,7 @@ use super::{
 pub(super) fn refined(
     plan: &SeriesPlan,
     history: &History,
+    corrected: &Corrected<'_>,
     standing: &Standing,
     costs: &Costs,
     window: &[u32],
@@ -30,8 +31,7 @@ pub(super) fn refined(
         reason: ConclusionReason::PrecisionReached,
         message,
     };
-    let observations = correct(plan, history).observations();
-    let Ok(trace) = Trace::new(observations) else {
+    let Ok(trace) = Trace::new(corrected.observations()) else {
         return Ok(window.to_vec());
     };
     let imprecise: BTreeSet<u32> = trace
