@@ -57,6 +57,27 @@ pub struct FittedPoint {
     pub seconds: f64,
 }
 
+/// An edge that the step predicts inside the measured range, right of the launch-bound floor.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Edge {
+    /// The good batch size before the jump, in samples: one sample more begins a new round.
+    pub batch_size: u32,
+    /// Whether the timings around it show the jump.
+    pub sight: EdgeSight,
+}
+
+/// What the timings around a predicted edge show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EdgeSight {
+    /// The jump, within 0.4 to 2.5 times its fitted size.
+    Confirmed,
+    /// No such jump, though it would have shown.
+    Missed,
+    /// Nothing either way: too few batch sizes around it, or noise as large as the jump.
+    Unclear,
+}
+
 /// The answer for one trace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inference {
@@ -97,6 +118,10 @@ pub struct Inference {
     pub knee_batch_size: Option<u32>,
     /// The best throughput measured.
     pub best_throughput: Option<BestThroughput>,
+    /// The edges that the step predicts, ascending, and whether they show; for plots and explanations, not part of the JSON.
+    /// Empty without a step.
+    #[serde(skip)]
+    pub edges: Vec<Edge>,
     /// The law that explains the trace best, at every whole batch size of the measured range, for plots; not part of
     /// the JSON.
     #[serde(skip)]
@@ -124,6 +149,7 @@ impl Inference {
             recommended_batch_sizes: Vec::new(),
             knee_batch_size: None,
             best_throughput: None,
+            edges: Vec::new(),
             fitted: Vec::new(),
         }
     }

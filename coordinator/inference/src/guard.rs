@@ -4,6 +4,7 @@
 //! must be near 1. A curve, a floor or two algorithm switches fit a comb on average, but not at each edge. Repeating
 //! profiles must also look alike in both halves of the range and in odd and even periods.
 
+use crate::answer::{Edge, EdgeSight};
 use crate::fit::{Basis, Law};
 use crate::point::robust_sigma;
 use crate::reading::{Pattern, Reading};
@@ -40,10 +41,8 @@ const LEAST_REACH: f64 = 3.0;
 /// What the guard saw.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sighting {
-    /// Edges with power.
-    pub(crate) seen: usize,
-    /// Good batch sizes whose edge was confirmed, ascending.
-    pub(crate) confirmed: Vec<u32>,
+    /// Every edge predicted in range, ascending.
+    pub(crate) edges: Vec<Edge>,
     /// Whether the pattern repeats.
     pub(crate) repeats: bool,
     /// Whether the multiples are the cheapest residue.
@@ -51,12 +50,27 @@ pub(crate) struct Sighting {
 }
 
 impl Sighting {
+    /// Edges with power.
+    pub(crate) fn seen(&self) -> usize {
+        let clear = |edge: &&Edge| edge.sight != EdgeSight::Unclear;
+        self.edges.iter().filter(clear).count()
+    }
+
+    /// Good batch sizes whose edge was confirmed, ascending.
+    pub(crate) fn confirmed(&self) -> impl Iterator<Item = u32> {
+        self.edges
+            .iter()
+            .filter(|edge| edge.sight == EdgeSight::Confirmed)
+            .map(|edge| edge.batch_size)
+    }
+
     /// Whether the period holds.
     pub(crate) fn passes(&self) -> bool {
+        let seen = self.seen();
         self.repeats
             && self.multiples_cheapest
-            && self.seen >= LEAST_SEEN
-            && self.confirmed.len() as f64 >= LEAST_CONFIRMED * self.seen as f64
+            && seen >= LEAST_SEEN
+            && self.confirmed().count() as f64 >= LEAST_CONFIRMED * seen as f64
     }
 }
 
@@ -74,8 +88,9 @@ pub(crate) fn inspect(sample: &Sample, law: &Law, reading: &Reading) -> Sighting
         // Slow misfit of the law is no noise to a narrow window: neighbours share it.
         let noise = if reach < 1.0 { local } else { noise };
         let sighting = edges(sample, law, reading, &rest, noise, (reach, power));
-        let enough = sighting.seen >= LEAST_SEEN;
-        if sighting.seen > best.seen || enough {
+        let seen = sighting.seen();
+        let enough = seen >= LEAST_SEEN;
+        if seen > best.seen() || best.edges.is_empty() || enough {
             best = sighting;
         }
         if enough {
@@ -156,21 +171,24 @@ fn edges(
         let to = sample
             .sizes
             .partition_point(|&size| f64::from(size) <= edge + width);
-        if middle < from + 2 || to < middle + 2 {
-            continue;
-        }
-        let Some((share, error)) =
-            local_share(sample, |size| reading.at(size), rest, from..to, noise)
-        else {
-            continue;
+        let surrounded = middle >= from + 2 && to >= middle + 2;
+        let share = surrounded
+            .then(|| local_share(sample, |size| reading.at(size), rest, from..to, noise))
+            .flatten();
+        let sight = match share {
+            Some((share, error)) if error <= power => {
+                if CONFIRMED_SHARE.contains(&share) {
+                    EdgeSight::Confirmed
+                } else {
+                    EdgeSight::Missed
+                }
+            }
+            _ => EdgeSight::Unclear,
         };
-        if error > power {
-            continue;
-        }
-        sighting.seen += 1;
-        if CONFIRMED_SHARE.contains(&share) {
-            sighting.confirmed.push(edge as u32);
-        }
+        sighting.edges.push(Edge {
+            batch_size: edge as u32,
+            sight,
+        });
     }
     sighting
 }

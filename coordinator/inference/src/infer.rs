@@ -127,10 +127,9 @@ impl Study<'_> {
             advice::recommended(reading.period, reading.offset, start, self.sample.last());
         let jump_at = found
             .sighting
-            .confirmed
-            .first()
-            .or(recommended.first())
-            .copied();
+            .confirmed()
+            .next()
+            .or(recommended.first().copied());
         let (low, high) =
             equivalent_periods(&self.sample, law.floor, reading.period, reading.offset);
         let interval = [
@@ -146,6 +145,7 @@ impl Study<'_> {
         answer.offset = Some(reading.offset);
         answer.kind = Some(effect.kind);
         answer.profile.clone_from(&effect.profile);
+        answer.edges.clone_from(&found.sighting.edges);
         answer.jump_at = jump_at;
         answer.jump_relative = jump_at.map(|at| law.at(at.saturating_add(1)) / law.at(at) - 1.0);
         answer.other_steps = self.other_steps(law, reading);
@@ -162,8 +162,8 @@ impl Study<'_> {
         };
         answer.reason = format!(
             "{how} {good}: {} of {} edges confirmed, left-over samples cost up to {} more than the multiples promise",
-            found.sighting.confirmed.len(),
-            found.sighting.seen,
+            found.sighting.confirmed().count(),
+            found.sighting.seen(),
             percent(effect.largest),
         );
         answer

@@ -44,7 +44,9 @@ mod study;
 mod term;
 mod trace;
 
-pub use answer::{BestThroughput, FittedPoint, Inference, OtherStep, StepKind, Verdict};
+pub use answer::{
+    BestThroughput, Edge, EdgeSight, FittedPoint, Inference, OtherStep, StepKind, Verdict,
+};
 pub use infer::infer;
 pub use options::Options;
 pub use point::Point;

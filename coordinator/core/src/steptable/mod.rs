@@ -12,8 +12,8 @@ mod settled;
 mod tests;
 
 pub use row::{
-    BestThroughput, DetailedRow, FittedPoint, OtherStep, PointRow, Row, SCHEMA_VERSION, StepKind,
-    Table, Verdict,
+    BestThroughput, DetailedRow, Edge, EdgeSight, FittedPoint, OtherStep, PointRow, Row,
+    SCHEMA_VERSION, StepKind, Table, Verdict,
 };
 pub use rows::{SeriesResult, rows};
 pub use settled::{Unsettled, settled};

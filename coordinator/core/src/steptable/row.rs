@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-pub use batchstep_inference::{BestThroughput, FittedPoint, OtherStep, StepKind};
+pub use batchstep_inference::{BestThroughput, Edge, EdgeSight, FittedPoint, OtherStep, StepKind};
 use batchstep_proto::domain::{DeviceKind, Dtype, Mode, Software};
 use serde::{Deserialize, Serialize};
 
@@ -119,6 +119,9 @@ pub struct DetailedRow {
     /// The winning model's curve; absent unless asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fitted: Vec<FittedPoint>,
+    /// The edges that the step predicts in the measured range, and whether they show; absent unless asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edges: Vec<Edge>,
 }
 
 /// The estimate at one batch size.

@@ -153,16 +153,20 @@ fn row(key: Key, devices: &BTreeMap<&str, Entry<'_>>, detailed: bool) -> Option<
         ),
         software: key.software,
     };
-    let (points, fitted) = if detailed {
-        (spoken.points.clone(), inference.fitted.clone())
-    } else {
-        (Vec::new(), Vec::new())
-    };
-    Some(DetailedRow {
+    let mut detailed_row = DetailedRow {
         row,
-        points,
-        fitted,
-    })
+        points: Vec::new(),
+        fitted: Vec::new(),
+        edges: Vec::new(),
+    };
+    if detailed {
+        detailed_row.points.clone_from(&spoken.points);
+        detailed_row.fitted.clone_from(&inference.fitted);
+        if verdict == Verdict::Step {
+            detailed_row.edges.clone_from(&inference.edges);
+        }
+    }
+    Some(detailed_row)
 }
 
 fn parameters(plan: &SeriesPlan) -> BTreeMap<String, serde_json::Value> {

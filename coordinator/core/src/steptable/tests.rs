@@ -5,7 +5,7 @@ use std::time::Duration;
 use batchstep_proto::domain::{DeviceKind, Strategy, VisitRole};
 use proptest::prelude::*;
 
-use super::{DetailedRow, SeriesResult, Verdict, rows};
+use super::{DetailedRow, Edge, EdgeSight, SeriesResult, Verdict, rows};
 use crate::sweep::{
     History, Next, SeriesPlan,
     simulator::{Simulator, plan, spec, staircase},
@@ -65,6 +65,7 @@ fn a_staircase_becomes_a_row_with_its_step() {
             row,
             points,
             fitted,
+            edges,
         },
     ] = rows.as_slice()
     else {
@@ -80,6 +81,8 @@ fn a_staircase_becomes_a_row_with_its_step() {
     assert_eq!((row.batch_sizes_measured, points.len()), (64, 64));
     assert!(points.iter().all(|point| point.blocks >= 5));
     assert!(!fitted.is_empty());
+    let seen = |edge: &&Edge| edge.sight == EdgeSight::Confirmed;
+    assert!(edges.iter().filter(seen).count() >= 6, "{edges:?}");
     assert!(row.blocks > 64 * 5 && row.measuring_seconds > 0.0);
     assert_eq!(row.parameters["inputs"], 512);
     assert_eq!((row.devices.len(), row.agreeing_devices), (1, 1));

@@ -97,6 +97,7 @@ pub fn row(
         },
         points,
         fitted,
+        edges: Vec::new(),
     }
 }
 
