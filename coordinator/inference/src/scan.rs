@@ -3,12 +3,14 @@
 //! One projection per period and basis (Frisch and Waugh 1933), a microsecond each; the few best go on to
 //! `candidates`. Nothing is decided here.
 
+mod phase;
 mod profile;
 
 use crate::fit::{Law, dot};
 use crate::sample::Sample;
 use crate::term::rounds_begun;
 
+pub(crate) use phase::late_combs;
 pub(crate) use profile::{profile_peaks, shape_peaks, whole_periods};
 
 /// Edges that must lie inside the measured range for a period to be considered.

@@ -20,6 +20,9 @@ const FRACTIONS_TRIED_WHOLE: usize = 3;
 /// Peaks taken from each scan.
 const PEAKS_PER_BASIS: usize = 5;
 
+/// Combs with an offset taken from their scan.
+const LATE_COMBS: usize = 3;
+
 /// Peaks tried as a second comb.
 const PEAKS_FOR_SECOND: usize = 3;
 
@@ -77,6 +80,16 @@ pub(super) fn combs(
             }
         }
     }
+    laws.sort_by(|a, b| a.bic.total_cmp(&b.bic));
+    let late: Vec<Law> = alternatives
+        .bases
+        .first()
+        .iter()
+        .flat_map(|base| scan::late_combs(sample, base, periods, LATE_COMBS))
+        .filter(|&(_, offset)| offset != 0.0)
+        .filter_map(|(period, offset)| comb_law(sample, criterion, floors, period, offset))
+        .collect();
+    laws.extend(late);
     laws.sort_by(|a, b| a.bic.total_cmp(&b.bic));
     let whole: Vec<Law> = laws
         .iter()
