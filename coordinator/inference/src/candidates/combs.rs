@@ -4,7 +4,7 @@ use super::{MOST_CHANGES, SCAN_PRICE};
 use crate::alternatives::Alternatives;
 use crate::fit::{Criterion, Law};
 use crate::sample::Sample;
-use crate::scan::{self, LEAST_EDGES, Periods, comb_peaks, refine_comb};
+use crate::scan::{self, LEAST_EDGES, Periods, comb_peaks, combs_peaks, refine_comb};
 use crate::term::Term;
 
 /// More for a period that is not whole: whole ones are common, and one edge moved by noise must not unmake one.
@@ -59,10 +59,11 @@ pub(super) fn combs(
             found.push(period);
         }
     };
-    for base in &alternatives.bases {
-        for period in comb_peaks(sample, base, periods, PEAKS_PER_BASIS) {
-            add(&mut found, period);
-        }
+    for period in combs_peaks(sample, &alternatives.bases, periods, PEAKS_PER_BASIS)
+        .into_iter()
+        .flatten()
+    {
+        add(&mut found, period);
     }
     let mut laws: Vec<Law> = found
         .iter()
