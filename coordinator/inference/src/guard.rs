@@ -297,10 +297,12 @@ fn repeats(sample: &Sample, law: &Law, reading: &Reading, noise: f64) -> bool {
             for (i, residual) in residuals.iter().enumerate().skip(start) {
                 let size = sample.sizes[i];
                 if half(size) == side {
-                    let (unit, weight) = (sample.unit[i], sample.unit[i] * sample.unit[i]);
+                    // What grows is compared before its growth.
+                    let factor = reading.growth_at(size);
+                    let unit = sample.unit[i];
                     let (sum, total) = &mut sums[(size % period) as usize];
-                    *sum += weight * (reading.at(size) + residual / unit);
-                    *total += weight;
+                    *sum += unit * unit * factor * (reading.at(size) + residual / unit);
+                    *total += (unit * factor).powi(2);
                 }
             }
             sums

@@ -142,7 +142,7 @@ impl Campaign {
             for k in 0..traces {
                 // No law is drawn twice: groups take turns in the seeds.
                 let seed =
-                    self.seed + k * 8 + 2 * group.noise as u64 % 8 + u64::from(group.few_rounds);
+                    self.seed + 10 * k + 2 * group.noise as u64 + u64::from(group.few_rounds);
                 let case = Case::of(
                     group.class,
                     seed,
