@@ -1,4 +1,6 @@
-//! Rows from series that simulated devices measured.
+//! Rows from series that simulated devices measured; `devices` has what several devices of a model make of one row.
+
+mod devices;
 
 use std::time::Duration;
 
@@ -268,36 +270,6 @@ fn disturbed_measurements_are_shown_as_such_and_without_a_step() {
         assert_eq!((row.step, row.recommended_batch_sizes.len()), (None, 0));
         assert!(row.next_action.is_some());
     }
-}
-
-#[test]
-fn devices_that_agree_share_a_row_and_those_that_differ_dispute_it() {
-    let (a, b, c) = (
-        Measured::staircase("SIM-a", 8),
-        Measured::staircase("SIM-b", 8),
-        Measured::staircase("SIM-c", 12),
-    );
-    let rows = table(&[&a, &b]);
-    assert_eq!(rows.len(), 1);
-    assert_eq!(
-        (rows[0].row.verdict, rows[0].row.step),
-        (Verdict::Step, Some(8.0))
-    );
-    assert_eq!(rows[0].row.agreeing_devices, 2);
-    assert_eq!(rows[0].row.devices, ["SIM-a", "SIM-b"]);
-
-    let rows = table(&[&a, &b, &c]);
-    let row = &rows[0].row;
-    assert_eq!(
-        (row.verdict, row.step, row.confidence),
-        (Verdict::Disputed, None, None)
-    );
-    assert!(
-        row.reason.contains("SIM-c has a step of 12"),
-        "{}",
-        row.reason
-    );
-    assert_eq!(row.devices.len(), 3);
 }
 
 #[test]
