@@ -53,9 +53,7 @@ pub(super) fn representative<'v, 'a>(camp: &[&'v Voice<'a>]) -> Option<&'v Voice
 pub(super) fn spread<'v, 'a: 'v>(
     voices: impl Iterator<Item = &'v Voice<'a>> + Clone,
 ) -> Option<Spread> {
-    if voices.clone().nth(1).is_none() {
-        return None;
-    }
+    voices.clone().nth(1)?;
     let steps = voices
         .clone()
         .filter_map(|voice| voice.assessment.inference.step);
