@@ -131,7 +131,7 @@ fn beyond_the_measured_range_whole_rounds_are_continued_as_far_as_was_measured()
             let facts = advice.near.unwrap().facts;
             assert_eq!(facts.seconds_source, Some(Source::Extrapolated));
             // A fractional step may be told a little wrong, and then the last edges lie a sample off.
-            let beside = [size - 1, size, size + 1].map(|size| law(size));
+            let beside = [size - 1, size, size + 1].map(&law);
             assert!(
                 beside.iter().any(|&law| close(facts.seconds, law)),
                 "{step} {size}: {:?}, not {}",

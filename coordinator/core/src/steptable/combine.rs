@@ -193,18 +193,14 @@ fn reason(shown: &Voice<'_>, voices: &[Voice<'_>], agreement: &Agreement<'_, '_>
         return says.join(", ");
     }
     let mut reason = shown.assessment.inference.reason.clone();
-    if voices.len() > 1 {
-        let agreeing = agreement.agreeing();
-        let others = others(voices, agreeing);
+    let (agreeing, all) = (agreement.agreeing(), voices.len());
+    if all > 1 {
+        let others = others(voices, agreeing).join(", ");
         reason.push_str(&match agreeing.len() {
-            0 => format!("; none of the {} devices has an answer", voices.len()),
-            one if one == voices.len() => format!("; all {one} devices say so"),
-            some => format!("; {some} of {} devices say so", voices.len()),
+            0 => format!("; none of the {all} devices has an answer: {others}"),
+            some if some == all => format!("; all {all} devices say so"),
+            some => format!("; {some} of {all} devices say so, the others: {others}"),
         });
-        if !others.is_empty() {
-            reason.push_str(", the others: ");
-            reason.push_str(&others.join(", "));
-        }
     }
     reason
 }
