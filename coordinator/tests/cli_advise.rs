@@ -216,6 +216,7 @@ fn a_size_in_mind_is_told_what_it_costs_and_what_is_better() {
             "Step 8: 9 costs",
             "2 of 2 devices",
             "Batch size 34 takes 1.17 times as long as 32, for 6.2 % more samples.",
+            "At 34 a sample costs 1.32 times the cheapest one measured.",
             "Against 34, a sample costs 8.9 % less at 32 and 15 % less at 40.",
             "Use 32 or 40. A sample costs 6.7 % less at 40.",
         ],
@@ -407,6 +408,7 @@ fn rows_without_an_answer_say_why_and_what_to_measure() {
             "CPU-1 has a step of 8, CPU-2 has a step of 12",
             "CPU-1 (host): step 8, confidence",
             "CPU-2 (host): step 12, confidence",
+            "Good on each of the devices that have an answer: 24, 48.",
         ],
     );
     let json = shell.json(&disputed, 3);
@@ -415,6 +417,7 @@ fn rows_without_an_answer_say_why_and_what_to_measure() {
         (&"nothing".into(), &Value::Null)
     );
     assert_eq!(json["device_answers"][1]["step"], 12.0);
+    assert_eq!(json["common_good_batch_sizes"], serde_json::json!([24, 48]));
 }
 
 #[test]

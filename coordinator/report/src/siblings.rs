@@ -20,6 +20,9 @@ pub fn share(row: &Row) -> Option<String> {
 pub fn verdict(row: &Row) -> String {
     let word = cells::verdict(row.verdict);
     match share(row) {
+        Some(_) if row.verdict == Verdict::Disputed => {
+            format!("{word} · {} devices", row.devices.len())
+        }
         Some(share) if row.agreeing_devices > 0 => format!("{word} · {share}"),
         _ => word.to_owned(),
     }
@@ -52,7 +55,8 @@ pub fn spread(row: &Row) -> Option<String> {
 #[must_use]
 pub fn answer(answer: &DeviceAnswer) -> String {
     let mut parts = vec![said(answer)];
-    if let Some(confidence) = answer.confidence {
+    // Without an answer there is nothing to be confident of.
+    if let Some(confidence) = answer.confidence.filter(|_| answer.verdict.is_answer()) {
         parts.push(format!("confidence {}", cells::confidence(confidence)));
     }
     parts.extend(cells::jump_at(answer.jump_at, answer.jump_relative));

@@ -7,23 +7,35 @@ use batchstep_core::{
 };
 use batchstep_proto::domain::DeviceKind;
 use batchstep_report::{cells, siblings};
+use comfy_table::{CellAlignment, ContentArrangement, presets};
 
 use super::tables;
 
 /// Ratios of samples up to this are told as a percentage.
 const PERCENT_UP_TO: f64 = 2.0;
 
+/// Batch sizes good on every disputing device that are shown.
+const COMMON_SHOWN: usize = 8;
+
 /// The advice as a page of text.
 pub(super) fn for_people(row: &Row, advice: &Advice, command: Option<&str>) -> String {
     let mut paragraphs = vec![heading(row, advice)];
     paragraphs.extend(advice.near.as_ref().map(|near| asked(near, advice)));
-    if !advice.batch_sizes.is_empty() {
+    let unknown = advice
+        .near
+        .as_ref()
+        .is_some_and(|near| near.unknown_because.is_some());
+    if !advice.batch_sizes.is_empty() && !unknown {
         paragraphs.push(sizes(row, advice));
     }
     paragraphs.extend(advice.memory_limit.map(|limit| memory(limit, row)));
     paragraphs.extend(conclusion(advice));
     if let Some(command) = command {
-        paragraphs.push(format!("To measure it:\n  {command}"));
+        let purpose = match advice.basis {
+            Basis::Irregular => "To look closer",
+            _ => "To measure it",
+        };
+        paragraphs.push(format!("{purpose}:\n  {command}"));
     }
     paragraphs.join("\n\n")
 }
@@ -39,7 +51,8 @@ fn heading(row: &Row, advice: &Advice) -> String {
     if let Some(confidence) = row.confidence.filter(|_| row.verdict == Verdict::Step) {
         headline.push_str(&format!(", confidence {}", cells::confidence(confidence)));
     }
-    if let Some(share) = siblings::share(row).filter(|_| row.agreeing_devices > 0) {
+    let counted = row.agreeing_devices > 0 && row.verdict != Verdict::Disputed;
+    if let Some(share) = siblings::share(row).filter(|_| counted) {
         headline.push_str(&format!(", {share}"));
     }
     if let Some([first, last]) = advice.measured_range {
@@ -70,6 +83,12 @@ fn heading(row: &Row, advice: &Advice) -> String {
         ),
         Basis::Nothing => {
             lines.push(format!("There is no advice: {}.", row.reason));
+            if !advice.common_good_batch_sizes.is_empty() {
+                lines.push(format!(
+                    "Good on each of the devices that have an answer: {}.",
+                    cells::batch_sizes(&advice.common_good_batch_sizes, COMMON_SHOWN)
+                ));
+            }
             lines.extend(row.next_action.as_ref().map(|action| format!("Next: {action}.")));
         }
     }
@@ -190,23 +209,27 @@ fn ratio(value: f64) -> String {
     format!("{value:.2}")
 }
 
+/// The batch sizes worth knowing: all of them, or those from half to twice the one asked about.
 fn sizes(row: &Row, advice: &Advice) -> String {
-    let mut listed: Vec<&SizeFacts> = advice.batch_sizes.iter().collect();
-    if let Some(near) = advice
-        .near
-        .as_ref()
-        .filter(|near| near.facts.seconds.is_some())
-    {
-        listed.push(&near.facts);
-        // The neighbours of a size beyond the list belong beside it.
-        listed.extend(
-            [&near.below, &near.above]
-                .into_iter()
-                .flatten()
-                .map(|neighbour| &neighbour.facts)
-                .filter(|facts| facts.seconds.is_some()),
-        );
-    }
+    let mut listed: Vec<&SizeFacts> = match &advice.near {
+        None => advice.batch_sizes.iter().collect(),
+        Some(near) => {
+            let size = near.facts.batch_size;
+            let beside = [&near.below, &near.above].into_iter().flatten();
+            advice
+                .batch_sizes
+                .iter()
+                .filter(|facts| {
+                    let asked_or_advised = advice.advised_batch_sizes.contains(&facts.batch_size);
+                    asked_or_advised
+                        || (size / 2..=size.saturating_mul(2)).contains(&facts.batch_size)
+                })
+                .chain(beside.map(|neighbour| &neighbour.facts))
+                .chain([&near.facts])
+                .filter(|facts| facts.seconds.is_some())
+                .collect()
+        }
+    };
     listed.sort_by_key(|facts| facts.batch_size);
     listed.dedup_by_key(|facts| facts.batch_size);
     let with_memory = listed.iter().any(|facts| facts.peak_memory_bytes.is_some());
@@ -220,12 +243,19 @@ fn sizes(row: &Row, advice: &Advice) -> String {
     if with_memory {
         header.push("memory");
     }
+    let numbers = header.len();
     header.push("");
-    let mut table = tables::grid();
-    table.set_header(header);
+    let mut table = comfy_table::Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header);
+    for column in table.column_iter_mut().take(numbers) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
     for facts in listed {
         let absent = || cells::ABSENT.to_owned();
-        let mut cells = vec![
+        let mut row_cells = vec![
             facts.batch_size.to_string(),
             facts.seconds.map_or_else(absent, cells::duration),
             facts
@@ -237,10 +267,10 @@ fn sizes(row: &Row, advice: &Advice) -> String {
             facts.next_sample_cost.map_or_else(absent, more_time),
         ];
         if with_memory {
-            cells.push(facts.peak_memory_bytes.map_or_else(absent, cells::bytes));
+            row_cells.push(facts.peak_memory_bytes.map_or_else(absent, cells::bytes));
         }
-        cells.push(notes(facts, row, advice));
-        table.add_row(cells);
+        row_cells.push(notes(facts, row, advice));
+        table.add_row(row_cells);
     }
     tables::trim_lines(&table.to_string())
 }

@@ -15,6 +15,8 @@ use crate::steptable::{DetailedRow, Verdict};
 const MOST_LISTED: usize = 14;
 /// Good batch sizes listed beyond it.
 const EXTRAPOLATED_LISTED: usize = 2;
+/// Batch sizes told that are good on every disputing device.
+const MOST_COMMON: usize = 32;
 /// Share of the best throughput from which on a batch size is past the knee.
 const KNEE_SHARE: f64 = 0.95;
 /// Difference in cost per sample that matters where there is no law with steps: below it lies the noise.
@@ -68,6 +70,9 @@ pub struct Advice {
     pub advised_batch_sizes: Vec<u32>,
     /// Batch sizes worth knowing, ascending: the good ones of a step, some of a device without, the measured ones that beat every smaller one else.
     pub batch_sizes: Vec<SizeFacts>,
+    /// Of devices that dispute each other's step: batch sizes of the measured range that fill the last round on each of them, at most 32. Empty where one of
+    /// them has no step.
+    pub common_good_batch_sizes: Vec<u32>,
     /// Seconds that one sample more costs on average, over the upper half of the measured range.
     pub seconds_per_further_sample: Option<f64>,
     /// The batch size asked about.
@@ -126,6 +131,7 @@ pub fn advise(row: &DetailedRow, question: Question) -> Result<Advice, NoMemory>
         reach,
         advised_batch_sizes: Vec::new(),
         batch_sizes: Vec::new(),
+        common_good_batch_sizes: common_good(row),
         seconds_per_further_sample: curve.as_ref().and_then(Curve::marginal_seconds),
         near: None,
         memory_limit,
@@ -150,6 +156,35 @@ pub fn advise(row: &DetailedRow, question: Question) -> Result<Advice, NoMemory>
         }
     }
     Ok(advice)
+}
+
+/// The batch sizes that are good on every device of a dispute about the step.
+fn common_good(row: &DetailedRow) -> Vec<u32> {
+    let answers = row
+        .row
+        .device_answers
+        .iter()
+        .filter(|answer| answer.verdict.is_answer());
+    let rounds: Option<Vec<Rounds>> = answers
+        .map(|answer| Rounds::new(answer.step?, answer.offset))
+        .collect();
+    let (Some(rounds), Some(last), Verdict::Disputed) =
+        (rounds, row.points.last(), row.row.verdict)
+    else {
+        return Vec::new();
+    };
+    let Some((first, others)) = rounds.split_first() else {
+        return Vec::new();
+    };
+    first
+        .within(1, last.batch_size)
+        .filter(|size| {
+            others
+                .iter()
+                .all(|other| other.at_or_below(*size) == Some(*size))
+        })
+        .take(MOST_COMMON)
+        .collect()
 }
 
 /// Everything at hand to answer from.

@@ -16,15 +16,16 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    /// Those of a row with a step of at least one sample.
+    /// Those of a row that has a step.
     pub(super) fn of(row: &Row) -> Option<Self> {
-        let step = row.step.filter(|step| step.is_finite() && *step >= 1.0)?;
-        Some(Self {
+        Self::new(row.step?, row.offset)
+    }
+
+    /// Those of a step of at least one sample; `None` of a smaller one, and of what is no number.
+    pub(super) fn new(step: f64, offset: Option<f64>) -> Option<Self> {
+        (step.is_finite() && step >= 1.0).then(|| Self {
             step,
-            offset: row
-                .offset
-                .filter(|offset| offset.is_finite())
-                .unwrap_or(0.0),
+            offset: offset.filter(|offset| offset.is_finite()).unwrap_or(0.0),
         })
     }
 
