@@ -151,7 +151,7 @@ fn asked(near: &Near, advice: &Advice) -> String {
     }
     if let Some(cost) = near.facts.cost_per_sample_over_best {
         sentences.push(format!(
-            "That is {} times the cheapest sample measured.",
+            "At {size} a sample costs {} times the cheapest one measured.",
             ratio(cost)
         ));
     }
