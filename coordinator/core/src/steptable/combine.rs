@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use batchstep_inference::Inference;
+
 use super::{
     agreement::{Agreement, Camp},
     assess::{Assessment, count},
@@ -42,7 +44,14 @@ pub(super) fn combine(key: Key, voices: &[Voice<'_>], detailed: bool) -> Option<
     .into_iter()
     .map(|voice| &voice.assessment)
     .collect();
-    let claim = (!agreement.disputed).then(|| Claim::of(speakers));
+    let claim = (!agreement.disputed).then(|| {
+        Claim::of(
+            speakers
+                .iter()
+                .map(|voice| &voice.assessment.inference)
+                .collect(),
+        )
+    });
     let law = (!agreement.disputed).then_some(&shown.assessment.inference);
     let claim = claim.unwrap_or_default();
     let verdict = if agreement.disputed {
@@ -143,17 +152,17 @@ struct Claim {
 }
 
 impl Claim {
-    fn of(speakers: &[&Voice<'_>]) -> Self {
-        let answers = || speakers.iter().map(|voice| &voice.assessment.inference);
+    fn of(answers: Vec<&Inference>) -> Self {
+        let all = |number: fn(&Inference) -> Option<f64>| {
+            answers.iter().filter_map(move |answer| number(answer))
+        };
         Self {
-            step_interval: answers()
+            step_interval: answers
+                .iter()
                 .filter_map(|answer| answer.step_interval)
                 .reduce(|one, other| [one[0].min(other[0]), one[1].max(other[1])]),
-            confidence: answers()
-                .filter_map(|answer| answer.confidence)
-                .reduce(f64::min),
-            smallest_detectable_jump: answers()
-                .filter_map(|answer| answer.smallest_detectable_jump)
+            confidence: all(|answer| answer.confidence).reduce(f64::min),
+            smallest_detectable_jump: all(|answer| answer.smallest_detectable_jump)
                 .reduce(f64::max),
         }
     }
@@ -256,4 +265,31 @@ fn parameters(plan: &SeriesPlan) -> BTreeMap<String, serde_json::Value> {
             (name, value)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_never_stronger_than_the_weakest_of_those_who_make_it() {
+        let answer = |confidence, interval, detectable| Inference {
+            confidence,
+            step_interval: interval,
+            smallest_detectable_jump: detectable,
+            ..Inference::insufficient(String::new())
+        };
+        let (sure, unsure, silent) = (
+            answer(Some(0.99), Some([15.9, 16.0]), Some(0.01)),
+            answer(Some(0.83), Some([16.0, 16.2]), Some(0.04)),
+            answer(None, None, None),
+        );
+        for order in [[&sure, &unsure, &silent], [&silent, &unsure, &sure]] {
+            let claim = Claim::of(order.to_vec());
+            assert_eq!(claim.confidence, Some(0.83));
+            assert_eq!(claim.step_interval, Some([15.9, 16.2]));
+            assert_eq!(claim.smallest_detectable_jump, Some(0.04));
+        }
+        assert_eq!(Claim::of(Vec::new()).confidence, None);
+    }
 }

@@ -196,6 +196,19 @@ fn where_no_device_has_an_answer_none_agrees_and_one_says_why() {
 }
 
 #[test]
+fn of_two_series_that_tell_as_much_the_later_sweep_counts_in_any_order() {
+    let early = paced("SIM-a", 8, 1.0);
+    let mut late = paced("SIM-a", 8, 1.0);
+    late.plan.sweep = "0190d3a0-0000-7000-8000-000000000002".parse().unwrap();
+    late.plan.hostname = "elsewhere".to_owned();
+    for order in [[&early, &late], [&late, &early]] {
+        let row = only_row(&order);
+        assert_eq!(row.device_answers.len(), 1);
+        assert_eq!(row.device_answers[0].hostname, "elsewhere");
+    }
+}
+
+#[test]
 fn software_that_changes_during_a_series_makes_two_rows() {
     let mut measured = paced("SIM-a", 8, 1.0);
     let rounds = measured.history.rounds.len();
