@@ -335,7 +335,7 @@ proptest! {
 
     /// Anything that differs in the key makes another row, whatever the order of the series; nothing is mixed or lost.
     #[test]
-    fn keys_separate_rows_in_any_order(changes in proptest::collection::vec(0..8_u8, 1..6), rotation in 0..6_usize) {
+    fn keys_separate_rows_in_any_order(changes in proptest::collection::vec(0..14_u8, 1..6), rotation in 0..6_usize) {
         let base = plan(spec("1-8", 2), "SIM-a");
         let (history, _) = Simulator::new(staircase(4)).run(&base);
         let made: Vec<(SeriesPlan, History)> = changes
@@ -350,9 +350,19 @@ proptest! {
                     4 => plan.workload = "linear:outputs=7".parse().unwrap(),
                     5 => plan.device.mig_profile = Some("1g.18gb".to_owned()),
                     6 => plan.spec.mode = batchstep_proto::domain::Mode::Infer,
-                    _ => {
+                    7 => plan.spec.dtype = batchstep_proto::domain::Dtype::Bf16,
+                    8 => plan.device.compute_units = Some(5),
+                    part => {
                         for facts in history.rounds.iter_mut().filter_map(|record| record.facts.as_mut()) {
-                            facts.software.libtorch = Some("2.12.0".to_owned());
+                            let software = &mut facts.software;
+                            let version = match part {
+                                9 => &mut software.driver,
+                                10 => &mut software.libtorch,
+                                11 => &mut software.cuda,
+                                12 => &mut software.cudnn,
+                                _ => &mut software.batchstep,
+                            };
+                            *version = Some("of another day".to_owned());
                         }
                     }
                 }
