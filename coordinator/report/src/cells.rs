@@ -134,6 +134,24 @@ pub fn confidence(confidence: f64) -> String {
     format!("{floored:.2}")
 }
 
+/// A number of bytes with a binary prefix and three significant digits: "512 MiB", "1.25 GiB".
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    let (mut value, mut unit) = (bytes as f64, "B");
+    for larger in ["KiB", "MiB", "GiB", "TiB"] {
+        // What three digits would write as 1024 is 1 of the next unit.
+        if value < 1023.5 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    format!(
+        "{} {unit}",
+        significant(value, if value < 1000.0 { 3 } else { 4 })
+    )
+}
+
 /// A verdict in words.
 #[must_use]
 pub const fn verdict(verdict: Verdict) -> &'static str {
@@ -151,7 +169,13 @@ pub const fn verdict(verdict: Verdict) -> &'static str {
 /// What one sample too many costs: "33 costs 41 % more than 32".
 #[must_use]
 pub fn jump(row: &Row) -> Option<String> {
-    let (at, relative) = (row.jump_at?, row.jump_relative?);
+    jump_at(row.jump_at, row.jump_relative)
+}
+
+/// The same from its two numbers.
+#[must_use]
+pub fn jump_at(at: Option<u32>, relative: Option<f64>) -> Option<String> {
+    let (at, relative) = (at?, relative?);
     Some(if relative < 0.0 {
         format!("{} costs {} less than {at}", at + 1, percent(-relative))
     } else {
@@ -320,6 +344,10 @@ mod tests {
 
     #[test]
     fn shares_and_rates_are_short() {
+        assert_eq!(bytes(512), "512 B");
+        assert_eq!(bytes(1023 << 20), "1023 MiB");
+        assert_eq!(bytes(5 << 28), "1.25 GiB");
+        assert_eq!(bytes((1 << 30) - 1), "1 GiB");
         assert_eq!(percent(0.412), "41 %");
         assert_eq!(percent(0.0995), "10 %");
         assert_eq!(percent(0.004_2), "0.42 %");

@@ -206,12 +206,14 @@ fn usual_workloads() -> Vec<WorkloadSpec> {
     ]
 }
 
-fn mode_parser() -> impl TypedValueParser<Value = Mode> {
+/// The words of `--mode`.
+pub(super) fn mode_parser() -> impl TypedValueParser<Value = Mode> {
     PossibleValuesParser::new(Mode::ALL.iter().map(|mode| mode.word()))
         .try_map(|word| word.parse::<Mode>())
 }
 
-fn dtype_parser() -> impl TypedValueParser<Value = Dtype> {
+/// The words of `--dtype`.
+pub(super) fn dtype_parser() -> impl TypedValueParser<Value = Dtype> {
     PossibleValuesParser::new(Dtype::ALL.iter().map(|dtype| dtype.word()))
         .try_map(|word| word.parse::<Dtype>())
 }

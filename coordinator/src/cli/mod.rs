@@ -3,6 +3,8 @@
 //! One module per noun. `args`, `exit`, `logs`, `signals` and `text` know no commands; commands know them, never each other's flags, so that the
 //! arrows run downward. Nothing here decides what to measure or what a trace means.
 
+mod advise;
+mod advise_view;
 mod agent_child;
 mod analyze;
 mod analyze_view;
@@ -22,6 +24,7 @@ mod forewarning;
 mod local;
 pub mod logs;
 mod machine;
+mod memory_size;
 mod progress;
 mod serve;
 mod signals;
@@ -55,6 +58,7 @@ const _: () = assert!(version::PROTOCOL == 1, "VERSION names the protocol");
     after_help = "Examples:
   batchstep local                                  measure this machine
   batchstep local --workload linear --budget 30s   one layer, half a minute
+  batchstep advise --workload linear --near 34     what batch size 34 costs, and what is better
   batchstep analyze timings.csv                    find the step in your own timings
 
 Exit codes: 0 done, 1 bad news, 2 usage, 3 incomplete, insufficient or failed, 4 ambiguous (with --strict)."
@@ -86,6 +90,8 @@ enum Command {
     Sweep(sweep::Command),
     /// Print the step table.
     Table(tables::Options),
+    /// Choose a batch size: the good ones, and what another one costs.
+    Advise(advise::Options),
     /// Write the report of a stored sweep, or print its timed blocks.
     Export(export::Options),
     /// Find the step in timings of any origin.
@@ -120,6 +126,7 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Serve(options) => serve::run(options).await,
         Command::Sweep(command) => sweep::run(command).await,
         Command::Table(options) => tables::run(options).await,
+        Command::Advise(options) => advise::run(options).await,
         Command::Export(options) => export::run(options).await,
         Command::Analyze(options) => analyze::run(&options),
         Command::Workloads(options) => workloads::run(&options),

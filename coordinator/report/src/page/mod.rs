@@ -155,6 +155,7 @@ fn explanation() -> Markup {
                 dt { "Confidence" } dd { "The share of resampled measurements that give the same step, or the agreement of odd with even rounds if that is less. High from 0.95." }
                 dt { "No step" } dd { "A result, not a failure: any jump at least as large as the one stated would have been found." }
                 dt { "Insufficient, contended, throttled" } dd { "The measurement cannot tell; the row says what to do next." }
+                dt { "Disputed" } dd { "Devices of one model give answers that cannot both be true; each device's own answer is in the row's section, and none of them is averaged." }
                 dt { "Recommended" } dd { "Batch sizes at the end of a full round, from where the time begins to grow." }
                 dt { "Knee" } dd { "The smallest batch size within 5 % of the best throughput." }
             }

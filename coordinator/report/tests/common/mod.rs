@@ -31,6 +31,7 @@ pub fn row(
                 high: seconds * (1.0 + 1.6 * noise * unit(3.0)),
                 blocks: 9,
                 outliers: 0,
+                peak_memory_bytes: None,
             }
         })
         .collect();
@@ -89,6 +90,9 @@ pub fn row(
             measuring_seconds: 93.1,
             devices: vec!["CPU-5f1d".to_owned()],
             agreeing_devices: 1,
+            representative_device: "CPU-5f1d".to_owned(),
+            spread: None,
+            device_answers: Vec::new(),
             software: Software {
                 libtorch: Some("2.11.0".to_owned()),
                 batchstep: Some("0.1.0".to_owned()),
@@ -246,6 +250,7 @@ pub fn gallery() -> Vec<(&'static str, DetailedRow)> {
     fractional.row.out_of_memory_at = Some(288);
     fractional.row.devices = vec!["GPU-1".to_owned(), "GPU-2".to_owned()];
     fractional.row.agreeing_devices = 2;
+    fractional.row.representative_device = "GPU-1".to_owned();
     rows.push(("fractional", fractional));
 
     rows.push(("linear", row(1..=64, 0.03, |b| 40e-6 + 11e-6 * b)));
