@@ -44,7 +44,7 @@ pub(super) fn section(
                     figure { (PreEscaped(plot.svg.inline(&format!("{id}-{}", plot.name)))) }
                 }
             }
-            (facts(row))
+            (facts(detailed))
             (points(detailed))
         }
     }
@@ -59,7 +59,8 @@ fn recommended(row: &Row) -> Markup {
     }
 }
 
-fn facts(row: &Row) -> Markup {
+fn facts(detailed: &DetailedRow) -> Markup {
+    let row = &detailed.row;
     let samples = |[low, high]: [f64; 2]| {
         format!(
             "{} to {} samples",
@@ -88,6 +89,7 @@ fn facts(row: &Row) -> Markup {
                 .filter(|offset| *offset != 0.0)
                 .map(|offset| format!("{} samples", cells::period(offset))),
         ),
+        ("Predicted edges", cells::edges(&detailed.edges)),
         ("Other steps (jump)", (!others.is_empty()).then_some(others)),
         (
             "Smallest detectable jump",
