@@ -72,8 +72,8 @@ const RULES: &str = "\
 .bs .edge{fill:$jump;stroke:$surface;stroke-width:1}\
 .bs .edge-unclear{fill:$surface;stroke:$jump;stroke-width:1.3}\
 .bs .edge-missed{fill:none;stroke:$ink;stroke-width:2.2;stroke-linecap:round}\
-.bs .early{opacity:.3}\
-.bs .middle{opacity:.6}\
+.bs .early{opacity:.4}\
+.bs .middle{opacity:.7}\
 .bs .faint{stroke-width:1.2;opacity:.55}\
 .bs .limit{stroke:$muted;stroke-width:1.2;stroke-dasharray:5 4}\
 .bs .slot{fill:none;stroke:$axis;stroke-width:1.2}\

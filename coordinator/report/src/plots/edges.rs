@@ -3,8 +3,8 @@
 
 use batchstep_core::steptable::{Edge, EdgeSight};
 
-use super::frame::{BOTTOM, LEFT, RIGHT};
-use crate::draw::{Canvas, Point};
+use super::frame::{BOTTOM, LEFT, RIGHT, edge_mark};
+use crate::draw::Canvas;
 
 /// Radius of a mark with room around it, pixels.
 const RADIUS: f64 = 5.0;
@@ -33,18 +33,9 @@ pub(super) fn on_axis(canvas: &mut Canvas, edges: &[Edge], at: impl Fn(f64) -> f
         for edge in edges.iter().filter(|edge| edge.sight == sight) {
             let x = place(edge);
             if (LEFT..=RIGHT).contains(&x) {
-                mark(canvas, sight, (x, BOTTOM), radius, &tip(edge));
+                edge_mark(canvas, sight, (x, BOTTOM), radius, &tip(edge));
             }
         }
-    }
-}
-
-/// One mark.
-pub(super) fn mark(canvas: &mut Canvas, sight: EdgeSight, center: Point, radius: f64, tip: &str) {
-    match sight {
-        EdgeSight::Confirmed => canvas.triangle("edge", center, radius, tip),
-        EdgeSight::Unclear => canvas.triangle("edge-unclear", center, radius, tip),
-        EdgeSight::Missed => canvas.cross("edge-missed", center, 0.85 * radius, tip),
     }
 }
 

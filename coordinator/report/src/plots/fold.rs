@@ -19,7 +19,8 @@ pub(super) struct Folded {
     pub(super) position: f64,
     /// Full rounds before it, counted from the first good batch size.
     pub(super) round: usize,
-    /// `t / L - 1`, where `L` is the line through the law at the good batch sizes.
+    /// `t / L - 1`, where `L` is the line through the good batch sizes: for what was measured the measured ones, as in the profile, for the law
+    /// its own.
     pub(super) extra: f64,
 }
 
@@ -53,8 +54,18 @@ impl Fold {
         if good.len() < 2 {
             return None;
         }
-        let fold = |batch_size: u32, seconds: f64| {
-            let (round, line) = line(&good, batch_size)?;
+        let measured: BTreeMap<u32, f64> = study
+            .points
+            .iter()
+            .filter(|point| usable(point.seconds))
+            .map(|point| (point.batch_size, point.seconds))
+            .collect();
+        let measured_good: Vec<(u32, f64)> = good
+            .iter()
+            .map(|&(size, seconds)| (size, measured.get(&size).copied().unwrap_or(seconds)))
+            .collect();
+        let fold = |good: &[(u32, f64)], (&batch_size, &seconds): (&u32, &f64)| {
+            let (round, line) = line(good, batch_size)?;
             let folded = Folded {
                 batch_size,
                 position: comb.position(batch_size),
@@ -64,19 +75,14 @@ impl Fold {
             (line > 0.0 && folded.extra.is_finite()).then_some(folded)
         };
         let mut by_round: BTreeMap<usize, Vec<Folded>> = BTreeMap::new();
-        for folded in law
-            .iter()
-            .filter_map(|(&size, &seconds)| fold(size, seconds))
-        {
+        for folded in law.iter().filter_map(|entry| fold(&good, entry)) {
             by_round.entry(folded.round).or_default().push(folded);
         }
         Some(Self {
             period,
-            points: study
-                .points
+            points: measured
                 .iter()
-                .filter(|point| usable(point.seconds))
-                .filter_map(|point| fold(point.batch_size, point.seconds))
+                .filter_map(|entry| fold(&measured_good, entry))
                 .collect(),
             law: by_round.into_values().collect(),
         })
@@ -217,6 +223,43 @@ mod tests {
             after
                 .into_iter()
                 .all(|point| point.position <= 1.0 + 1e-9 && point.extra > 0.1)
+        );
+    }
+
+    #[test]
+    fn what_was_measured_is_compared_with_the_good_batch_sizes_as_measured() {
+        let mut inference = Inference::insufficient(String::new());
+        inference.step = Some(4.0);
+        inference.fitted = (1..=12)
+            .map(|batch_size| FittedPoint {
+                batch_size,
+                seconds: f64::from(batch_size),
+            })
+            .collect();
+        // Half of what the law says, and 10 % more between the multiples.
+        let points: Vec<PointRow> = (1..=12)
+            .map(|batch_size| {
+                let extra = if batch_size % 4 == 0 { 1.0 } else { 1.1 };
+                PointRow {
+                    batch_size,
+                    seconds: 0.5 * f64::from(batch_size) * extra,
+                    low: 0.0,
+                    high: 9.0,
+                    blocks: 1,
+                    outliers: 0,
+                }
+            })
+            .collect();
+        let fold = Fold::new(&Study::of_timings("t.csv", &points, &inference)).unwrap();
+        for point in &fold.points {
+            let expected = if point.position == 4.0 { 0.0 } else { 0.1 };
+            assert!((point.extra - expected).abs() < 1e-12, "{point:?}");
+        }
+        assert!(
+            fold.law
+                .iter()
+                .flatten()
+                .all(|point| point.extra.abs() < 1e-12)
         );
     }
 

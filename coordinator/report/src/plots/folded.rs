@@ -15,6 +15,8 @@ const LEAST_RANGE: f64 = 0.01;
 const OUTLIER_RANGE: f64 = 1.6;
 /// Most labels on the horizontal axis.
 const POSITION_TICKS: usize = 16;
+/// Room for the means along the top, pixels.
+const MEANS_HEIGHT: f64 = 14.0;
 /// Rounds from which early and late ones are told apart.
 const SHADES_FROM: usize = 3;
 
@@ -33,8 +35,19 @@ pub(super) fn draw(study: &Study<'_>, form: Heading) -> Option<Picture> {
         LEFT,
         RIGHT,
     );
-    let y = Scale::linear(low - margin, high + margin, BOTTOM, top);
-    let at = |point: &Folded| (x.at(point.position), y.at(point.extra).clamp(top, BOTTOM));
+    let means = means(study, &fold, &x);
+    let data_top = if means.is_empty() {
+        top
+    } else {
+        top + MEANS_HEIGHT
+    };
+    let y = Scale::linear(low - margin, high + margin, BOTTOM, data_top);
+    let at = |point: &Folded| {
+        (
+            x.at(point.position),
+            y.at(point.extra).clamp(data_top, BOTTOM),
+        )
+    };
     frame::vertical_axis(
         &mut canvas,
         &y,
@@ -73,7 +86,12 @@ pub(super) fn draw(study: &Study<'_>, form: Heading) -> Option<Picture> {
         canvas.disc(class, at(point), radius, &tip);
     }
     canvas.diamond("mark", (x.at(fold.period), zero), 6.5, "a full round");
-    means(&mut canvas, study, &fold, &x, top);
+    if !means.is_empty() {
+        canvas.text("tick", Anchor::End, (LEFT - 9.0, top + 4.0), "mean");
+    }
+    for (place, words) in means {
+        canvas.text("tick", Anchor::Middle, (place, top + 4.0), &words);
+    }
     let mut legend = Vec::new();
     if shades {
         legend.push((Key::EarlyDot, "early rounds"));
@@ -116,11 +134,9 @@ fn range(fold: &Fold) -> (f64, f64) {
     (low, high.max(low + LEAST_RANGE))
 }
 
-/// The profile in figures along the top, where there is room for all of them.
-fn means(canvas: &mut Canvas, study: &Study<'_>, fold: &Fold, x: &Scale, top: f64) {
-    let Some(profile) = study.profile.filter(|profile| profile.len() > 1) else {
-        return;
-    };
+/// The profile in figures with their places, where there is room for all of them.
+fn means(study: &Study<'_>, fold: &Fold, x: &Scale) -> Vec<(f64, String)> {
+    let profile = study.profile.unwrap_or_default();
     let words: Vec<(f64, String)> = (1_u32..)
         .zip(profile.iter().skip(1))
         .map(|(residue, extra)| (x.at(f64::from(residue)), cells::percent(*extra)))
@@ -130,13 +146,9 @@ fn means(canvas: &mut Canvas, study: &Study<'_>, fold: &Fold, x: &Scale, top: f6
         .iter()
         .any(|(_, words)| width(words, 12.0) + 4.0 > room)
     {
-        return;
+        return Vec::new();
     }
-    let y = top + 4.0;
-    canvas.text("tick", Anchor::End, (LEFT - 9.0, y), "mean");
-    for (place, words) in words {
-        canvas.text("in tick", Anchor::Middle, (place, y), &words);
-    }
+    words
 }
 
 fn description(study: &Study<'_>, fold: &Fold) -> String {

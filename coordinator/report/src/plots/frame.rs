@@ -2,7 +2,6 @@
 
 use batchstep_core::steptable::{EdgeSight, Verdict};
 
-use super::edges;
 use super::study::Study;
 use crate::cells;
 use crate::draw::{Anchor, Canvas, Point, Scale, ellipsis, width, wrap};
@@ -145,12 +144,27 @@ fn keys(canvas: &mut Canvas, y: f64, entries: &[(Key, &str)]) -> f64 {
             Key::EarlyDot => canvas.disc("data early", at, 3.4, ""),
             Key::Fit => canvas.line("fit", (at.0 - 9.0, at.1), (at.0 + 7.0, at.1)),
             Key::Mark => canvas.diamond("mark", at, 6.0, ""),
-            Key::Edge(sight) => edges::mark(canvas, *sight, (at.0 + 3.0, at.1), 5.0, ""),
+            Key::Edge(sight) => edge_mark(canvas, *sight, (at.0 + 3.0, at.1), 5.0, ""),
         }
         start = x - 12.0;
         x -= 26.0;
     }
     start
+}
+
+/// The mark of an edge, which says whether the timings show it.
+pub(crate) fn edge_mark(
+    canvas: &mut Canvas,
+    sight: EdgeSight,
+    center: Point,
+    radius: f64,
+    tip: &str,
+) {
+    match sight {
+        EdgeSight::Confirmed => canvas.triangle("edge", center, radius, tip),
+        EdgeSight::Unclear => canvas.triangle("edge-unclear", center, radius, tip),
+        EdgeSight::Missed => canvas.cross("edge-missed", center, 0.85 * radius, tip),
+    }
 }
 
 /// Draws the horizontal grid with its labels, and the axis title above it.
