@@ -24,7 +24,7 @@ pub use draw::Theme;
 pub use error::ReportError;
 pub use markdown::table_markdown;
 pub use page::html;
-pub use plots::step_picture;
+pub use plots::{step_picture, timings_picture};
 pub use table_csv::table_csv;
 pub use write::write;
 

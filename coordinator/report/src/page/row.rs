@@ -47,7 +47,7 @@ pub(super) fn section(
             @if row.devices.len() > 1 && !detailed.points.is_empty() {
                 p.muted { "The curve is that of " (row.representative_device) "." }
             }
-            (facts(row))
+            (facts(detailed))
             (devices_table(row))
             (points(detailed))
         }
@@ -63,7 +63,8 @@ fn recommended(row: &Row) -> Markup {
     }
 }
 
-fn facts(row: &Row) -> Markup {
+fn facts(detailed: &DetailedRow) -> Markup {
+    let row = &detailed.row;
     let samples = |[low, high]: [f64; 2]| {
         format!(
             "{} to {} samples",
@@ -92,6 +93,7 @@ fn facts(row: &Row) -> Markup {
                 .filter(|offset| *offset != 0.0)
                 .map(|offset| format!("{} samples", cells::period(offset))),
         ),
+        ("Predicted edges", cells::edges(&detailed.edges)),
         ("Other steps (jump)", (!others.is_empty()).then_some(others)),
         (
             "Smallest detectable jump",

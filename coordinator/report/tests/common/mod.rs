@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use batchstep_core::steptable::{
-    BestThroughput, DetailedRow, FittedPoint, OtherStep, PointRow, Row, SCHEMA_VERSION, StepKind,
-    Table, Verdict,
+    BestThroughput, DetailedRow, Edge, EdgeSight, FittedPoint, OtherStep, PointRow, Row,
+    SCHEMA_VERSION, StepKind, Table, Verdict,
 };
 use batchstep_proto::domain::{DeviceKind, Dtype, Mode, Software};
 use batchstep_proto::wire;
@@ -151,6 +151,27 @@ pub fn with_step(
         .filter(|size| *size >= jump_at)
         .take(32)
         .collect();
+    detailed.edges = (1..)
+        .map(|k| (f64::from(k) * step).floor() as u32)
+        .filter(|size| *size >= jump_at)
+        .take_while(|size| f64::from(*size) < last)
+        .map(|batch_size| Edge {
+            batch_size,
+            sight: EdgeSight::Confirmed,
+        })
+        .collect();
+    detailed
+}
+
+/// The same, whose edges at `places` show as `sight`.
+pub fn seen_as(
+    mut detailed: DetailedRow,
+    places: impl IntoIterator<Item = usize>,
+    sight: EdgeSight,
+) -> DetailedRow {
+    for place in places {
+        detailed.edges[place].sight = sight;
+    }
     detailed
 }
 
@@ -225,15 +246,10 @@ pub fn block(visit: u32, full: bool) -> wire::BlockRecord {
 /// Every kind of row that a plot has to cope with, by name.
 pub fn gallery() -> Vec<(&'static str, DetailedRow)> {
     let mut rows = vec![("staircase", staircase())];
-    let real = [
-        55., 72., 72., 89., 84., 98., 100., 112., 104., 119., 121., 135., 124., 138., 141., 156.,
-        141.,
-    ];
     let remainder = |b: f64| {
         let residue = [0.0, 0.09, 0.05, 0.10][(b as usize) % 4];
         (18e-6 + 7.6e-6 * b) * (1.0 + residue)
     };
-    let _ = real;
     rows.push((
         "remainder",
         with_step(row(4..=64, 0.015, remainder), 4.0, StepKind::Remainder, 8),
@@ -290,6 +306,37 @@ pub fn gallery() -> Vec<(&'static str, DetailedRow)> {
         72,
     );
     rows.push(("floor", floor));
+    let missed = |b: f64| {
+        let rounds = (b / 16.0).ceil();
+        // The jumps after 64 and 112 are not there.
+        0.5e-3 + 0.2e-3 * (rounds - f64::from(b > 64.0) - f64::from(b > 112.0))
+    };
+    let missed = with_step(row(1..=160, 0.02, missed), 16.0, StepKind::Staircase, 16);
+    let missed = seen_as(missed, [3, 6], EdgeSight::Missed);
+    rows.push(("missed", seen_as(missed, [8], EdgeSight::Unclear)));
+    let alternating = |b: f64| (20e-6 + 3e-6 * b) * (1.0 + 0.06 * (b % 2.0));
+    let many = with_step(row(2..=256, 0.01, alternating), 2.0, StepKind::Remainder, 2);
+    let many = seen_as(many, 90..120, EdgeSight::Unclear);
+    rows.push(("many edges", seen_as(many, [40, 80], EdgeSight::Missed)));
+    let sparse = with_step(
+        row((1..=128).step_by(5), 0.02, |b| {
+            1e-3 + 0.4e-3 * (b / 32.0).ceil()
+        }),
+        32.0,
+        StepKind::Staircase,
+        32,
+    );
+    rows.push(("sparse", seen_as(sparse, 0..3, EdgeSight::Unclear)));
+    let mut wide = with_step(
+        row((1..=2048).step_by(3), 0.04, |b| {
+            0.3e-3 + 0.1e-3 * (b / 132.0).ceil()
+        }),
+        132.0,
+        StepKind::Staircase,
+        132,
+    );
+    wide.points[300].seconds *= 3.0;
+    rows.push(("wide", wide));
     let mut odd = row(1..=8, 0.02, |b| 1e-3 * b);
     odd.points[2].seconds = f64::NAN;
     odd.points[3].high = f64::INFINITY;
