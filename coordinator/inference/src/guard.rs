@@ -4,6 +4,8 @@
 //! must be near 1. A curve, a floor or two algorithm switches fit a comb on average, but not at each edge. Repeating
 //! profiles must also look alike in both halves of the range and in odd and even periods.
 
+use std::borrow::Cow;
+
 use crate::answer::{Edge, EdgeSight};
 use crate::fit::{Basis, Law};
 use crate::point::robust_sigma;
@@ -91,6 +93,15 @@ pub(crate) fn inspect(sample: &Sample, law: &Law, reading: &Reading) -> Sighting
         start: f64::from(law.floor.unwrap_or(0).max(sample.first())),
         residuals: law.residuals(sample),
         rest: without_pattern(sample, law, reading),
+        levels: law
+            .terms
+            .iter()
+            .zip(&law.coefficients)
+            .filter_map(|(term, &jump)| match *term {
+                Term::Level(after) => Some((after, jump)),
+                _ => None,
+            })
+            .collect(),
         noise,
     };
     let (repeats, multiples_cheapest) = match &reading.pattern {
@@ -121,6 +132,8 @@ struct Lookout<'a> {
     residuals: Vec<f64>,
     /// Seconds less what other terms explain.
     rest: Vec<f64>,
+    /// The level changes among them: the last batch size before each, and its jump.
+    levels: Vec<(u32, f64)>,
     /// Relative noise over the whole range, what the law misses included.
     noise: f64,
 }
@@ -144,6 +157,7 @@ impl Lookout<'_> {
 
     /// What the narrowest window with power shows.
     fn sight(&self, edge: f64) -> EdgeSight {
+        let rest = self.rest_at(edge);
         for (reach, power) in REACHES {
             let width = (reach * self.reading.period).max(LEAST_REACH);
             let Some(window) = self.window(edge, width) else {
@@ -156,7 +170,7 @@ impl Lookout<'_> {
                 self.noise
             };
             let pattern = |size| self.reading.at(size);
-            match local_share(self.sample, pattern, &self.rest, window, noise) {
+            match local_share(self.sample, pattern, &rest, window, noise) {
                 Some((share, error)) if error <= power => {
                     return if CONFIRMED_SHARE.contains(&share) {
                         EdgeSight::Confirmed
@@ -168,6 +182,19 @@ impl Lookout<'_> {
             }
         }
         EdgeSight::Unclear
+    }
+
+    /// Seconds less what other terms explain, but for level changes on the edge itself: one that falls by as much as the pattern rises there hides
+    /// that the edge is missing.
+    fn rest_at(&self, edge: f64) -> Cow<'_, [f64]> {
+        let beside = |after: u32| (f64::from(after) - edge).abs() <= 1.0;
+        let mut rest = Cow::Borrowed(self.rest.as_slice());
+        for &(after, jump) in self.levels.iter().filter(|(after, _)| beside(*after)) {
+            for (value, &size) in rest.to_mut().iter_mut().zip(&self.sample.sizes) {
+                *value += jump * Term::Level(after).at(size);
+            }
+        }
+        rest
     }
 
     /// The points within `width` of `edge`, right of the floor; `None` without two on each side.

@@ -178,8 +178,7 @@ pub fn jump(row: &Row) -> Option<String> {
 /// The same from its two numbers.
 #[must_use]
 pub fn jump_at(at: Option<u32>, relative: Option<f64>) -> Option<String> {
-    at.zip(relative)
-        .map(|(at, relative)| jump_of(at, relative))
+    at.zip(relative).map(|(at, relative)| jump_of(at, relative))
 }
 
 fn jump_of(at: u32, relative: f64) -> String {

@@ -177,6 +177,7 @@ mod tests {
                 high: 1.0,
                 blocks: 1,
                 outliers: 0,
+                peak_memory_bytes: None,
             })
             .collect();
         Fold::new(&Study::of_timings("t.csv", &points, &inference)).unwrap()
@@ -247,6 +248,7 @@ mod tests {
                     high: 9.0,
                     blocks: 1,
                     outliers: 0,
+                    peak_memory_bytes: None,
                 }
             })
             .collect();

@@ -128,6 +128,7 @@ pub(crate) fn points(trace: &Trace) -> Vec<PointRow> {
             high: point.high,
             blocks: count(point.blocks),
             outliers: count(point.outliers),
+            peak_memory_bytes: None,
         })
         .collect()
 }
