@@ -7,6 +7,7 @@ pub mod domain;
 pub mod frame;
 pub mod ids;
 pub mod limits;
+pub mod model;
 pub mod version;
 pub mod workload;
 
