@@ -8,6 +8,7 @@ pub mod frame;
 pub mod ids;
 pub mod limits;
 pub mod model;
+pub mod size;
 pub mod version;
 pub mod workload;
 

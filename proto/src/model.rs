@@ -182,10 +182,21 @@ mod tests {
         let digest = hasher.finish();
         assert_eq!(digest.to_string(), ABC);
         assert_eq!(ABC.parse(), Ok(digest));
-        assert_eq!(ModelDigest::from_hex(&digest.hex().to_uppercase()), Ok(digest));
+        assert_eq!(
+            ModelDigest::from_hex(&digest.hex().to_uppercase()),
+            Ok(digest)
+        );
         assert_eq!(ModelDigest::from_bytes(digest.as_bytes()), Ok(digest));
         assert_eq!(digest.short(), "sha256:ba7816bf8f01");
-        for wrong in ["", "sha256:", "ba78", &ABC[..70], &ABC[7..], &format!("{ABC}0"), &ABC.replace('b', "ü")] {
+        for wrong in [
+            "",
+            "sha256:",
+            "ba78",
+            &ABC[..70],
+            &ABC[7..],
+            &format!("{ABC}0"),
+            &ABC.replace('b', "ü"),
+        ] {
             assert_eq!(wrong.parse::<ModelDigest>(), Err(NotADigest), "{wrong}");
         }
         assert_eq!(ModelDigest::from_bytes(&[0; 31]), Err(NotADigest));
@@ -198,7 +209,10 @@ mod tests {
         assert_eq!(name("a,b\n.pt").as_deref(), Some("a_b_.pt"));
         assert_eq!(name("/"), None);
         let long = "ü".repeat(200);
-        assert_eq!(name(&long).map(|name| name.len()), Some(limits::MODEL_NAME_BYTES - 1));
+        assert_eq!(
+            name(&long).map(|name| name.len()),
+            Some(limits::MODEL_NAME_BYTES - 1)
+        );
     }
 
     proptest! {

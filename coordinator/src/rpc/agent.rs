@@ -10,9 +10,10 @@ use batchstep_proto::{
     ids::AgentId,
     limits, version,
     wire::{
-        self, AgentMessage, CoordinatorMessage, DownloadModelRequest, ReportAttemptRequest, ReportAttemptResponse,
-        ReportInventoryRequest, ReportInventoryResponse, agent_message::Message,
-        agent_service_server::AgentService, held_attempt, report_attempt_response,
+        self, AgentMessage, CoordinatorMessage, DownloadModelRequest, ReportAttemptRequest,
+        ReportAttemptResponse, ReportInventoryRequest, ReportInventoryResponse,
+        agent_message::Message, agent_service_server::AgentService, held_attempt,
+        report_attempt_response,
     },
 };
 use jiff::Timestamp;

@@ -26,6 +26,8 @@ use crate::{
 
 /// An upload that is silent for so long has broken off; its digest is free for another one.
 const SILENCE_LIMIT: Duration = Duration::from_secs(30);
+/// Longest wait for a reader to take the reason why its download ends.
+const LAST_WORD_LIMIT: Duration = Duration::from_secs(1);
 /// Pieces that may wait for a reader.
 const CHUNKS_AHEAD: usize = 2;
 
@@ -33,7 +35,10 @@ const CHUNKS_AHEAD: usize = 2;
 pub(super) type Chunks = ReceiverStream<Result<ModelChunk, Status>>;
 
 /// Whether a model is here, and what would be taken.
-pub(super) fn find(models: &Models, request: &FindModelRequest) -> Result<FindModelResponse, Status> {
+pub(super) fn find(
+    models: &Models,
+    request: &FindModelRequest,
+) -> Result<FindModelResponse, Status> {
     let digest = model_digest("digest", &request.digest).map_err(invalid)?;
     let (complete, received_bytes) = match models.find(&digest) {
         Found::Complete => (true, 0),
@@ -203,8 +208,8 @@ pub(super) async fn download(
             () = shutdown.cancelled() => Err(Status::unavailable("the coordinator is stopping")),
         };
         if let Err(status) = outcome {
-            // A reader that is gone needs no reason.
-            let _ = chunks.try_send(Err(status));
+            // A reader that reads nothing is cut off without a word.
+            let _ = tokio::time::timeout(LAST_WORD_LIMIT, chunks.send(Err(status))).await;
         }
     });
     Ok(ReceiverStream::new(stream))

@@ -12,7 +12,8 @@ use batchstep_proto::{
         GetSweepRequest, GetSweepResponse, GetTableRequest, GetTableResponse, ListAgentsRequest,
         ListAgentsResponse, ListModelsRequest, ListModelsResponse, ListSweepsRequest,
         ListSweepsResponse, RemoveModelRequest, RemoveModelResponse, SubmitSweepRequest,
-        SubmitSweepResponse, UploadModelRequest, UploadModelResponse, WatchEventsRequest, operator_service_server::OperatorService,
+        SubmitSweepResponse, UploadModelRequest, UploadModelResponse, WatchEventsRequest,
+        operator_service_server::OperatorService,
     },
 };
 use futures_util::Stream;

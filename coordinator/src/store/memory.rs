@@ -21,8 +21,8 @@ use batchstep_proto::{
 use jiff::Timestamp;
 
 use super::{
-    Inventory, Models, ReadRound, Store, StoreError, StoredEvent, StoredHistory, StoredSeries, StoredSweep,
-    history,
+    Inventory, Models, ReadRound, Store, StoreError, StoredEvent, StoredHistory, StoredSeries,
+    StoredSweep, history,
 };
 
 /// A store that ends with the process.

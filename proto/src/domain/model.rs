@@ -24,9 +24,8 @@ pub struct ModelUpload {
 /// # Errors
 /// When it has not 32 bytes.
 pub fn model_digest(field: &'static str, bytes: &[u8]) -> Result<ModelDigest, InvalidField> {
-    ModelDigest::from_bytes(bytes).map_err(|_| {
-        InvalidField::new(field, format!("{} bytes, a SHA-256 has 32", bytes.len()))
-    })
+    ModelDigest::from_bytes(bytes)
+        .map_err(|_| InvalidField::new(field, format!("{} bytes, a SHA-256 has 32", bytes.len())))
 }
 
 impl TryFrom<wire::ModelUpload> for ModelUpload {
@@ -37,7 +36,10 @@ impl TryFrom<wire::ModelUpload> for ModelUpload {
             return Err(InvalidField::new("begin.size_bytes", "is zero"));
         }
         if upload.offset > upload.size_bytes {
-            let problem = format!("{} is beyond the {} bytes", upload.offset, upload.size_bytes);
+            let problem = format!(
+                "{} is beyond the {} bytes",
+                upload.offset, upload.size_bytes
+            );
             return Err(InvalidField::new("begin.offset", problem));
         }
         Ok(Self {
@@ -75,10 +77,34 @@ mod tests {
         let wire = wire::ModelUpload::from(upload.clone());
         assert_eq!(ModelUpload::try_from(wire.clone()), Ok(upload));
         for (field, wrong) in [
-            ("begin.digest", wire::ModelUpload { digest: vec![1], ..wire.clone() }),
-            ("begin.name", wire::ModelUpload { name: "../a".to_owned(), ..wire.clone() }),
-            ("begin.name", wire::ModelUpload { name: String::new(), ..wire.clone() }),
-            ("begin.size_bytes", wire::ModelUpload { size_bytes: 0, ..wire.clone() }),
+            (
+                "begin.digest",
+                wire::ModelUpload {
+                    digest: vec![1],
+                    ..wire.clone()
+                },
+            ),
+            (
+                "begin.name",
+                wire::ModelUpload {
+                    name: "../a".to_owned(),
+                    ..wire.clone()
+                },
+            ),
+            (
+                "begin.name",
+                wire::ModelUpload {
+                    name: String::new(),
+                    ..wire.clone()
+                },
+            ),
+            (
+                "begin.size_bytes",
+                wire::ModelUpload {
+                    size_bytes: 0,
+                    ..wire.clone()
+                },
+            ),
             ("begin.offset", wire::ModelUpload { offset: 11, ..wire }),
         ] {
             assert_eq!(ModelUpload::try_from(wrong).unwrap_err().field, field);

@@ -123,7 +123,9 @@ pub enum WorkloadError {
         value: u32,
     },
     /// Two parameters that exclude each other.
-    #[error("parameters {parameter} and {other} of workload {workload} exclude each other; give one of them")]
+    #[error(
+        "parameters {parameter} and {other} of workload {workload} exclude each other; give one of them"
+    )]
     Excluded {
         /// Its name.
         workload: &'static str,

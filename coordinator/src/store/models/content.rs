@@ -178,7 +178,11 @@ impl Keep {
         match self {
             Self::Folder(folder) => open(folder.content(digest)).await,
             Self::Memory(bytes) => {
-                let content = lock(bytes).complete.get(digest).cloned().unwrap_or_default();
+                let content = lock(bytes)
+                    .complete
+                    .get(digest)
+                    .cloned()
+                    .unwrap_or_default();
                 Ok(Content {
                     size: content.len() as u64,
                     source: Source::Memory(content, 0),
@@ -248,7 +252,9 @@ impl Content {
                 sought.map_err(|source| failed("read", path.clone(), source))?;
             }
             Source::Memory(content, at) => {
-                *at = usize::try_from(offset).unwrap_or(usize::MAX).min(content.len());
+                *at = usize::try_from(offset)
+                    .unwrap_or(usize::MAX)
+                    .min(content.len());
             }
         }
         Ok(())
@@ -262,8 +268,9 @@ impl Content {
         match &mut self.source {
             Source::File(file, path) => {
                 let mut data = Vec::with_capacity(MODEL_CHUNK_BYTES);
-                let read = file.take(MODEL_CHUNK_BYTES as u64).read_to_end(&mut data);
-                read.await.map_err(|source| failed("read", path.clone(), source))?;
+                let mut piece = file.take(MODEL_CHUNK_BYTES as u64);
+                let read = piece.read_to_end(&mut data).await;
+                read.map_err(|source| failed("read", path.clone(), source))?;
                 Ok(data)
             }
             Source::Memory(content, at) => {

@@ -53,7 +53,10 @@ pub(super) fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
 impl Shelf {
     pub(super) fn of(models: Vec<StoredModel>) -> Self {
         Self {
-            complete: models.into_iter().map(|model| (model.digest, model)).collect(),
+            complete: models
+                .into_iter()
+                .map(|model| (model.digest, model))
+                .collect(),
             partial: BTreeMap::new(),
         }
     }
@@ -62,7 +65,11 @@ impl Shelf {
         if self.complete.contains_key(digest) {
             Found::Complete
         } else {
-            Found::Partial(self.partial.get(digest).map_or(0, |partial| partial.received))
+            Found::Partial(
+                self.partial
+                    .get(digest)
+                    .map_or(0, |partial| partial.received),
+            )
         }
     }
 

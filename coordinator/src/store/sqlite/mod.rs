@@ -26,8 +26,8 @@ use self::{
     write::{WriteError, json},
 };
 use super::{
-    Inventory, ModelLimits, Models, Store, StoreError, StoredEvent, StoredHistory, StoredSweep, data_dir::DataDir,
-    history,
+    Inventory, ModelLimits, Models, Store, StoreError, StoredEvent, StoredHistory, StoredSweep,
+    data_dir::DataDir, history,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
