@@ -118,9 +118,6 @@ fn what_was_fetched_serves_the_next_agent_process_and_leftovers_go() {
     agent.kill();
     let leftover = cached(&host, digest).with_extension("part");
     fs::write(&leftover, "half").unwrap();
-    // Damage while nobody watched.
-    let other = ModelDigest::from_bytes(&[7; 32]).unwrap();
-    coordinator.change(|memory| memory.offer(b"never sent", Some(other)));
 
     let _agent = host.agent("a", &coordinator.url());
     coordinator.wait_for("the second hello", |memory| memory.hellos.get(1).map(drop));

@@ -1,0 +1,468 @@
+//! Models over real gRPC: what is taken, what is refused, what survives, and what agents get.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod support;
+
+use std::{fs, path::Path};
+
+use batchstep_coordinator::store::{Memory, ModelLimits, Sqlite, Store};
+use batchstep_proto::{
+    ids::RequestId,
+    model::{ModelDigest, ModelHasher},
+    wire::{
+        self, UploadModelRequest, agent_service_client::AgentServiceClient,
+        operator_service_client::OperatorServiceClient, upload_model_request::Part,
+    },
+};
+use support::{Coordinator, soon, spec};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status, transport::Channel};
+
+type Operator = OperatorServiceClient<Channel>;
+
+fn digest(content: &[u8]) -> ModelDigest {
+    let mut hasher = ModelHasher::default();
+    hasher.update(content);
+    hasher.finish()
+}
+
+/// More than one message of a download.
+fn content() -> Vec<u8> {
+    (0..3_000_000_u32).map(|n| (n % 251) as u8).collect()
+}
+
+fn begin(content: &[u8], offset: u64) -> wire::ModelUpload {
+    wire::ModelUpload {
+        digest: digest(content).as_bytes().to_vec(),
+        name: "net.pt".to_owned(),
+        size_bytes: content.len() as u64,
+        offset,
+    }
+}
+
+async fn upload(
+    operator: &mut Operator,
+    begin: wire::ModelUpload,
+    content: &[u8],
+) -> Result<(), Status> {
+    let mut parts = vec![Part::Begin(begin)];
+    parts.extend(
+        content
+            .chunks(1 << 20)
+            .map(|piece| Part::Data(piece.to_vec())),
+    );
+    let requests: Vec<_> = parts
+        .into_iter()
+        .map(|part| UploadModelRequest { part: Some(part) })
+        .collect();
+    soon(
+        "an answer",
+        operator.upload_model(tokio_stream::iter(requests)),
+    )
+    .await
+    .map(drop)
+}
+
+async fn find(operator: &mut Operator, content: &[u8]) -> (bool, u64) {
+    let request = wire::FindModelRequest {
+        digest: digest(content).as_bytes().to_vec(),
+    };
+    let found = operator.find_model(request).await.unwrap().into_inner();
+    (found.complete, found.received_bytes)
+}
+
+async fn download(
+    coordinator: &Coordinator,
+    digest: ModelDigest,
+    offset: u64,
+) -> Result<Vec<u8>, Status> {
+    let mut agent = AgentServiceClient::new(coordinator.channel().await);
+    let request = wire::DownloadModelRequest {
+        digest: digest.as_bytes().to_vec(),
+        offset,
+    };
+    let mut chunks = agent.download_model(request).await?.into_inner();
+    let (mut data, mut size) = (Vec::new(), None);
+    while let Some(chunk) = soon("a piece", chunks.message()).await? {
+        size = size.or(chunk.size_bytes);
+        data.extend(chunk.data);
+    }
+    assert_eq!(size, Some(offset + data.len() as u64));
+    Ok(data)
+}
+
+async fn list(operator: &mut Operator) -> Vec<wire::Model> {
+    let request = wire::ListModelsRequest {};
+    operator
+        .list_models(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .models
+}
+
+async fn submit(operator: &mut Operator, workload: &str) -> Result<String, Status> {
+    let mut spec = spec();
+    spec.workloads = vec![workload.parse().unwrap()];
+    let request = wire::SubmitSweepRequest {
+        request_id: RequestId::generate().to_string(),
+        spec: Some(spec.into()),
+    };
+    operator
+        .submit_sweep(request)
+        .await
+        .map(|answer| answer.into_inner().sweep_id)
+}
+
+/// Files below a folder that are not directories.
+fn files(folder: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            names.extend(files(&path));
+        } else {
+            names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    names
+}
+
+async fn what_is_uploaded_can_be_measured_and_downloaded(store: impl Store) {
+    let coordinator = Coordinator::start(store).await;
+    let mut operator = coordinator.operator().await;
+    let content = content();
+    let workload = format!(
+        "torchscript:model={},name=net.pt,input=3,target=class:2",
+        digest(&content)
+    );
+    let early = submit(&mut operator, &workload).await.unwrap_err();
+    assert_eq!(early.code(), Code::NotFound);
+    assert!(early.message().contains("path=FILE"), "{early:?}");
+
+    assert_eq!(find(&mut operator, &content).await, (false, 0));
+    upload(&mut operator, begin(&content, 0), &content)
+        .await
+        .unwrap();
+    assert_eq!(find(&mut operator, &content).await, (true, 0));
+    let again = upload(&mut operator, begin(&content, 0), &content)
+        .await
+        .unwrap_err();
+    assert_eq!(again.code(), Code::AlreadyExists);
+
+    let digest = digest(&content);
+    assert!(download(&coordinator, digest, 0).await.unwrap() == content);
+    assert!(download(&coordinator, digest, 2_500_000).await.unwrap() == content[2_500_000..]);
+    assert!(
+        download(&coordinator, digest, 3_000_000)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let beyond = download(&coordinator, digest, 3_000_001).await.unwrap_err();
+    assert_eq!(beyond.code(), Code::InvalidArgument);
+    let unknown = ModelDigest::from_bytes(&[9; 32]).unwrap();
+    let unknown = download(&coordinator, unknown, 0).await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound);
+
+    let sweep = submit(&mut operator, &workload).await.unwrap();
+    let listed = list(&mut operator).await;
+    assert_eq!(
+        (listed.len(), listed[0].name.as_str(), listed[0].in_use),
+        (1, "net.pt", true)
+    );
+    let request = wire::RemoveModelRequest {
+        digest: digest.as_bytes().to_vec(),
+    };
+    let held = operator.remove_model(request.clone()).await.unwrap_err();
+    assert_eq!(held.code(), Code::FailedPrecondition);
+    let cancel = wire::CancelSweepRequest {
+        sweep_id: sweep,
+        reason: String::new(),
+    };
+    operator.cancel_sweep(cancel).await.unwrap();
+    assert!(
+        operator
+            .remove_model(request.clone())
+            .await
+            .unwrap()
+            .into_inner()
+            .removed
+    );
+    assert!(
+        !operator
+            .remove_model(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .removed
+    );
+    assert_eq!(list(&mut operator).await, []);
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_uploaded_can_be_measured_and_downloaded_in_memory() {
+    what_is_uploaded_can_be_measured_and_downloaded(Memory::new()).await;
+}
+
+#[tokio::test]
+async fn what_is_uploaded_can_be_measured_and_downloaded_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(folder.path()).await.unwrap();
+    what_is_uploaded_can_be_measured_and_downloaded(store).await;
+}
+
+#[tokio::test]
+async fn a_path_of_some_host_is_no_workload_for_a_coordinator() {
+    let coordinator = Coordinator::start(Memory::new()).await;
+    let mut operator = coordinator.operator().await;
+    let refused = submit(&mut operator, "torchscript:path=net.pt,input=3")
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().contains("spec.workloads") && refused.message().contains("net.pt"));
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn content_that_is_not_as_announced_is_refused_and_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let coordinator = Coordinator::start(Sqlite::open(folder.path()).await.unwrap()).await;
+    let mut operator = coordinator.operator().await;
+    let good = content();
+    let mut altered = good.clone();
+    altered[2_999_999] ^= 1;
+    let longer = [&good[..], b"!"].concat();
+    for (wrong, said) in [
+        (altered.as_slice(), digest(&altered).to_string()),
+        (&good[..2_000_000], "3000000 bytes announced".to_owned()),
+        (longer.as_slice(), "3000000 bytes announced".to_owned()),
+        (&[], "3000000 bytes announced".to_owned()),
+    ] {
+        let refused = upload(&mut operator, begin(&good, 0), wrong)
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+        assert!(
+            refused.message().contains(&said) && refused.message().contains("net.pt"),
+            "{refused:?}"
+        );
+        assert_eq!(find(&mut operator, &good).await, (false, 0));
+        assert_eq!(files(&folder.path().join("models")), [""; 0]);
+    }
+    let nameless = wire::ModelUpload {
+        name: "../../net.pt".to_owned(),
+        ..begin(&good, 0)
+    };
+    let refused = upload(&mut operator, nameless, &good).await.unwrap_err();
+    assert!(refused.message().contains("begin.name"), "{refused:?}");
+    let large = UploadModelRequest {
+        part: Some(Part::Data(vec![0; (1 << 20) + 1])),
+    };
+    let parts = [
+        UploadModelRequest {
+            part: Some(Part::Begin(begin(&good, 0))),
+        },
+        large,
+    ];
+    let refused = operator
+        .upload_model(tokio_stream::iter(parts))
+        .await
+        .unwrap_err();
+    assert!(refused.message().contains("field `data`"), "{refused:?}");
+    let parts = [UploadModelRequest {
+        part: Some(Part::Data(vec![0])),
+    }];
+    let refused = operator
+        .upload_model(tokio_stream::iter(parts))
+        .await
+        .unwrap_err();
+    assert!(refused.message().contains("`begin`"), "{refused:?}");
+    upload(&mut operator, begin(&good, 0), &good).await.unwrap();
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn limits_are_told_with_their_flags() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = ModelLimits { one: 100, all: 150 };
+    let store = Sqlite::open_with(folder.path(), limits).await.unwrap();
+    let coordinator = Coordinator::start(store).await;
+    let mut operator = coordinator.operator().await;
+    let refused = upload(&mut operator, begin(&[1; 101], 0), &[1; 101])
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    for word in ["net.pt", "101 bytes", "100", "--max-model-size"] {
+        assert!(refused.message().contains(word), "{refused:?}");
+    }
+    upload(&mut operator, begin(&[1; 100], 0), &[1; 100])
+        .await
+        .unwrap();
+    let refused = upload(&mut operator, begin(&[2; 51], 0), &[2; 51])
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    for word in [
+        "net.pt",
+        "51 bytes",
+        "leave 50",
+        "150",
+        "model remove",
+        "--max-models-size",
+    ] {
+        assert!(refused.message().contains(word), "{refused:?}");
+    }
+    upload(&mut operator, begin(&[2; 50], 0), &[2; 50])
+        .await
+        .unwrap();
+    coordinator.stop().await;
+}
+
+/// An upload under way: its parts go in here, its answer comes out there.
+type Running = (
+    mpsc::Sender<UploadModelRequest>,
+    tokio::task::JoinHandle<Result<(), Status>>,
+);
+
+/// Begins an upload and waits until the coordinator has its first bytes.
+async fn half_way(coordinator: &Coordinator, content: &[u8], sent: usize) -> Running {
+    let mut operator = coordinator.operator().await;
+    let (parts, queue) = mpsc::channel(8);
+    let mut client = coordinator.operator().await;
+    let call = tokio::spawn(async move {
+        client
+            .upload_model(ReceiverStream::new(queue))
+            .await
+            .map(drop)
+    });
+    for part in [
+        Part::Begin(begin(content, 0)),
+        Part::Data(content[..sent].to_vec()),
+    ] {
+        let part = Some(part);
+        parts.send(UploadModelRequest { part }).await.unwrap();
+    }
+    let arrived = async {
+        while find(&mut operator, content).await.1 < sent as u64 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the first bytes", arrived).await;
+    (parts, call)
+}
+
+async fn an_upload_that_breaks_off_goes_on(store: impl Store) {
+    let coordinator = Coordinator::start(store).await;
+    let content = content();
+    let (parts, call) = half_way(&coordinator, &content, 1_000_000).await;
+    let mut operator = coordinator.operator().await;
+    let busy = upload(&mut operator, begin(&content, 0), &content)
+        .await
+        .unwrap_err();
+    assert_eq!(busy.code(), Code::Aborted, "{busy:?}");
+    // As when the operator's process is killed: the call is dropped, its stream does not end in order.
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
+    drop(parts);
+    let free = async {
+        loop {
+            let elsewhere = upload(&mut operator, begin(&content, 17), &content[17..]).await;
+            let elsewhere = elsewhere.unwrap_err();
+            if elsewhere.code() != Code::Aborted {
+                return elsewhere;
+            }
+        }
+    };
+    let elsewhere = soon("the broken upload to be noticed", free).await;
+    assert_eq!(elsewhere.code(), Code::FailedPrecondition, "{elsewhere:?}");
+    assert_eq!(find(&mut operator, &content).await, (false, 1_000_000));
+    upload(
+        &mut operator,
+        begin(&content, 1_000_000),
+        &content[1_000_000..],
+    )
+    .await
+    .unwrap();
+    assert!(download(&coordinator, digest(&content), 0).await.unwrap() == content);
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_goes_on_in_memory() {
+    an_upload_that_breaks_off_goes_on(Memory::new()).await;
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_goes_on_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    an_upload_that_breaks_off_goes_on(Sqlite::open(folder.path()).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_restart_keeps_what_is_complete_and_cleans_up_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let coordinator = Coordinator::start(Sqlite::open(folder.path()).await.unwrap()).await;
+    let (whole, half) = (content(), vec![5; 2_000_000]);
+    let mut operator = coordinator.operator().await;
+    upload(&mut operator, begin(&whole, 0), &whole)
+        .await
+        .unwrap();
+    let (_parts, call) = half_way(&coordinator, &half, 1_000_000).await;
+    coordinator.stop().await;
+    let broken = call.await.unwrap().unwrap_err();
+    assert_eq!(broken.code(), Code::Unavailable, "{broken:?}");
+    let models = folder.path().join("models");
+    assert!(
+        files(&models).contains(&digest(&half).hex()),
+        "the upload was half-way"
+    );
+    // As when it was killed between two steps.
+    fs::write(
+        models.join(digest(&half).hex()).with_extension("name"),
+        "half.pt",
+    )
+    .unwrap();
+
+    let coordinator = Coordinator::start(Sqlite::open(folder.path()).await.unwrap()).await;
+    let mut operator = coordinator.operator().await;
+    assert_eq!(find(&mut operator, &half).await, (false, 0));
+    assert_eq!(find(&mut operator, &whole).await, (true, 0));
+    let listed = list(&mut operator).await;
+    assert_eq!(
+        (listed.len(), listed[0].name.as_str(), listed[0].size_bytes),
+        (1, "net.pt", 3_000_000)
+    );
+    assert_eq!(files(&models).len(), 2, "{:?}", files(&models));
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn a_copy_that_was_damaged_is_told_and_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let coordinator = Coordinator::start(Sqlite::open(folder.path()).await.unwrap()).await;
+    let mut operator = coordinator.operator().await;
+    let content = content();
+    upload(&mut operator, begin(&content, 0), &content)
+        .await
+        .unwrap();
+    let file = folder
+        .path()
+        .join("models")
+        .join(digest(&content).hex())
+        .with_extension("pt");
+    fs::write(&file, &content[..1_500_000]).unwrap();
+    let damaged = download(&coordinator, digest(&content), 0)
+        .await
+        .unwrap_err();
+    assert_eq!(damaged.code(), Code::DataLoss, "{damaged:?}");
+    assert_eq!(find(&mut operator, &content).await, (false, 0));
+    upload(&mut operator, begin(&content, 0), &content)
+        .await
+        .unwrap();
+    assert!(download(&coordinator, digest(&content), 0).await.unwrap() == content);
+    coordinator.stop().await;
+}
