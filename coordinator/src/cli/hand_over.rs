@@ -168,7 +168,8 @@ async fn upload(client: &mut Client, model: &Model) -> Result<()> {
             fruitless = 0;
         }
         received = found.received_bytes;
-        match send(client, model, received.min(model.size)).await? {
+        let offset = received.min(model.size);
+        match send(client, model, offset).await? {
             Ok(()) => {
                 eprintln!("Uploaded {} ({}, {short}).", model.name, Size(model.size));
                 return Ok(());
@@ -180,6 +181,8 @@ async fn upload(client: &mut Client, model: &Model) -> Result<()> {
                     // The next look finds it, or where the next try is to begin.
                     Code::AlreadyExists | Code::FailedPrecondition => TRIES,
                     Code::Unavailable | Code::DeadlineExceeded | Code::Unknown => TRIES,
+                    // What was there before was not its beginning, and is gone now.
+                    Code::InvalidArgument if offset > 0 => TRIES,
                     _ => 0,
                 };
                 if fruitless >= tries {

@@ -265,7 +265,8 @@ fn refused(error: ModelError) -> Status {
         ModelError::WrongOffset { .. } => Status::failed_precondition(message),
         ModelError::NoRoom { .. } => Status::resource_exhausted(message),
         ModelError::TooLarge { .. }
-        | ModelError::WrongSize { .. }
+        | ModelError::Incomplete { .. }
+        | ModelError::TooLong { .. }
         | ModelError::WrongDigest { .. } => Status::invalid_argument(message),
         ModelError::Disk { .. } => {
             tracing::error!(error = message, "A model cannot be kept or read.");

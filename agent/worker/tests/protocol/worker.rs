@@ -3,8 +3,9 @@
 use std::{
     os::{
         fd::{AsRawFd, OwnedFd},
-        unix::{net::UnixStream, process::CommandExt as _},
+        unix::{ffi::OsStrExt as _, net::UnixStream, process::CommandExt as _},
     },
+    path::Path,
     process::{Child, Command, ExitStatus},
     time::{Duration, Instant},
 };

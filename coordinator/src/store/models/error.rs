@@ -54,11 +54,23 @@ pub enum ModelError {
         /// What is there.
         received: u64,
     },
-    /// More or less content than announced.
+    /// Less content than announced.
     #[error(
-        "the content of {name} has another length than the {size} bytes announced; nothing was kept. Did the file change meanwhile?"
+        "{received} of the {size} bytes announced of {name} came; an upload can go on from there. Did the file change meanwhile?"
     )]
-    WrongSize {
+    Incomplete {
+        /// What it is called.
+        name: ModelName,
+        /// Bytes that are here.
+        received: u64,
+        /// As announced.
+        size: u64,
+    },
+    /// More content than announced.
+    #[error(
+        "more than the {size} bytes announced of {name} came; nothing was kept. Did the file change meanwhile?"
+    )]
+    TooLong {
         /// What it is called.
         name: ModelName,
         /// As announced.

@@ -65,7 +65,10 @@ impl Upload {
         let digest = self.announced.digest;
         let received = self.received.saturating_add(data.len() as u64);
         let written = if received > self.announced.size {
-            Err(self.wrong_size())
+            Err(ModelError::TooLong {
+                name: self.announced.name.clone(),
+                size: self.announced.size,
+            })
         } else {
             self.sink.write(data).await
         };
@@ -81,12 +84,16 @@ impl Upload {
     /// Verifies what came and gives it its place; durable when it returns.
     ///
     /// # Errors
-    /// When it is not what was announced, and when the disk fails: nothing is kept then.
+    /// When something is missing; and when it is not what was announced, or the disk fails: nothing is kept then.
     pub async fn finish(self) -> Result<(), ModelError> {
         let ModelUpload { digest, size, .. } = self.announced;
-        if self.received != size {
-            let error = self.wrong_size();
-            return Err(discard(&self.keep, self.claim, &digest, error));
+        if self.received < size {
+            // What came stays, as if the connection had broken.
+            return Err(ModelError::Incomplete {
+                name: self.announced.name,
+                received: self.received,
+                size,
+            });
         }
         let found = self.hasher.finish();
         let kept = if found == digest {
@@ -104,13 +111,6 @@ impl Upload {
                 Ok(())
             }
             Err(error) => Err(discard(&self.keep, self.claim, &digest, error)),
-        }
-    }
-
-    fn wrong_size(&self) -> ModelError {
-        ModelError::WrongSize {
-            name: self.announced.name.clone(),
-            size: self.announced.size,
         }
     }
 }
