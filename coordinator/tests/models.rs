@@ -485,3 +485,27 @@ async fn a_copy_that_was_damaged_is_told_and_replaced() {
     assert!(download(&coordinator, digest(&content), 0).await.unwrap() == content);
     coordinator.stop().await;
 }
+
+#[tokio::test]
+async fn a_disk_that_refuses_is_named_and_nothing_is_promised() {
+    let folder = tempfile::tempdir().unwrap();
+    let coordinator = Coordinator::start(Sqlite::open(folder.path()).await.unwrap()).await;
+    let mut operator = coordinator.operator().await;
+    let content = content();
+    // Stands in for a full disk: the file cannot be made.
+    let incoming = folder.path().join("models/incoming");
+    let in_the_way = incoming.join(digest(&content).hex());
+    fs::create_dir(&in_the_way).unwrap();
+    let refused = upload(&mut operator, begin(&content, 0), &content)
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::Internal, "{refused:?}");
+    let path = in_the_way.display().to_string();
+    assert!(refused.message().contains(&path), "{refused:?}");
+    assert_eq!(find(&mut operator, &content).await, (false, 0));
+    fs::remove_dir(&in_the_way).unwrap();
+    upload(&mut operator, begin(&content, 0), &content)
+        .await
+        .unwrap();
+    coordinator.stop().await;
+}

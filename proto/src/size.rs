@@ -42,7 +42,7 @@ impl FromStr for Size {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match UNITS.iter().find(|(_, shift)| self.0 >> shift > 0) {
-            Some((unit, shift)) if self.0 % (1 << shift) == 0 => {
+            Some((unit, shift)) if self.0.is_multiple_of(1 << shift) => {
                 write!(f, "{} {unit}", self.0 >> shift)
             }
             Some((unit, shift)) => {

@@ -20,32 +20,27 @@ fn hex(path: &Path) -> String {
     hasher.finish().hex()
 }
 
-/// Measures a workload within seconds, forward only.
-fn run(lab: &Lab, workload: &str) -> Vec<Value> {
-    let end = lab.ask(&[
-        "sweep",
-        "run",
-        "--detach",
-        "--workload",
-        workload,
-        "--mode",
-        "infer",
-        "--devices",
-        "cpu",
-        "--threads",
-        "1",
-        "--batch-sizes",
-        "1-8",
-        "--budget",
-        "4s",
-    ]);
+/// Asks for a workload, forward only, within seconds; what the command said and the sweep's id.
+fn submit(lab: &Lab, workload: &str) -> (String, String) {
+    let what = ["sweep", "run", "--detach", "--workload", workload];
+    let how = ["--mode", "infer", "--devices", "cpu", "--threads", "1"];
+    let much = ["--batch-sizes", "1-8", "--budget", "4s"];
+    let end = lab.ask(&[&what[..], &how, &much].concat());
     assert_eq!(end.code(), 0, "{}", end.stderr);
-    // The operator's file is gone before anything is measured with it.
-    let sweep = end.stdout.trim().to_owned();
-    let _ = lab.ask(&["sweep", "watch", &sweep]);
-    let show = lab.ask_json(&["sweep", "show", &sweep]);
-    assert_eq!(show["sweep"]["state"], "done", "{show}");
+    (end.stderr, end.stdout.trim().to_owned())
+}
+
+/// The rows of a sweep at its end.
+fn rows(lab: &Lab, sweep: &str) -> Vec<Value> {
+    let watched = lab.ask(&["sweep", "watch", sweep]);
+    let show = lab.ask_json(&["sweep", "show", sweep]);
+    assert_eq!(show["sweep"]["state"], "done", "{show}\n{}", watched.stderr);
     show["rows"].as_array().expect("rows").clone()
+}
+
+/// Measures a workload.
+fn run(lab: &Lab, workload: &str) -> Vec<Value> {
+    rows(lab, &submit(lab, workload).1)
 }
 
 /// The one row of such a sweep, with blocks.
@@ -72,41 +67,12 @@ fn a_file_is_measured_by_its_content_on_hosts_that_do_not_see_it() {
     let content = fs::read(&file).expect("just written");
 
     // Nobody is there to measure yet; when the agent comes, the file has gone.
-    let submitted = lab.ask(&[
-        "sweep",
-        "run",
-        "--detach",
-        "--workload",
-        "torchscript:path=net.pt,input=6",
-        "--mode",
-        "infer",
-        "--devices",
-        "cpu",
-        "--threads",
-        "1",
-        "--batch-sizes",
-        "1-8",
-        "--budget",
-        "4s",
-    ]);
-    assert_eq!(submitted.code(), 0, "{}", submitted.stderr);
-    assert!(
-        submitted.stderr.contains("Uploaded net.pt"),
-        "{}",
-        submitted.stderr
-    );
+    let (said, sweep) = submit(&lab, "torchscript:path=net.pt,input=6");
+    assert!(said.contains("Uploaded net.pt"), "{said}");
     fs::remove_file(&file).expect("it is ours");
     let agent = lab.start_agent("agent");
-    let sweep = submitted.stdout.trim();
-    let _ = lab.ask(&["sweep", "watch", sweep]);
-    let show = lab.ask_json(&["sweep", "show", sweep]);
-    assert_eq!(
-        show["sweep"]["state"],
-        "done",
-        "{show}\n{}",
-        agent.0.stderr()
-    );
-    let row = only_row(show["rows"].as_array().expect("rows"));
+    let measured = rows(&lab, &sweep);
+    let row = only_row(&measured);
     assert_eq!(
         row["parameters"]["model"],
         format!("sha256:{first}"),
@@ -117,9 +83,7 @@ fn a_file_is_measured_by_its_content_on_hosts_that_do_not_see_it() {
     assert!(cached(&lab, &first).exists());
 
     // The same content under another name is the same row; damage of the cached copy is noticed and mended.
-    let elsewhere = lab.path("their,copy.pt");
-    fs::write(&elsewhere, &content).expect("a copy");
-    fs::rename(&elsewhere, lab.path("their copy.pt")).expect("a name without a comma");
+    fs::write(lab.path("their copy.pt"), &content).expect("a copy");
     fs::write(cached(&lab, &first), &content[..content.len() / 2]).expect("damage");
     only_row(&run(&lab, "torchscript:path=their copy.pt,input=6"));
     assert_eq!(

@@ -277,3 +277,23 @@ fn rounds_of_several_devices_fetch_a_model_once() {
     stop.send_replace(Shutdown::Drain);
     agent.join().unwrap().unwrap();
 }
+
+#[test]
+fn a_disk_that_refuses_is_named_and_the_next_try_may_do_better() {
+    let coordinator = Coordinator::start();
+    let digest = coordinator.change(|memory| memory.offer(CONTENT, None));
+    let host = Host::new();
+    let _agent = host.agent("a", &coordinator.url());
+    let device = coordinator.device();
+    // Stands in for a full disk: the file cannot be made.
+    let in_the_way = cached(&host, digest).with_extension("part");
+    fs::create_dir(&in_the_way).unwrap();
+    let report = measure(&coordinator, &device, digest);
+    assert_eq!(report.outcome, AttemptOutcome::Refused.to_wire());
+    let folder = host.path("a/models").display().to_string();
+    for word in [folder.as_str(), "net.pt", "make room", "directory"] {
+        assert!(report.message.contains(word), "{}", report.message);
+    }
+    fs::remove_dir(&in_the_way).unwrap();
+    assert_measured(&measure(&coordinator, &device, digest), CONTENT);
+}

@@ -35,6 +35,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const TRIES: u32 = 5;
 /// The same while somebody else uploads the content: the coordinator gives up a silent one after half a minute.
 const TRIES_BEHIND_OTHERS: u32 = 60;
+/// Uploads of so many bytes take long enough to be announced.
+const TOLD_FROM: u64 = 64 << 20;
 /// Pieces that may wait for the network.
 const CHUNKS_AHEAD: usize = 2;
 
@@ -169,6 +171,14 @@ async fn upload(client: &mut Client, model: &Model) -> Result<()> {
         }
         received = found.received_bytes;
         let offset = received.min(model.size);
+        if model.size >= TOLD_FROM {
+            eprintln!(
+                "Uploading {} ({} of {} to go) ..",
+                model.name,
+                Size(model.size - offset),
+                Size(model.size)
+            );
+        }
         match send(client, model, offset).await? {
             Ok(()) => {
                 eprintln!("Uploaded {} ({}, {short}).", model.name, Size(model.size));
