@@ -160,7 +160,7 @@ pub(super) fn refusal(status: Status) -> anyhow::Error {
         status.message().to_owned()
     };
     match status.code() {
-        Code::InvalidArgument | Code::NotFound => {
+        Code::InvalidArgument | Code::NotFound | Code::FailedPrecondition => {
             exit::usage(format!("the coordinator refuses: {message}"))
         }
         Code::Unavailable => anyhow!(
