@@ -69,6 +69,7 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
     let devices = device::select(device::discover(&host, &worker).await, &arguments.devices)?;
     let config = Config {
         drain_limit: arguments.drain_limit.0,
+        model_room: arguments.model_cache,
         ..Config::new(host.facts, devices)
     };
     batchstep_agent::run(

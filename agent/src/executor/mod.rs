@@ -8,7 +8,7 @@ mod process;
 mod spawn;
 mod worker;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use batchstep_proto::{
     domain::{AttemptOutcome, Device},
@@ -28,6 +28,8 @@ pub struct Job {
     pub device: Device,
     /// The round as the worker will get it.
     pub round: wire::Round,
+    /// The verified file of the model that the round names by its digest, if it does; stays while the round runs.
+    pub model: Option<PathBuf>,
 }
 
 /// What happens while a round runs.

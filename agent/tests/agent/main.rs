@@ -7,4 +7,5 @@ mod command_line;
 mod coordinator;
 mod faults;
 mod host;
+mod models;
 mod rounds;

@@ -18,8 +18,8 @@ use clap::Args;
 
 use super::{
     Exit,
-    args::{Format, SweepArgs},
-    article, choice, exit, export, follow,
+    args::{Format, ModelArgs, SweepArgs},
+    article, choice, exit, export, follow, hand_over,
     machine::Machine,
     signals::Interrupts,
     sweep, sweep_view, tables, text,
@@ -56,6 +56,8 @@ pub(super) struct Options {
     /// How the table is printed.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+    #[command(flatten)]
+    models: ModelArgs,
     #[command(flatten)]
     sweep: SweepArgs,
 }
@@ -142,6 +144,7 @@ fn spec(options: &Options) -> Result<Option<SweepSpec>> {
     if options.sweep.preset.is_some() {
         article::apply(&mut spec, &options.sweep)?;
     }
+    hand_over::check(&spec)?;
     sweep::checked(spec).map(Some)
 }
 
@@ -161,7 +164,7 @@ async fn prepare(
     data_dir: &Path,
     spec: Option<SweepSpec>,
 ) -> Result<Option<(Machine, String, Vec<String>)>> {
-    let mut machine = Machine::start(data_dir).await?;
+    let mut machine = Machine::start(data_dir, options.models.limits()).await?;
     let unfinished = unfinished(&mut machine).await?;
     let Some(mut spec) = spec else {
         let Some(newest) = unfinished.last() else {
@@ -209,6 +212,8 @@ async fn prepare(
             return Ok(None);
         }
     }
+    hand_over::hand_over(&mut machine.client, &mut spec).await?;
+    let spec = sweep::checked(spec)?;
     for sweep in &unfinished {
         let blocks: u32 = sweep.series.iter().map(|series| series.blocks).sum();
         sweep::cancel_sweep(

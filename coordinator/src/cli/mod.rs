@@ -16,10 +16,12 @@ pub mod exit;
 mod export;
 mod follow;
 mod forewarning;
+mod hand_over;
 mod local;
 pub mod logs;
 mod machine;
 mod memory_size;
+mod model;
 mod progress;
 mod serve;
 mod signals;
@@ -84,6 +86,14 @@ enum Command {
   batchstep sweep cancel last"
     )]
     Sweep(sweep::Command),
+    /// List and remove the networks of people's own that a coordinator keeps.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  batchstep model list
+  batchstep model remove net.pt"
+    )]
+    Model(model::Command),
     /// Print the step table.
     Table(tables::Options),
     /// Choose a batch size: the good ones, and what another one costs.
@@ -121,6 +131,7 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Local(options) => local::run(options).await,
         Command::Serve(options) => serve::run(options).await,
         Command::Sweep(command) => sweep::run(command).await,
+        Command::Model(command) => model::run(command).await,
         Command::Table(options) => tables::run(options).await,
         Command::Advise(options) => advise::run(options).await,
         Command::Export(options) => export::run(options).await,

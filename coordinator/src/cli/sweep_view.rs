@@ -43,7 +43,7 @@ fn workloads(sweep: &wire::Sweep) -> String {
 }
 
 /// A moment to the second; a text that is none as it is.
-fn when(timestamp: &str) -> String {
+pub(super) fn when(timestamp: &str) -> String {
     timestamp.parse::<jiff::Timestamp>().map_or_else(
         |_| timestamp.to_owned(),
         |moment| moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
@@ -81,7 +81,7 @@ fn lines(mut table: comfy_table::Table, sweeps: &[wire::Sweep]) -> String {
             sweep.sweep_id.clone(),
             state_word(sweep.state()).to_owned(),
             when(&sweep.submitted_at),
-            workloads(sweep),
+            text::short_digests(&workloads(sweep)),
             format!("{}/{} over", series_over(sweep), sweep.series.len()),
             blocks(sweep).to_string(),
         ]);
@@ -174,7 +174,7 @@ pub(super) fn show(sweep: &wire::Sweep, explain: bool) -> String {
         for series in &sweep.series {
             table.add_row([
                 series.series_id.chars().take(8).collect(),
-                series.workload.clone(),
+                text::short_digests(&series.workload),
                 series.device_model.clone(),
                 series.hostname.clone(),
                 series_word(series.state()).to_owned(),
@@ -213,7 +213,7 @@ fn describe(spec: &wire::SweepSpec) -> String {
         .map_or_else(|_| "?".to_owned(), |sizes| sizes.to_string());
     let mut out = format!(
         "{}; {mode}, {dtype}, batch sizes {sizes}",
-        spec.workloads.join(", ")
+        text::short_digests(&spec.workloads.join(", "))
     );
     if !article::has_no_budget(spec) {
         let _ = write!(

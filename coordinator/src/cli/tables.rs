@@ -245,8 +245,12 @@ fn short_workload(row: &Row, rows: &[Row]) -> String {
     let ambiguous = rows
         .iter()
         .any(|other| other.workload == row.workload && other.parameters != row.parameters);
+    // A user's own network.
+    let name = row.parameters.get("name").and_then(|name| name.as_str());
     if ambiguous {
-        cells::workload_spec(row)
+        text::short_digests(&cells::workload_spec(row))
+    } else if let Some(name) = name {
+        format!("{} {name}", row.workload)
     } else {
         row.workload.clone()
     }

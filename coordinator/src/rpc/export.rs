@@ -23,7 +23,7 @@ fn series(stored: &StoredHistory) -> Vec<BlockRecord> {
             series_id: plan.id.to_string(),
             device_id: plan.device.id.clone(),
             device_model: plan.device.model.clone(),
-            workload: plan.workload.to_string(),
+            workload: plan.workload.labelled().to_string(),
             mode: plan.spec.mode.to_wire(),
             dtype: plan.spec.dtype.to_wire(),
             threads: plan.threads,
