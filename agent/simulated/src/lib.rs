@@ -5,17 +5,25 @@
 //! the steps in real or accelerated time; tests of the planner run them at once. The rules are those of `batchstep-measurement`, which the worker
 //! follows too; the times are those of `batchstep-laws`.
 //!
+//! A [`Simulation`] is the TOML file that says which devices there are.
+//!
 //! Nothing here sleeps, reads a clock or draws an unseeded random number: the same seed and the same rounds give the same answer.
 
 mod behaviour;
 mod event;
+mod file;
+mod laws;
 mod machine;
 mod progress;
+mod recorded;
 mod timings;
 mod worker;
 
 pub use behaviour::{Behaviour, Contention, Faults, Memory, Throttling, Window};
 pub use event::{Ending, Event, Phase, Step};
+pub use file::{FileError, SimulatedDevice, Simulation, Speed};
+pub use laws::{Laws, Source};
 pub use machine::Machine;
 pub use progress::RoundInProgress;
+pub use recorded::{Recording, RecordingError};
 pub use timings::{Iteration, Timings};

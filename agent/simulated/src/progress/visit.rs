@@ -29,6 +29,9 @@ struct WarmUp {
     fastest: Duration,
 }
 
+/// No iteration is shorter, so that a block is never without end.
+const SHORTEST_SECONDS: f64 = 1e-9;
+
 impl<T: Timings> RoundInProgress<'_, T> {
     pub(super) fn worker(&mut self) -> &mut Worker {
         let Machine {
@@ -169,10 +172,17 @@ impl<T: Timings> RoundInProgress<'_, T> {
                 format!("simulated: out of memory at batch size {batch_size}, to order"),
             );
         }
-        self.machine
+        match self
+            .machine
             .timings
             .iteration(self.round, batch_size, self.machine.now)
-            .or_else(|message| failed(VisitFailureKind::Error, message))
+        {
+            Ok(one) => Ok(Iteration {
+                seconds: one.seconds.max(SHORTEST_SECONDS),
+                ..one
+            }),
+            Err(message) => failed(VisitFailureKind::Error, message),
+        }
     }
 
     /// Iterations that nobody counts; a miss where one takes longer than the round allows. As in the worker, one above the limit is tried once more,

@@ -1,7 +1,8 @@
 //! Rounds on simulated devices: that they follow their law and the measurement protocol, and that faults come to order.
 
-// Tests fail by panicking.
+// A test that meets a state it does not expect must fail, in helpers too.
 #![allow(clippy::unwrap_used)]
+
 mod faults;
 mod protocol;
 
