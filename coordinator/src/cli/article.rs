@@ -137,7 +137,7 @@ impl Drop for Passing {
 }
 
 async fn probe(spec: &SweepSpec, folder: &Path) -> Result<Vec<wire::BlockRecord>> {
-    let mut machine = Machine::start(folder).await?;
+    let mut machine = Machine::start(folder, None).await?;
     let probe = SweepSpec {
         batch_sizes: BatchSizes::Listed(PROBE_SIZES.to_vec()),
         iterations: None,

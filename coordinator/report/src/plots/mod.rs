@@ -11,7 +11,7 @@ mod schematic;
 
 use batchstep_core::steptable::{DetailedRow, Row};
 
-use crate::{Theme, draw::Picture};
+use crate::{Theme, cells, draw::Picture};
 use quantity::Quantity;
 
 pub use schematic::step_picture;
@@ -105,7 +105,7 @@ pub(crate) fn is_file_name(file: &str) -> bool {
 /// The beginning of the file names of a row's plots: its place in the table, then what it is, in plain lower-case letters.
 pub(crate) fn file_stem(index: usize, row: &Row) -> String {
     let mut words = vec![
-        row.device_model.clone(),
+        cells::device(row),
         row.workload.clone(),
         row.mode.to_string(),
         row.dtype.to_string(),
