@@ -8,3 +8,4 @@ mod coordinator;
 mod faults;
 mod host;
 mod rounds;
+mod simulated;
