@@ -17,6 +17,9 @@ Examples:
   # offer the processors only, and name the worker
   batchstep-agent run --coordinator http://127.0.0.1:7847 --state-dir /var/lib/batchstep --devices cpu --worker ./batchstep-worker
 
+  # devices that exist only in a file, for demonstrations and tests
+  batchstep-agent run --coordinator http://127.0.0.1:7847 --state-dir simulated --simulate docs/examples/simulated.toml
+
   # what would stop trials here?
   batchstep-agent doctor
 
@@ -85,6 +88,9 @@ pub(crate) struct Run {
         default_value_t = MODEL_ROOM
     )]
     pub(crate) model_cache: Size,
+    /// Offer the simulated devices of this file instead of the host's; no worker is needed
+    #[arg(long, value_name = "FILE.toml", conflicts_with = "worker")]
+    pub(crate) simulate: Option<PathBuf>,
     /// After SIGTERM, how long running rounds may take to finish
     #[arg(long, value_name = "DURATION", env = "BATCHSTEP_DRAIN_LIMIT", value_parser = duration, default_value_t = Seconds(DRAIN_LIMIT))]
     pub(crate) drain_limit: Seconds,

@@ -4,7 +4,7 @@
 //!
 //! Modules, from the bottom up: files that survive a power cut (`durable`, [`state_dir`], `spool`, `ledger`, `outbox`), people's own networks
 //! (`models`), the host's devices ([`device`]), what runs a round ([`executor`]), the line to the coordinator ([`session`], `reporter`, [`retry`]), and the supervisor that
-//! decides. [`doctor`] stands beside them.
+//! decides. [`doctor`] stands beside them, and [`simulation`] puts imagined devices in the place of the host's.
 
 pub mod config;
 pub mod device;
@@ -18,6 +18,7 @@ mod outbox;
 mod reporter;
 pub mod retry;
 pub mod session;
+pub mod simulation;
 mod spool;
 pub mod state_dir;
 mod supervisor;

@@ -1,10 +1,11 @@
-//! What runs a round: the trait the supervisor knows, and the executor that starts worker processes.
+//! What runs a round: the trait the supervisor knows, the executor that starts worker processes, and the one that simulates devices.
 //!
 //! An executor gets one round at a time for a device and tells what happens as events; it knows nothing of coordinators, spools or leases.
 
 mod exit;
 mod output;
 mod process;
+mod simulated;
 mod spawn;
 mod worker;
 
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 
 pub(crate) use exit::explain_start;
 pub use process::{IDLE_LIMIT, ProcessExecutor};
+pub use simulated::SimulatedExecutor;
 
 /// A round and the device it is for.
 #[derive(Debug, Clone)]

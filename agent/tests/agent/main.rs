@@ -9,3 +9,4 @@ mod faults;
 mod host;
 mod models;
 mod rounds;
+mod simulated;

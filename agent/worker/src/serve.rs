@@ -295,8 +295,7 @@ fn place(
     match DeviceKind::from_wire("setup.kind", setup.kind).map_err(|invalid| invalid.to_string())? {
         DeviceKind::Cpu => Ok((Place::Cpu, None)),
         DeviceKind::Simulated => Err(
-            "a worker runs no simulated devices; they exist in tests of the planner only"
-                .to_owned(),
+            "a worker runs no simulated devices; `batchstep-agent run --simulate` does".to_owned(),
         ),
         DeviceKind::Cuda => cuda_place(&setup.device_id, preload),
     }

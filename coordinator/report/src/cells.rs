@@ -267,9 +267,15 @@ pub fn setting(row: &Row) -> String {
 /// The device's name, with a mark on what is no real device: "Test GPU (simulated)".
 #[must_use]
 pub fn device(row: &Row) -> String {
-    match row.device_kind {
-        DeviceKind::Simulated => format!("{} (simulated)", row.device_model),
-        DeviceKind::Cuda | DeviceKind::Cpu => row.device_model.clone(),
+    device_name(&row.device_model, row.device_kind)
+}
+
+/// A device's name, marked in the same way.
+#[must_use]
+pub fn device_name(model: &str, kind: DeviceKind) -> String {
+    match kind {
+        DeviceKind::Simulated => format!("{model} (simulated)"),
+        DeviceKind::Cuda | DeviceKind::Cpu => model.to_owned(),
     }
 }
 

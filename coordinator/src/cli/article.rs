@@ -138,7 +138,7 @@ impl Drop for Passing {
 }
 
 async fn probe(spec: &SweepSpec, folder: &Path) -> Result<Vec<wire::BlockRecord>> {
-    let mut machine = Machine::start(folder, ModelLimits::default()).await?;
+    let mut machine = Machine::start(folder, ModelLimits::default(), None).await?;
     let probe = SweepSpec {
         batch_sizes: BatchSizes::Listed(PROBE_SIZES.to_vec()),
         iterations: None,

@@ -273,7 +273,7 @@ fn label_of(series: &wire::Series) -> String {
     format!(
         "{} on {}",
         text::short_digests(&series.workload),
-        series.device_model
+        text::device(series)
     )
 }
 

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use anyhow::{Context as _, Result};
 use batchstep_proto::{
-    domain::{BatchSizes, Dtype, Mode},
+    domain::{BatchSizes, DeviceKind, Dtype, Mode},
     wire,
 };
 use batchstep_report::cells;
@@ -175,7 +175,7 @@ pub(super) fn show(sweep: &wire::Sweep, explain: bool) -> String {
             table.add_row([
                 series.series_id.chars().take(8).collect(),
                 text::short_digests(&series.workload),
-                series.device_model.clone(),
+                text::device(series),
                 series.hostname.clone(),
                 series_word(series.state()).to_owned(),
                 series.rounds_done.to_string(),
@@ -200,7 +200,12 @@ pub(super) fn show(sweep: &wire::Sweep, explain: bool) -> String {
                 ("", state) => series_word(state).to_owned(),
                 (why, _) => why.to_owned(),
             };
-            let _ = writeln!(out, "{} on {}: {why}", series.workload, series.device_model);
+            let _ = writeln!(
+                out,
+                "{} on {}: {why}",
+                series.workload,
+                text::device(series)
+            );
         }
     }
     out
@@ -246,6 +251,7 @@ pub(super) fn as_json(sweep: &wire::Sweep) -> Value {
                 "series_id": series.series_id,
                 "device_id": series.device_id,
                 "device_model": series.device_model,
+                "device_kind": DeviceKind::from_wire("kind", series.device_kind).ok(),
                 "hostname": series.hostname,
                 "workload": series.workload,
                 "threads": series.threads,

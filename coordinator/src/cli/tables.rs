@@ -53,8 +53,19 @@ pub(super) async fn run(options: Options) -> Result<Exit> {
         simulated: options.simulated,
         ..Default::default()
     };
-    let table = fetch(&mut connection.client, request).await?;
+    let table = fetch(&mut connection.client, request.clone()).await?;
     print(&table, options.format)?;
+    if table.rows.is_empty() && !request.simulated {
+        let simulated = wire::GetTableRequest {
+            simulated: true,
+            ..request
+        };
+        let hidden = fetch(&mut connection.client, simulated).await?.rows.len();
+        if hidden > 0 {
+            let rows = text::count(u32::try_from(hidden).unwrap_or(u32::MAX), "row");
+            eprintln!("Not shown: {rows} of simulated devices; --simulated shows them.");
+        }
+    }
     connection.close().await?;
     Ok(Exit::Done)
 }

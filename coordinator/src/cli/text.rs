@@ -7,6 +7,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use batchstep_proto::{domain::DeviceKind, wire};
+use batchstep_report::cells;
 
 /// Writes data to stdout.
 ///
@@ -36,6 +38,15 @@ pub(super) fn print_line(line: &str) -> Result<()> {
 /// As [`print`].
 pub(super) fn print_json(value: &impl serde::Serialize) -> Result<()> {
     print_line(&serde_json::to_string_pretty(value).context("cannot write the answer as JSON")?)
+}
+
+/// The device of a series as people know it, with a mark on what is no real device.
+pub(super) fn device(series: &wire::Series) -> String {
+    let kind = DeviceKind::from_wire("device_kind", series.device_kind);
+    kind.map_or_else(
+        |_| series.device_model.clone(),
+        |kind| cells::device_name(&series.device_model, kind),
+    )
 }
 
 /// One word of a command line, quoted when the shell would split or expand it.

@@ -36,6 +36,7 @@ fn series(stored: &StoredHistory) -> Vec<BlockRecord> {
                 .map(|flag| flag.word().to_owned())
                 .collect(),
             attempt_id: attempt.to_string(),
+            device_kind: plan.device.kind.to_wire(),
         })
         .collect()
 }

@@ -16,7 +16,7 @@ mod study;
 use batchstep_core::steptable::{DetailedRow, Row};
 use batchstep_inference::{Inference, Trace};
 
-use crate::{Theme, draw::Picture};
+use crate::{Theme, cells, draw::Picture};
 use frame::Heading;
 use quantity::Quantity;
 use study::Study;
@@ -122,7 +122,7 @@ pub(crate) fn is_file_name(file: &str) -> bool {
 /// The beginning of the file names of a row's plots: its place in the table, then what it is, in plain lower-case letters.
 pub(crate) fn file_stem(index: usize, row: &Row) -> String {
     let mut words = vec![
-        row.device_model.clone(),
+        cells::device(row),
         row.workload.clone(),
         row.mode.to_string(),
         row.dtype.to_string(),

@@ -210,6 +210,7 @@ pub fn block(visit: u32, full: bool) -> wire::BlockRecord {
         series_id: "series-1".to_owned(),
         device_id: "CPU-5f1d".to_owned(),
         device_model: "a, \"quoted\" model\nwith a line".to_owned(),
+        device_kind: wire::DeviceKind::Cpu as i32,
         workload: "linear:in=512,out=512".to_owned(),
         mode: wire::Mode::Train as i32,
         dtype: wire::Dtype::F32 as i32,
