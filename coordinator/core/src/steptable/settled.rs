@@ -36,7 +36,7 @@ pub fn settled(observations: &[Observation], required: u32) -> Result<Vec<Observ
     let within = settled
         .first()
         .zip(settled.last())
-        .map_or(0, |(low, high)| counts.range(low..=high).count());
+        .map_or(0, |(low, high)| counts.range(low..=high).filter(|(_, count)| **count * 2 > required).count());
     if within == 0 || (settled.len() as f64) < SETTLED_SHARE * within as f64 {
         return Err(Unsettled {
             settled: settled.len(),

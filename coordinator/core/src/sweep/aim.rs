@@ -127,7 +127,7 @@ fn missing_seconds(
 /// Blocks that count towards the required ones, for every batch size of `window`.
 ///
 /// Blocks of the first drifting rounds do not count, so that these rounds are repeated, while what would then be missing is `payable`.
-fn counts(
+pub(super) fn counts(
     corrected: &Corrected<'_>,
     window: &[u32],
     payable: impl Fn(&BTreeMap<u32, u32>) -> bool,

@@ -3,6 +3,7 @@
 //! Everything is a function of a [`SeriesPlan`] and its [`History`]: a coordinator that restarts from its store plans exactly what it would have
 //! planned without the restart. Called by `fleet` and `steptable`; never reads a clock.
 
+mod adaptive;
 mod aim;
 mod budget;
 mod correct;

@@ -4,10 +4,11 @@
 //! visit the least measured batch sizes first until each has the required blocks; then the points that still matter are refined until they are
 //! precise or the budget is spent.
 
-use batchstep_proto::domain::{Round, RoundKind, VisitFailureKind, VisitOrder};
+use batchstep_proto::domain::{Round, RoundKind, Strategy, VisitFailureKind, VisitOrder};
 
 use super::{
     History, SeriesPlan,
+    adaptive::Situation,
     aim::Aim,
     budget::{as_option, left_out, remaining, sufficient_budget},
     correct::{Corrected, correct},
@@ -56,6 +57,8 @@ pub enum ConclusionReason {
     RangeExhausted,
     /// More blocks would no longer help.
     RepeatsExhausted,
+    /// Whatever could still be measured would not change the verdict.
+    VerdictSettled,
 }
 
 /// The next round of a series, with the index that follows its history.
@@ -92,17 +95,63 @@ pub fn next(plan: &SeriesPlan, history: &History) -> Next {
     };
     let corrected = correct(plan, history);
     let aim = Aim::of(plan, history, &corrected, &window, &costs, reference);
-    let wanted = match wanted(
-        plan, history, &corrected, &standing, &costs, &aim, reference,
-    ) {
+    let wanted = if plan.spec.strategy == Strategy::Adaptive {
+        let counts = super::aim::counts(&corrected, &window, |_| true);
+        Situation {
+            window: &window,
+            counts: &counts,
+            observations: corrected.observations(),
+            required: required_rounds(&plan.spec),
+            precision: plan.spec.precision,
+        }
+        .wanted()
+        .map(Either::Missing)
+    } else {
+        wanted(
+            plan, history, &corrected, &standing, &costs, &aim, reference,
+        )
+        .map(Either::Alike)
+    };
+    let wanted = match wanted {
         Ok(wanted) => wanted,
         Err(conclusion) => return Next::Done(with_omissions(plan, history, conclusion)),
     };
-    let sizes = fitted(plan, index, &standing, &costs, &wanted, reference);
+    let sizes = match wanted {
+        Either::Alike(wanted) => fitted(plan, index, &standing, &costs, &wanted, reference),
+        Either::Missing(missing) => missing_order(plan, index, &missing, &costs, reference),
+    };
     if sizes.is_empty() {
         return Next::Done(spent_with(plan, history, aim.least()));
     }
     Next::Round(rounds::measure(plan, index, &sizes, reference, &costs))
+}
+
+enum Either {
+    Alike(Wanted),
+    Missing(super::adaptive::Missing),
+}
+
+fn missing_order(
+    plan: &SeriesPlan,
+    index: u32,
+    missing: &super::adaptive::Missing,
+    costs: &Costs,
+    reference: u32,
+) -> Vec<u32> {
+    let most = missing.values().copied().max().unwrap_or(0);
+    let mut order = Vec::new();
+    for pass in 0..most {
+        let sizes: Vec<u32> = missing
+            .iter()
+            .filter(|&(_, &count)| count > pass)
+            .map(|(&size, _)| size)
+            .collect();
+        order.extend(rounds::pass(plan, index, &sizes, pass));
+        if costs.round(&order, reference) > ROUND_LEAST_SECONDS {
+            break;
+        }
+    }
+    order
 }
 
 /// Batch sizes to visit next, and how often each at most.

@@ -42,6 +42,17 @@ pub(super) fn ordered(plan: &SeriesPlan, index: u32, sizes: &[u32], passes: u32)
     order
 }
 
+pub(super) fn pass(plan: &SeriesPlan, index: u32, sizes: &[u32], pass: u32) -> Vec<u32> {
+    let mut order = sizes.to_vec();
+    let mut seed = [0_u8; 32];
+    seed[..8].copy_from_slice(&plan.spec.seed.to_be_bytes());
+    seed[8..24].copy_from_slice(plan.id.as_uuid().as_bytes());
+    seed[24..28].copy_from_slice(&index.to_be_bytes());
+    seed[28..].copy_from_slice(&pass.to_be_bytes());
+    order.shuffle(&mut ChaCha8Rng::from_seed(seed));
+    order
+}
+
 /// The ascending round that finds the range.
 pub(super) fn probe(plan: &SeriesPlan, index: u32, sizes: &[u32]) -> Round {
     let visits = sizes
