@@ -11,9 +11,8 @@ use super::{
     PointRow, Verdict,
     advice::{more_measuring, out_of_reach},
     rows::SeriesResult,
-    settled::{Unsettled, settled},
 };
-use crate::sweep::{Corrected, Quality, correct, left_out, required_rounds};
+use crate::sweep::{Corrected, Quality, Unsettled, correct, left_out, required_rounds, settled};
 
 /// Share of host-bound blocks from which the reason mentions them.
 const HOST_BOUND_SHARE: f64 = 0.2;

@@ -7,7 +7,6 @@ mod assess;
 mod key;
 pub mod row;
 mod rows;
-mod settled;
 #[cfg(test)]
 mod tests;
 
@@ -16,4 +15,4 @@ pub use row::{
     SCHEMA_VERSION, StepKind, Table, Verdict,
 };
 pub use rows::{SeriesResult, rows};
-pub use settled::{Unsettled, settled};
+pub use crate::sweep::{Unsettled, settled};

@@ -90,6 +90,7 @@ fn seconds_for(plan: &SeriesPlan, costs: &Costs, window: &[u32]) -> Option<f64> 
 /// listed, or the limit of time that left an automatic window too narrow.
 #[must_use]
 pub fn left_out(plan: &SeriesPlan, history: &History) -> Option<u32> {
+    if plan.spec.strategy == batchstep_proto::domain::Strategy::Adaptive { return None; }
     let standing = Standing::of(history);
     let required = required_rounds(&plan.spec) as usize;
     let settled = |size: &u32| {

@@ -15,6 +15,7 @@ mod range;
 mod refine;
 mod rounds;
 mod rules;
+mod settled;
 #[cfg(test)]
 pub(crate) mod simulator;
 mod standing;
@@ -26,3 +27,4 @@ pub use correct::{Corrected, CorrectedBlock, Flag, Quality, correct, undisturbed
 pub use history::{History, RoundRecord, SeriesPlan};
 pub use plan::{Conclusion, ConclusionReason, Next, next};
 pub use rules::{REQUIRED_ROUNDS, required_rounds};
+pub use settled::{Unsettled, settled};

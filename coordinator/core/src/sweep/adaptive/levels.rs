@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 /// Ranges up to this length are one level: there is nothing to save.
-const SHORT_RANGE: usize = 16;
+pub(super) const SHORT_RANGE: usize = 16;
 /// Dense beginning of each level but the last: share of the range, least and most batch sizes.
 const BEGINNINGS: [(f64, usize, usize); 3] = [(0.15, 14, 20), (0.3, 20, 36), (0.4, 32, 64)];
 /// Batch sizes spread over the rest: share of it, least and most.

@@ -12,6 +12,7 @@ use batchstep_inference::{Inference, Observation, Options, Trace, Verdict, infer
 use super::{
     Conclusion, ConclusionReason,
     rules::{HIGH_CONFIDENCE, MOST_REPEATS},
+    settled::settled,
 };
 use levels::{LEVELS, level};
 
@@ -55,20 +56,23 @@ impl Situation<'_> {
             .take_while(|&l| self.missing(level(window, l), 1).is_empty())
             .last();
         let Some(reached) = reached else {
-            return Ok(self.missing(level(window, 0), 1));
+            let blocks = if window.len() <= levels::SHORT_RANGE { self.required } else { 1 };
+            return Ok(self.missing(level(window, 0), blocks));
         };
         let Ok(all) = Trace::new(self.observations.clone()) else {
             return Ok(self.missing(level(window, reached), 1));
         };
         let sight = infer(&all, &Options::default());
+        let debug = std::env::var_os("PLAN").is_some();
+        if debug { eprintln!("level {reached} n {} settled {} blocks {} sight {:?} {:?} conf {:?} sdj {:?}: {}", self.counts.values().filter(|&&c| c > 0).count(), self.counts.values().filter(|&&c| c >= self.required).count(), self.counts.values().sum::<u32>(), sight.verdict, sight.step, sight.confidence, sight.smallest_detectable_jump, sight.reason); }
         let further = || self.further(reached);
         let visited: BTreeSet<u32> = window
             .iter()
             .copied()
             .filter(|&size| self.count(size) > 0)
             .collect();
-        let decisive = match sight.verdict {
-            Verdict::Step => witnesses::of_step(&sight, window),
+        let mut decisive = match sight.verdict {
+            Verdict::Step => witnesses::of_step(&sight, window, reached),
             Verdict::Insufficient => return further(),
             _ if reached < LEVEL_WITHOUT_STEP => return further(),
             _ => {
@@ -86,20 +90,20 @@ impl Situation<'_> {
                 decisive
             }
         };
+        // What was begun for an answer that is no longer looked at is completed, too, so that it may be used.
+        decisive.extend(visited.iter().filter(|&&size| 2 * self.count(size) > self.required));
         let missing = self.missing(decisive, self.required);
         if !missing.is_empty() {
             return Ok(missing);
         }
-        let settled: Vec<Observation> = self
-            .observations
-            .iter()
-            .filter(|one| self.count(one.batch_size) >= self.required)
-            .copied()
-            .collect();
+        let Ok(settled) = settled(&self.observations, self.required) else {
+            return further();
+        };
         let Ok(settled) = Trace::new(settled) else {
             return further();
         };
         let answer = infer(&settled, &Options::default());
+        if debug { eprintln!("   answer {:?} {:?} conf {:?} sdj {:?} edges {:?}: {}", answer.verdict, answer.step, answer.confidence, answer.smallest_detectable_jump, answer.edges.iter().map(|e| (e.batch_size, e.sight)).collect::<Vec<_>>(), answer.reason); }
         match self.weigh(&sight, &answer) {
             Some(reason) => self.refined(&answer, &settled, reason),
             None => further(),

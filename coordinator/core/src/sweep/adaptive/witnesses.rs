@@ -7,8 +7,11 @@ use std::collections::BTreeSet;
 
 use batchstep_inference::{Inference, Verdict};
 
-/// Edges next to the beginning whose two sides are witnesses, and later ones by their distance.
-const EDGES: [usize; 11] = [0, 1, 2, 3, 4, 5, 7, 8, 11, 15, 23];
+/// Neighbouring batch sizes around the first edge.
+const RUN: usize = 10;
+/// Edges next to the beginning whose two sides are witnesses, and later ones as shares of the way to the last.
+const NEAR_EDGES: usize = 4;
+const FAR_EDGES: [f64; 7] = [1.0, 0.6, 0.8, 0.7, 0.9, 0.5, 0.4];
 /// Places inside rounds, as shares of the period, one for each round in turn.
 const INSIDES: [f64; 6] = [0.5, 1.0 / 3.0, 2.0 / 3.0, 0.25, 0.75, 0.4];
 /// A relative change of level between neighbours that is worth a look of its own.
@@ -16,8 +19,8 @@ const JUMP: f64 = 0.015;
 /// Batch sizes on each side of a change of level.
 const SIDES: u32 = 3;
 
-/// Positions of `size` and what follows it are in `window`; nothing else is ever returned.
-pub(super) fn of_step(answer: &Inference, window: &[u32]) -> BTreeSet<u32> {
+/// Witnesses of the step in `answer`, more of them with each `depth`; only batch sizes of `window`, which is ascending.
+pub(super) fn of_step(answer: &Inference, window: &[u32], depth: usize) -> BTreeSet<u32> {
     let mut chosen = BTreeSet::new();
     let (Some(step), Some(&first), Some(&last)) = (answer.step, window.first(), window.last())
     else {
@@ -29,27 +32,34 @@ pub(super) fn of_step(answer: &Inference, window: &[u32]) -> BTreeSet<u32> {
         .first()
         .map_or(first, |edge| edge.batch_size)
         .max(first);
-    let edges: Vec<f64> = (0..)
+    // Positions of the last batch size before each edge.
+    let mut edges: Vec<usize> = (0..)
         .map(|k| f64::from(k).mul_add(step, offset) + 1e-9 * step)
         .map(f64::floor)
         .skip_while(|&edge| edge < f64::from(start))
         .take_while(|&edge| edge < f64::from(last))
+        .map(|edge| window.partition_point(|&size| f64::from(size) <= edge))
+        .filter_map(|above| above.checked_sub(1))
         .collect();
-    let mut take = |size: f64| {
-        chosen.extend(nearest(window, size));
+    edges.dedup();
+    let Some(&run) = edges.first() else {
+        return chosen;
     };
-    let mut picked: Vec<usize> = EDGES
-        .into_iter()
-        .filter(|&k| k < edges.len())
-        .collect();
-    if edges.len() > 6 {
-        picked.push(edges.len() - 1);
-    }
+    let length = RUN + 2 * depth;
+    let from = run.saturating_sub(length / 2 - 1).min(window.len().saturating_sub(length));
+    chosen.extend(window[from..].iter().take(length));
+    let near = NEAR_EDGES + depth;
+    let mut picked: Vec<usize> = (0..edges.len().min(near)).collect();
+    picked.extend(FAR_EDGES.into_iter().take(1 + 2 * depth).map(|share| (share * (edges.len() - 1) as f64).round() as usize));
+    picked.sort_unstable();
+    picked.dedup();
     for (turn, &k) in picked.iter().enumerate() {
-        take(edges[k]);
-        take(edges[k] + 1.0);
-        if step > 3.0 && turn < INSIDES.len() {
-            take((edges[k] + (INSIDES[turn] * step).round()).min(f64::from(last)));
+        chosen.extend(window[edges[k]..].iter().take(2));
+        if turn < INSIDES.len() && turn < 2 + depth {
+            let inside = f64::from(window[edges[k]]) + (INSIDES[turn] * step).round();
+            if inside <= f64::from(last) {
+                chosen.extend(nearest(window, inside));
+            }
         }
     }
     chosen
