@@ -17,11 +17,13 @@ use super::{
 use levels::{LEVELS, level};
 
 /// Smallest jump, relative, that must be visible before "no step" is believed.
-const SIGHT: f64 = 0.01;
+const SIGHT: f64 = 0.025;
 /// The level that must have been seen before "no step" is believed.
 const LEVEL_WITHOUT_STEP: usize = 1;
+/// Witness depth beyond which everything is one.
+const MOST_DEPTH: usize = 8;
 /// Confirmed edges after which more of them say the same.
-const ENOUGH_EDGES: usize = 4;
+const ENOUGH_EDGES: usize = 3;
 
 /// What is known when the strategy is asked.
 pub(super) struct Situation<'a> {
@@ -71,10 +73,12 @@ impl Situation<'_> {
             .copied()
             .filter(|&size| self.count(size) > 0)
             .collect();
-        let mut decisive = match sight.verdict {
-            Verdict::Step => witnesses::of_step(&sight, window, reached),
+        let jumps = match sight.verdict {
+            Verdict::Step => Vec::new(),
             Verdict::Insufficient => return further(),
-            _ if reached < LEVEL_WITHOUT_STEP => return further(),
+            _ if reached < LEVEL_WITHOUT_STEP && level(window, reached).len() < window.len() => {
+                return further();
+            }
             _ => {
                 let jumps = witnesses::jumps(&sight);
                 let between: BTreeSet<u32> = jumps
@@ -85,16 +89,30 @@ impl Situation<'_> {
                 if !unseen.is_empty() {
                     return Ok(unseen);
                 }
-                let mut decisive = witnesses::of_jumps(&jumps, window);
-                decisive.extend(level(window, 0));
-                decisive
+                jumps
             }
         };
         // What was begun for an answer that is no longer looked at is completed, too, so that it may be used.
-        decisive.extend(visited.iter().filter(|&&size| 2 * self.count(size) > self.required));
-        let missing = self.missing(decisive, self.required);
-        if !missing.is_empty() {
-            return Ok(missing);
+        let begun: BTreeSet<u32> = visited
+            .iter()
+            .copied()
+            .filter(|&size| 2 * self.count(size) > self.required)
+            .collect();
+        let last = if reached + 1 < LEVELS { reached } else { MOST_DEPTH };
+        for depth in reached..=last {
+            let mut decisive = match sight.verdict {
+                Verdict::Step => witnesses::of_step(&sight, window, depth),
+                _ => {
+                    let mut decisive = witnesses::of_jumps(&jumps, window);
+                    decisive.extend(level(window, depth - LEVEL_WITHOUT_STEP.min(depth)));
+                    decisive
+                }
+            };
+            decisive.extend(&begun);
+            let missing = self.missing(decisive, self.required);
+            if !missing.is_empty() {
+                return Ok(missing);
+            }
         }
         let Ok(settled) = settled(&self.observations, self.required) else {
             return further();

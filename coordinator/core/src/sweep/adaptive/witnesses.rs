@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use batchstep_inference::{Inference, Verdict};
+use batchstep_inference::{Inference, StepKind, Verdict};
 
 /// Neighbouring batch sizes around the first edge.
 const RUN: usize = 10;
@@ -45,7 +45,9 @@ pub(super) fn of_step(answer: &Inference, window: &[u32], depth: usize) -> BTree
     let Some(&run) = edges.first() else {
         return chosen;
     };
-    let length = RUN + 2 * depth;
+    let shifted = offset != 0.0 || (depth > 0 && answer.kind == Some(StepKind::Remainder));
+    let covering = if shifted { (3.0 * step).ceil() as usize + 4 } else { 0 };
+    let length = (RUN << depth.min(8)).min(RUN + 6 * depth).max(covering).min(window.len());
     let from = run.saturating_sub(length / 2 - 1).min(window.len().saturating_sub(length));
     chosen.extend(window[from..].iter().take(length));
     let near = NEAR_EDGES + depth;
