@@ -98,8 +98,7 @@ impl Situation<'_> {
             .copied()
             .filter(|&size| 2 * self.count(size) > self.required)
             .collect();
-        let last = if reached + 1 < LEVELS { reached } else { MOST_DEPTH };
-        for depth in reached..=last {
+        let decisive = |depth: usize| {
             let mut decisive = match sight.verdict {
                 Verdict::Step => witnesses::of_step(&sight, window, depth),
                 _ => {
@@ -109,11 +108,19 @@ impl Situation<'_> {
                 }
             };
             decisive.extend(&begun);
-            let missing = self.missing(decisive, self.required);
-            if !missing.is_empty() {
-                return Ok(missing);
-            }
+            self.missing(decisive, self.required)
+        };
+        let missing = decisive(reached);
+        if !missing.is_empty() {
+            return Ok(missing);
         }
+        let deeper = || {
+            let deeper = (reached..=MOST_DEPTH).map(decisive).find(|missing| !missing.is_empty());
+            match deeper {
+                Some(missing) if reached + 1 >= LEVELS => Ok(missing),
+                _ => further(),
+            }
+        };
         let Ok(settled) = settled(&self.observations, self.required) else {
             return further();
         };
@@ -122,14 +129,14 @@ impl Situation<'_> {
         };
         let answer = infer(&settled, &Options::default());
         if debug { eprintln!("   answer {:?} {:?} conf {:?} sdj {:?} edges {:?}: {}", answer.verdict, answer.step, answer.confidence, answer.smallest_detectable_jump, answer.edges.iter().map(|e| (e.batch_size, e.sight)).collect::<Vec<_>>(), answer.reason); }
-        match self.weigh(&sight, &answer) {
+        match self.weigh(reached, &sight, &answer) {
             Some(reason) => self.refined(&answer, &settled, reason),
-            None => further(),
+            None => deeper(),
         }
     }
 
     /// Why `answer` is final, if it is.
-    fn weigh(&self, sight: &Inference, answer: &Inference) -> Option<String> {
+    fn weigh(&self, reached: usize, sight: &Inference, answer: &Inference) -> Option<String> {
         if !witnesses::same(sight, answer) {
             return None;
         }
@@ -141,7 +148,8 @@ impl Situation<'_> {
                 let enough = confirmed >= ENOUGH_EDGES.min(answer.edges.len());
                 (sure && enough).then(|| format!("step {} seen at {confirmed} of {seen} edges", answer.step.unwrap_or(0.0)))
             }
-            Verdict::NoStep | Verdict::Irregular => {
+            Verdict::Irregular => (reached >= 2).then(|| "irregular".to_owned()),
+            Verdict::NoStep => {
                 let sight = answer.smallest_detectable_jump.unwrap_or(1.0);
                 (sight <= SIGHT).then(|| format!("no step: a jump of {:.2} % would have been seen", sight * 100.0))
             }

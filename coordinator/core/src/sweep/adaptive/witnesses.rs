@@ -10,6 +10,8 @@ use batchstep_inference::{Inference, StepKind, Verdict};
 /// Neighbouring batch sizes around the first edge.
 const RUN: usize = 10;
 /// Edges next to the beginning whose two sides are witnesses, and later ones as shares of the way to the last.
+/// With so few edges in range, each needs more witnesses.
+const FEW_EDGES: usize = 4;
 const NEAR_EDGES: usize = 4;
 const FAR_EDGES: [f64; 7] = [1.0, 0.6, 0.8, 0.7, 0.9, 0.5, 0.4];
 /// Places inside rounds, as shares of the period, one for each round in turn.
@@ -56,7 +58,8 @@ pub(super) fn of_step(answer: &Inference, window: &[u32], depth: usize) -> BTree
     picked.sort_unstable();
     picked.dedup();
     for (turn, &k) in picked.iter().enumerate() {
-        chosen.extend(window[edges[k]..].iter().take(2));
+        let side = usize::from(edges.len() <= FEW_EDGES);
+        chosen.extend(window[edges[k].saturating_sub(side)..].iter().take(2 + 2 * side));
         if turn < INSIDES.len() && turn < 2 + depth {
             let inside = f64::from(window[edges[k]]) + (INSIDES[turn] * step).round();
             if inside <= f64::from(last) {
