@@ -22,6 +22,9 @@ const SIGHT: f64 = 0.025;
 const LEVEL_WITHOUT_STEP: usize = 1;
 /// Witness depth beyond which everything is one.
 const MOST_DEPTH: usize = 8;
+/// Typical distance of a batch size from what the others predict, in standard deviations, above which something is not understood yet.
+const MISFIT: f64 = 1.6;
+const LEAST_NOISE: f64 = 0.002;
 /// Confirmed edges after which more of them say the same.
 const ENOUGH_EDGES: usize = 3;
 
@@ -129,7 +132,7 @@ impl Situation<'_> {
         };
         let answer = infer(&settled, &Options::default());
         if debug { eprintln!("   answer {:?} {:?} conf {:?} sdj {:?} edges {:?}: {}", answer.verdict, answer.step, answer.confidence, answer.smallest_detectable_jump, answer.edges.iter().map(|e| (e.batch_size, e.sight)).collect::<Vec<_>>(), answer.reason); }
-        match self.weigh(reached, &sight, &answer) {
+        match self.weigh(reached, &sight, &answer).filter(|_| self.predicts(&answer, &all)) {
             Some(reason) => self.refined(&answer, &settled, reason),
             None => deeper(),
         }
@@ -155,6 +158,33 @@ impl Situation<'_> {
             }
             Verdict::Insufficient => None,
         }
+    }
+
+    /// Whether the answer from the settled batch sizes predicts the others that were visited, as well as their noise allows.
+    fn predicts(&self, answer: &Inference, all: &Trace) -> bool {
+        let noise = |points: Vec<f64>| super::cost::median(points);
+        let settled: Vec<f64> = all
+            .points()
+            .iter()
+            .filter(|point| point.blocks >= self.required as usize && point.blocks > 1)
+            .map(|point| point.relative_standard_error * (point.blocks as f64).sqrt() / 1.25)
+            .collect();
+        if settled.is_empty() { return true; }
+        let sigma = noise(settled).max(LEAST_NOISE);
+        let others: Vec<f64> = all
+            .points()
+            .iter()
+            .filter(|point| point.blocks < self.required as usize)
+            .filter_map(|point| {
+                let at = answer.fitted.binary_search_by_key(&point.batch_size, |fitted| fitted.batch_size).ok()?;
+                let off = point.median / answer.fitted[at].seconds - 1.0;
+                Some(off.abs() * (point.blocks as f64).sqrt() / sigma)
+            })
+            .collect();
+        if others.len() < 8 { return true; }
+        let typical = noise(others) / 0.6745;
+        if std::env::var_os("PLAN").is_some() { eprintln!("   off by {typical} sigma {sigma}"); }
+        typical < MISFIT
     }
 
     /// More of the range, or more blocks of it.
