@@ -4,10 +4,10 @@
 
 pub mod block;
 pub mod host;
-pub mod memory;
 mod miss;
-pub mod pace;
 pub mod round;
+
+pub use batchstep_measurement::{memory, pace};
 
 use std::time::Duration;
 

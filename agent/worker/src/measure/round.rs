@@ -104,10 +104,6 @@ struct Bound {
     message: String,
 }
 
-/// The share of a block that warm-up lasts at least: short iterations need more than a few to settle.
-const FIRST_VISIT_SHARE: u32 = 5;
-const LATER_VISIT_SHARE: u32 = 20;
-
 /// One round in progress.
 pub struct Runner<'a> {
     round: &'a Round,
@@ -267,12 +263,8 @@ impl<'a> Runner<'a> {
         if self.history.memory.peak(batch_size).is_none() {
             self.subject.reset_peak_memory();
         }
-        let (iterations, share) = if known.is_none() {
-            (timing.first_visit_warm_up, FIRST_VISIT_SHARE)
-        } else {
-            (timing.later_visit_warm_up, LATER_VISIT_SHARE)
-        };
-        let warm_up = self.iterate(batch_size, iterations, timing.block_target / share)?;
+        let (iterations, least) = pace::visit_warm_up(timing, known.is_none());
+        let warm_up = self.iterate(batch_size, iterations, least)?;
         let block = known
             .flatten()
             .unwrap_or_else(|| pace::block_iterations(timing, warm_up.fastest));

@@ -1,4 +1,4 @@
-//! How many iterations make a block, and when a device is warm: pure rules of the measurement protocol.
+//! How many iterations make a block, how long a visit is warmed up, and when a device is warm.
 
 use std::time::Duration;
 
@@ -6,6 +6,21 @@ use batchstep_proto::domain::Timing;
 
 /// Blocks of the reference batch that must agree before a device counts as warm.
 pub const SETTLED_BLOCKS: usize = 5;
+
+/// The share of a block that warm-up lasts at least: short iterations need more than a few to settle.
+const FIRST_VISIT_SHARE: u32 = 5;
+const LATER_VISIT_SHARE: u32 = 20;
+
+/// What a visit's warm-up takes at least, iterations and time; `first`: the batch size was not visited before by this worker process.
+#[must_use]
+pub fn visit_warm_up(timing: &Timing, first: bool) -> (u32, Duration) {
+    let (iterations, share) = if first {
+        (timing.first_visit_warm_up, FIRST_VISIT_SHARE)
+    } else {
+        (timing.later_visit_warm_up, LATER_VISIT_SHARE)
+    };
+    (iterations.max(1), timing.block_target / share)
+}
 
 /// Iterations of a block: enough for `block_target`, at least `block_min_iterations` while that stays under `block_ceiling`, else 1.
 #[must_use]
