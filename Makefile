@@ -6,7 +6,7 @@ CARGOFLAGS ?=
 ARGS ?=
 OUTPUT ?= batchstep-report
 
-.PHONY: help demo test lint build bench libtorch clean-report
+.PHONY: help demo test lint build bench validate libtorch clean-report
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -36,6 +36,9 @@ bench: libtorch ## The figures of docs/results: needs a complete PyTorch in .ven
 	$(CARGO) build --release -p batchstep-agent $(CARGOFLAGS)
 	$(CARGO) build -p batchstep-worker --example loop $(CARGOFLAGS)
 	.venv/bin/python tests/bench/figures.py $(ARGS)
+
+validate: ## How often the inference is right, on seeded traces of every class of laws: docs/results/inference.md (about 10 minutes)
+	$(CARGO) run --release -q -p batchstep-inference $(CARGOFLAGS) --example validate -- $(or $(ARGS),--check)
 
 libtorch: ## Install libtorch into .libtorch/ unless LIBTORCH says where yours is
 	@scripts/libtorch

@@ -4,14 +4,18 @@
 #   on the build machine:  tests/gpu/pack                        (release, stripped the binaries into .carry/)
 #   on the GPU machine:    tests/gpu/check.sh [BINARIES=.carry] [RESULTS=gpu-results]
 #
-# Checks: device facts against nvidia-smi; TF32 on and off; a real out-of-memory as a result; sweeps; iteration time beside a Python loop.
-# Prints one line per check, "ok" or "WRONG", and exits with the number of wrong ones. Fifteen sweeps of BUDGET=20s each, then the ratio.
+# Checks: device facts against nvidia-smi; TF32 on and off; a real out-of-memory as a result; sweeps; what the hardware predicts about the step;
+# iteration time beside a Python loop. Prints one line per check, "ok" or "WRONG", and exits with the number of wrong ones. A prediction that
+# does not come true is "REFUTED", which is a finding and not an error. Fifteen sweeps of BUDGET=20s each and seven of PREDICTION_BUDGET=40s.
+# PARTS="sweeps tf32 oom predictions ratio" picks some where a call may not take that long; the facts are always checked.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 
 binaries=$(realpath "${1:-.carry}")
 results=${2:-gpu-results}
 budget=${BUDGET:-20s}
+prediction_budget=${PREDICTION_BUDGET:-40s}
+parts=" ${PARTS:-sweeps tf32 oom predictions ratio} "
 mkdir -p "$results"
 results=$(realpath "$results")
 work=$(mktemp -d)
@@ -25,6 +29,8 @@ check() { # check WHAT STATUS DETAIL
     wrong=$((wrong + 1))
   fi
 }
+
+wanted() { [[ $parts == *" $1 "* ]]; }
 
 torch_lib=$(python3 -c 'import os, torch; print(os.path.join(os.path.dirname(torch.__file__), "lib"))') || { echo "python3 has no torch" >&2; exit 99; }
 export LD_LIBRARY_PATH=$torch_lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
@@ -63,6 +69,7 @@ sweep() { # sweep NAME OPTIONS..
 field() { python3 -c 'import json, sys; row = json.load(open(sys.argv[1]))["rows"][0]; print(eval(sys.argv[2], {"row": row}))' "$@"; }
 
 # --- sweeps: the article's network and the single layers
+if wanted sweeps; then
 for workload in cnn linear matmul conv transformer resnet50; do
   for dtype in f32 bf16; do
     sweep "$workload-$dtype" --workload "$workload" --dtype "$dtype"
@@ -72,16 +79,20 @@ for workload in cnn linear matmul conv transformer resnet50; do
     check "sweep $workload $dtype" "$status" "$(field "$results/$workload-$dtype.json" '(row["verdict"], row["step"], row["confidence"], row["reason"])' 2>&1 | tail -n 1)"
   done
 done
+fi
 
 # --- TF32 must change the time of a large product, and f32 must not be TF32
+if wanted tf32; then
 sweep tf32-off --workload matmul:rows=1024,k=4096,n=4096 --batch-sizes 1-16 --dtype f32
 sweep tf32-on --workload matmul:rows=1024,k=4096,n=4096 --batch-sizes 1-16 --dtype tf32
 off=$(field "$results/tf32-off.json" 'row["best_throughput"]["samples_per_second"]')
 on=$(field "$results/tf32-on.json" 'row["best_throughput"]["samples_per_second"]')
 python3 -c "import sys; sys.exit(0 if $on > 2 * $off else 1)"
 check "TF32 on is more than twice as fast as off" $? "$off and $on samples/s"
+fi
 
 # --- a real out-of-memory bounds the sweep: another process holds half of the memory, which the worker's own limit (90 % of all of it) does not foresee
+if wanted oom; then
 python3 -c '
 import sys, torch
 free, total = torch.cuda.mem_get_info()
@@ -102,10 +113,86 @@ PY
 )
 [ "$bound" != none ] && [ "$(field "$results/oom.json" 'row["out_of_memory_at"]')" != None ]
 check "out of memory is a result" $? "at batch size $bound"
+fi
+
+# --- what the hardware predicts: tiles are 128 or 256 rows high, and a wave is one tile on each SM
+if wanted predictions; then
+predict() { # predict WHAT HELD DETAIL
+  if [ "$2" = 0 ]; then printf 'held   %s: %s\n' "$1" "$3"; else printf 'REFUTED %s: %s\n' "$1" "$3"; fi
+}
+answer() { field "$results/$1.json" '(row["verdict"], row["step"], row["confidence"], row["smallest_detectable_jump"])' 2>&1 | tail -n 1; }
+holds() { # holds NAME EXPRESSION over row and sms; a sweep that gave no row is no prediction come true
+  python3 -c 'import json, sys
+row = json.load(open(sys.argv[1]))["rows"][0]
+sys.exit(0 if eval(sys.argv[2], {"row": row, "sms": int(sys.argv[3])}) else 1)' "$results/$1.json" "$2" "$sms" 2>/dev/null
+}
+sms=$(python3 -c 'import torch; print(torch.cuda.get_device_properties(0).multi_processor_count)')
+sweep_budget=$budget
+budget=$prediction_budget
+
+# As many column tiles as SMs: each further tile of rows is a wave of its own.
+sweep one-wave --workload "matmul:rows=1,k=1024,n=$((sms * 128))" --dtype bf16 --mode infer --batch-sizes 16-1536:16
+holds one-wave 'row["step"] in (128.0, 256.0)'
+predict "matmul with $sms x 128 columns steps every 128 or 256 rows" $? "$(answer one-wave)"
+
+# Independent tiles, 1, 2 and 4 for each sample: the period is SMs times occupancy over tiles, in the ratio 4 : 2 : 1.
+python3 - "$work" <<'PY'
+import sys
+import torch
+
+
+class Tiles(torch.nn.Module):
+    """As many independent products of 128 x 512 by 512 x 128 for each sample as the input has matrices."""
+
+    def __init__(self):
+        super().__init__()
+        self.right = torch.nn.Parameter(torch.randn(512, 128) / 512**0.5)
+
+    def forward(self, x):
+        left = x.reshape(-1, 128, 512)
+        return torch.bmm(left, self.right.unsqueeze(0).expand(left.size(0), 512, 128)).mean(dim=(1, 2))
+
+
+class Elementwise(torch.nn.Module):
+    def forward(self, x):
+        return torch.tanh(x * 1.5 + 0.5)
+
+
+torch.jit.script(Tiles()).save(f"{sys.argv[1]}/tiles.pt")
+torch.jit.script(Elementwise()).save(f"{sys.argv[1]}/elementwise.pt")
+torch.jit.script(torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))).save(f"{sys.argv[1]}/mlp.pt")
+PY
+check "models for the predictions" $? "$work"
+for tiles in 1 2 4; do
+  sweep "tiles-$tiles" --workload "torchscript:path=$work/tiles.pt,input=${tiles}x128x512" --mode infer --batch-sizes "$((8 / tiles))-$((2400 / tiles)):$((8 / tiles))"
+done
+python3 - "$results" <<'PY'
+import json, sys
+steps = [json.load(open(f"{sys.argv[1]}/tiles-{tiles}.json"))["rows"][0]["step"] for tiles in (1, 2, 4)]
+sys.exit(0 if all(steps) and abs(steps[0] / steps[1] - 2) < 0.05 and abs(steps[1] / steps[2] - 2) < 0.05 else 1)
+PY
+predict "1, 2 and 4 independent tiles a sample step in the ratio 4 : 2 : 1" $? "$(answer tiles-1) $(answer tiles-2) $(answer tiles-4)"
+
+# Work that is not tiled by samples, or too small for the device to fill.
+sweep elementwise --workload "torchscript:path=$work/elementwise.pt,input=1024" --mode infer --batch-sizes 1-128
+holds elementwise 'row["verdict"] == "no_step"'
+predict "elementwise work has no step" $? "$(answer elementwise)"
+sweep tiny-mlp --workload "torchscript:path=$work/mlp.pt,input=64" --mode infer --batch-sizes 1-128
+holds tiny-mlp 'row["verdict"] == "no_step"'
+predict "a tiny perceptron has no step" $? "$(answer tiny-mlp)"
+
+# The article's 16, a hypothesis for today's devices.
+sweep article --workload cnn --batch-sizes 1-96
+holds article 'row["step"] == 16.0'
+predict "the article's network steps by 16" $? "$(answer article)"
+budget=$sweep_budget
+fi
 
 # --- our iteration time beside a Python loop of the same network
+if wanted ratio; then
 python3 tests/bench/figures.py --only ratio --device cuda --loop "$binaries/loop" --output "$results/ratio.json" | tee "$results/ratio.txt"
 check "ratio to the Python loop" "${PIPESTATUS[0]}" "see ratio.txt"
+fi
 
 echo "$wrong wrong; results in $results"
 exit "$wrong"

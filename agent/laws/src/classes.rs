@@ -6,7 +6,7 @@
 mod smooth;
 mod stepped;
 
-use crate::{Law, Random, Scatter};
+use crate::{Law, Random, Remainder, Scatter};
 
 /// A kind of law, or a way of measuring one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,6 +83,12 @@ pub enum Class {
     QuantisedClock,
     /// Measured at every second or third batch size, from anywhere.
     OffsetGrid,
+    /// Periods of 33 to 96 samples, some with an offset.
+    LongPeriod,
+    /// Measured densely over two periods, then only at pairs around the edges further out, as an adaptive sweep does.
+    PairedGrid,
+    /// Every batch size has a quirk of its own that repeats in every round.
+    QuirkyStaircase,
     /// Two algorithm switches within a few samples.
     CloseSwitches,
     /// Three to six algorithm switches.
@@ -95,6 +101,10 @@ pub enum Class {
     Ripples,
     /// A straight line bent by a power cap.
     PowerCappedLine,
+    /// A straight line on which every batch size has a quirk of its own that repeats in every round.
+    QuirkyLine,
+    /// No step, measured densely over a while, then only at pairs that lie as the edges of a period would.
+    PairedGridSmooth,
 }
 
 /// What a law must be answered with.
@@ -167,19 +177,24 @@ impl Class {
     ];
 
     /// Classes that the design does not name, meant to break the inference.
-    pub const HARD: [Self; 12] = [
+    pub const HARD: [Self; 17] = [
         Self::ProportionalRemainder,
         Self::PowerCappedStaircase,
         Self::LateWindow,
         Self::HeavyTails,
         Self::QuantisedClock,
         Self::OffsetGrid,
+        Self::LongPeriod,
+        Self::PairedGrid,
+        Self::QuirkyStaircase,
         Self::CloseSwitches,
         Self::ManySwitches,
         Self::FineCombs,
         Self::SmoothBumps,
         Self::Ripples,
         Self::PowerCappedLine,
+        Self::QuirkyLine,
+        Self::PairedGridSmooth,
     ];
 
     /// Every class.
@@ -227,6 +242,11 @@ impl Class {
             Self::HeavyTails => "heavy tails",
             Self::QuantisedClock => "quantised clock",
             Self::OffsetGrid => "offset grid",
+            Self::LongPeriod => "long period",
+            Self::PairedGrid => "paired grid",
+            Self::QuirkyStaircase => "quirky staircase",
+            Self::QuirkyLine => "quirky line",
+            Self::PairedGridSmooth => "paired grid, smooth",
             Self::CloseSwitches => "close switches",
             Self::ManySwitches => "many switches",
             Self::FineCombs => "fine combs",
@@ -260,6 +280,8 @@ impl Class {
                 | Self::SmoothBumps
                 | Self::Ripples
                 | Self::PowerCappedLine
+                | Self::QuirkyLine
+                | Self::PairedGridSmooth
         )
     }
 
@@ -308,6 +330,28 @@ fn line(random: &mut Random, at: f64, least: f64, most: f64) -> Law {
         slope: (1.0 - constant) / at,
         ..Law::default()
     }
+}
+
+/// Quirks of batch sizes, as shares of the time with that standard deviation: they repeat only far outside any range measured.
+fn quirks(random: &mut Random, sigma: f64) -> Remainder {
+    let extra = (0..1009).map(|_| sigma * random.normal()).collect();
+    Remainder {
+        extra,
+        proportional: true,
+    }
+}
+
+/// Every batch size up to `dense`, then pairs around the further edges of `period` up to `last`.
+fn paired(period: f64, dense: f64, last: f64) -> Vec<u32> {
+    let edges = (1..)
+        .map(|k| f64::from(k) * period)
+        .take_while(|edge| edge + 2.0 <= last)
+        .filter(|edge| edge - 1.0 > dense);
+    let pairs = edges.flat_map(|edge| {
+        let edge = edge as u32;
+        edge - 1..=edge + 2
+    });
+    (1..=dense as u32).chain(pairs).collect()
 }
 
 /// Every batch size up to `last`.

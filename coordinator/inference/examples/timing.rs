@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use batchstep_inference::{Options, infer};
+use batchstep_laws::{Random, Scatter};
 
-#[path = "../tests/generator/mod.rs"]
-mod generator;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
-use generator::{Noise, Random, comb, measure};
+use support::{comb, measure};
 
 #[expect(
     clippy::disallowed_methods,
@@ -37,7 +38,7 @@ fn main() {
         ("linear", |b| 0.2 + 0.01 * f64::from(b)),
     ];
     for (name, law) in laws {
-        let trace = measure(&mut Random::new(1), &sizes, 15, Noise::quiet(0.005), law);
+        let trace = measure(&mut Random::new(1), &sizes, 15, Scatter::quiet(0.005), law);
         let mut times: Vec<Duration> = (0..9)
             .map(|_| {
                 let start = now();

@@ -1,65 +1,119 @@
-//! Prints detection, wrong-step and miss rates per class over seeded traces of known laws.
+//! Prints, as Markdown, how often the inference is right on seeded traces of every class of laws: per class, per noise level, with intervals.
 //!
-//! `cargo run -p batchstep-inference --example validate -- [SEEDS] [NOISE] [CLASS]`; with a class, its failures are
-//! listed.
+//! ```text
+//! cargo run --release -p batchstep-inference --example validate -- [--scale SHARE] [--seed FIRST] [--check]
+//! cargo run --release -p batchstep-inference --example validate -- --class NAME [--noise SHARE] [--rounds N] [--seeds N]
+//! ```
+//!
+//! The first form is `make validate`; `--scale 0.1` draws a tenth of the traces, `--seed` other ones, `--check` exits with 1 where a bar is missed.
+//! The second lists what went wrong in one class.
+
+#[path = "validate/campaign.rs"]
+mod campaign;
+#[path = "validate/page.rs"]
+mod page;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::process::ExitCode;
 
 use batchstep_inference::{Options, infer};
+use batchstep_laws::Class;
+use campaign::{Campaign, NOISE, ROUNDS};
+use support::{Case, Outcome};
 
-#[path = "../tests/generator/mod.rs"]
-mod generator;
+/// The command line; every value has a default.
+struct Arguments {
+    scale: f64,
+    seed: u64,
+    check: bool,
+    class: Option<Class>,
+    noise: Option<f64>,
+    rounds: Option<u32>,
+    seeds: u64,
+}
 
-use generator::classes::generate;
-use generator::{CLASSES, HARD_CLASSES, Outcome, judge};
+impl Arguments {
+    fn read() -> Result<Self, String> {
+        let mut read = Self {
+            scale: 1.0,
+            seed: 0,
+            check: false,
+            class: None,
+            noise: None,
+            rounds: None,
+            seeds: 400,
+        };
+        let mut words = std::env::args().skip(1);
+        while let Some(flag) = words.next() {
+            if flag == "--check" {
+                read.check = true;
+                continue;
+            }
+            let value = words.next().ok_or(format!("{flag} needs a value"))?;
+            let bad = |error: &dyn std::fmt::Display| format!("{flag} {value}: {error}");
+            match flag.as_str() {
+                "--scale" => read.scale = value.parse().map_err(|e| bad(&e))?,
+                "--seed" => read.seed = value.parse().map_err(|e| bad(&e))?,
+                "--class" => read.class = Some(value.parse().map_err(|e| bad(&e))?),
+                "--noise" => read.noise = Some(value.parse().map_err(|e| bad(&e))?),
+                "--rounds" => read.rounds = Some(value.parse().map_err(|e| bad(&e))?),
+                "--seeds" => read.seeds = value.parse().map_err(|e| bad(&e))?,
+                _ => return Err(format!("{flag} is not an option")),
+            }
+        }
+        Ok(read)
+    }
+}
 
-fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let seeds: u64 = arguments.next().and_then(|a| a.parse().ok()).unwrap_or(40);
-    let noise: Option<f64> = arguments.next().and_then(|a| a.parse().ok());
-    let only = arguments.next();
-    let levels = [0.002, 0.003, 0.005, 0.01];
-    println!(
-        "{:24} {:>6} {:>8} {:>8} {:>8}",
-        "class", "traces", "right", "wrong", "missed"
-    );
-    let (mut all, mut wrong_all) = (0, 0);
-    for class in CLASSES.iter().chain(HARD_CLASSES) {
-        if only.as_ref().is_some_and(|name| name != class) {
+fn main() -> ExitCode {
+    let arguments = match Arguments::read() {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            eprintln!("validate: {message}");
+            return ExitCode::from(2);
+        }
+    };
+    if let Some(class) = arguments.class {
+        list(class, &arguments);
+        return ExitCode::SUCCESS;
+    }
+    let results = Campaign::new(arguments.seed, arguments.scale).run();
+    let missed = page::print(&results);
+    if arguments.check && missed > 0 {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// Prints every trace of one class that was not answered right.
+fn list(class: Class, arguments: &Arguments) {
+    let mut wrong = 0;
+    for seed in arguments.seed..arguments.seed + arguments.seeds {
+        let sigma = arguments.noise.unwrap_or(NOISE[seed as usize % 3]);
+        let rounds = arguments
+            .rounds
+            .unwrap_or(ROUNDS[seed as usize / 3 % ROUNDS.len()]);
+        let case = Case::of(class, seed, sigma, rounds);
+        let answer = infer(&case.trace, &Options::default());
+        let outcome = case.judge(&answer);
+        if outcome == Outcome::Right {
             continue;
         }
-        let (mut right, mut wrong, mut missed) = (0, 0, 0);
-        for seed in 0..seeds {
-            let sigma = noise.unwrap_or(levels[seed as usize % levels.len()]);
-            let case = generate(class, seed, sigma);
-            let answer = infer(&case.trace, &Options::default());
-            let outcome = judge(&case, &answer);
-            match outcome {
-                Outcome::Right => right += 1,
-                Outcome::WrongStep => wrong += 1,
-                Outcome::Missed => missed += 1,
-            }
-            if only.is_some() && outcome != Outcome::Right {
-                println!(
-                    "{seed} noise {sigma}: {:?} {} -> {:?} {:?} offset {:?} confidence {:?}: {} other {:?}",
-                    case.truth,
-                    case.description,
-                    answer.verdict,
-                    answer.step,
-                    answer.offset,
-                    answer.confidence,
-                    answer.reason,
-                    answer.other_steps
-                );
-            }
-        }
-        let share = |count: u64| 100.0 * count as f64 / seeds as f64;
+        wrong += 1;
         println!(
-            "{class:24} {seeds:6} {:7.1}% {:7.1}% {:7.1}%",
-            share(right),
-            share(wrong),
-            share(missed)
+            "{outcome:?} seed {seed} noise {sigma} rounds {rounds} sizes {}..{}: {:?}\n  {:?}\n  -> {:?} {:?} offset {:?} confidence {:?}: {} {:?}",
+            case.draw.sizes[0],
+            case.draw.sizes[case.draw.sizes.len() - 1],
+            case.draw.truth,
+            case.draw.law,
+            answer.verdict,
+            answer.step,
+            answer.offset,
+            answer.confidence,
+            answer.reason,
+            answer.other_steps,
         );
-        all += seeds;
-        wrong_all += wrong;
     }
-    println!("wrong steps overall: {wrong_all} of {all}");
+    println!("{class}: {wrong} of {} not right", arguments.seeds);
 }

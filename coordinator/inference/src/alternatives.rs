@@ -7,13 +7,19 @@ use crate::fit::{Criterion, Law};
 use crate::sample::Sample;
 use crate::term::Term;
 
-/// Free level changes and hinges a rival may use.
+/// Free level changes and hinges every rival is tried with.
 const MOST_CHANGES: usize = 3;
+
+/// Further ones it may use as long as each pays for itself: libraries switch often, and three of their switches can lie
+/// as a period would. They count only against a period with few edges: enough changes imitate any staircase.
+const MOST_PAYING_CHANGES: usize = 7;
 
 /// The rivals of one sample.
 pub(crate) struct Alternatives {
-    /// All fitted, best first.
-    pub(crate) laws: Vec<Law>,
+    /// The best with at most [`MOST_CHANGES`].
+    plain: Law,
+    /// The best with as many changes as pay for themselves.
+    rich: Law,
     /// What the scans subtract before they look for a period: simple laws, with and without floor and changes.
     pub(crate) bases: Vec<Law>,
 }
@@ -21,7 +27,7 @@ pub(crate) struct Alternatives {
 impl Alternatives {
     /// Fits every rival, with each of the possible ends of the floor.
     pub(crate) fn fit(sample: &Sample, criterion: &Criterion, floors: &[Option<u32>]) -> Self {
-        let mut laws = Vec::new();
+        let (mut plain, mut rich) = (Vec::new(), Vec::new());
         let mut bases = Vec::new();
         for &floor in floors {
             for terms in [
@@ -36,7 +42,7 @@ impl Alternatives {
                 }
                 let mut law = simple;
                 for changes in 1..=MOST_CHANGES {
-                    laws.push(law.clone());
+                    plain.push(law.clone());
                     let Some(next) = law.with_best_change(sample, criterion) else {
                         break;
                     };
@@ -45,15 +51,36 @@ impl Alternatives {
                     }
                     law = next;
                 }
-                laws.push(law);
+                plain.push(law.clone());
+                rich.push(law.with_changes(sample, criterion, MOST_PAYING_CHANGES - MOST_CHANGES));
             }
         }
-        laws.sort_by(|a, b| a.bic.total_cmp(&b.bic));
-        Self { laws, bases }
+        let best = |laws: Vec<Law>| laws.into_iter().min_by(|a, b| a.bic.total_cmp(&b.bic));
+        // A straight line can always be fitted: the fallback is never taken.
+        let line = || {
+            let terms = [Term::Constant, Term::Slope];
+            Law::fit(sample, criterion, None, &terms, 0.0)
+        };
+        let plain = best(plain).unwrap_or_else(line);
+        let rich = best(rich).unwrap_or_else(line);
+        Self {
+            rich: if plain.bic < rich.bic {
+                plain.clone()
+            } else {
+                rich
+            },
+            plain,
+            bases,
+        }
     }
 
-    /// The best rival; there is always a straight line.
+    /// The best rival with few changes, against which every period competes.
+    pub(crate) fn plain(&self) -> &Law {
+        &self.plain
+    }
+
+    /// The best rival of all: what explains a trace without a step, and what a period with few edges competes against.
     pub(crate) fn best(&self) -> &Law {
-        &self.laws[0]
+        &self.rich
     }
 }

@@ -9,12 +9,17 @@ use crate::alternatives::Alternatives;
 use crate::fit::{Criterion, Law};
 use crate::sample::Sample;
 use crate::scan::Periods;
+use crate::term::Term;
 
 /// Price, in parameters, of having chosen a period among many, beside its coefficients.
 const SCAN_PRICE: f64 = 2.0;
 
 /// Level changes and hinges a law with a period may use.
 const MOST_CHANGES: usize = 2;
+
+/// Laws whose floor is shortened where that helps, and by how many batch sizes at most.
+const LAWS_FOR_FLOOR: usize = 4;
+const MOST_SHORTENED: usize = 6;
 
 /// Single-comb laws on which a second comb is looked for.
 const LAWS_FOR_SECOND: usize = 2;
@@ -45,5 +50,32 @@ pub(crate) fn fit(
     laws.extend(profiles);
     laws.extend(pairs);
     laws.sort_by(|a, b| a.bic.total_cmp(&b.bic));
+    for law in laws.iter_mut().take(LAWS_FOR_FLOOR) {
+        shorten_floor(sample, criterion, law);
+    }
+    laws.sort_by(|a, b| a.bic.total_cmp(&b.bic));
     laws
+}
+
+/// Ends the floor of `law` up to a few batch sizes earlier where that fits better: points that rise off it by less than the
+/// noise were counted to it.
+fn shorten_floor(sample: &Sample, criterion: &Criterion, law: &mut Law) {
+    let Some(end) = law.floor else {
+        return;
+    };
+    let last = sample.sizes.partition_point(|&size| size <= end);
+    let terms: Vec<Term> = law
+        .terms
+        .iter()
+        .copied()
+        .filter(|&term| term != Term::Floor)
+        .collect();
+    let price = law.parameters - law.terms.iter().map(|term| term.parameters()).sum::<f64>();
+    for shorter in (last.saturating_sub(MOST_SHORTENED).max(2)..last).rev() {
+        let floor = Some(sample.sizes[shorter - 1]);
+        let tried = Law::fit(sample, criterion, floor, &terms, price);
+        if tried.bic < law.bic && tried.terms.len() == law.terms.len() {
+            *law = tried;
+        }
+    }
 }

@@ -104,13 +104,13 @@ fn over_line(sample: &Sample, law: &Law, left: u32, right: u32, size: u32) -> f6
 
 /// The largest entry of the fitted pattern over the law's time at the multiples, averaged over periods.
 fn fitted_effect(law: &Law, reading: &Reading, good: &[u32]) -> f64 {
-    let largest = match &reading.pattern {
+    let largest = |size: u32| match &reading.pattern {
         Pattern::Jump(jump) => jump * (1.0 - 1.0 / reading.period),
-        Pattern::Profile(profile) => profile.iter().copied().fold(0.0, f64::max),
+        Pattern::Profile(profile) => profile.largest_at(f64::from(size)),
     };
     let shares: Vec<f64> = good
         .iter()
-        .map(|&size| largest / law.at(size).max(f64::MIN_POSITIVE))
+        .map(|&size| largest(size) / law.at(size).max(f64::MIN_POSITIVE))
         .collect();
     mean(&shares)
 }

@@ -14,9 +14,10 @@ use crate::term::{Term, good_size};
 /// Shares of the fitted pattern that confirm an edge.
 const CONFIRMED_SHARE: std::ops::RangeInclusive<f64> = 0.4..=2.5;
 
-/// Edges with power that must be seen, and the share of them that must be confirmed.
+/// Edges with power that must be seen, and the share of them above which as many must be confirmed as there are: of
+/// three or four edges all, of eight seven.
 const LEAST_SEEN: usize = 3;
-const LEAST_CONFIRMED: f64 = 0.75;
+const CONFIRMED_ABOVE: f64 = 0.75;
 
 /// Correlation of the residue means in two halves, for noise-free means.
 const LEAST_CORRELATION: f64 = 0.75;
@@ -37,6 +38,9 @@ const REACHES: [(f64, f64); 6] = [
 
 /// Batch sizes a window reaches at least.
 const LEAST_REACH: f64 = 3.0;
+
+/// Batch sizes to each side of an edge that its noise is estimated from, at least.
+const LEAST_NEIGHBOURHOOD: f64 = 12.0;
 
 /// What the guard saw.
 #[derive(Clone, Debug, Default)]
@@ -70,7 +74,7 @@ impl Sighting {
         self.repeats
             && self.multiples_cheapest
             && seen >= LEAST_SEEN
-            && self.confirmed().count() as f64 >= LEAST_CONFIRMED * seen as f64
+            && self.confirmed().count() as f64 > CONFIRMED_ABOVE * seen as f64
     }
 }
 
@@ -81,23 +85,15 @@ pub(crate) fn inspect(sample: &Sample, law: &Law, reading: &Reading) -> Sighting
         .sqrt()
         .max(0.5 * sample.repeat_error.unwrap_or(0.0))
         .max(1e-6);
-    let local = local_noise(&law.residuals(sample)).max(0.5 * sample.repeat_error.unwrap_or(0.0));
-    let rest = without_pattern(sample, law, reading);
-    let mut best = Sighting::default();
-    for (reach, power) in REACHES {
-        // Slow misfit of the law is no noise to a narrow window: neighbours share it.
-        let noise = if reach < 1.0 { local } else { noise };
-        let sighting = edges(sample, law, reading, &rest, noise, (reach, power));
-        let seen = sighting.seen();
-        let enough = seen >= LEAST_SEEN;
-        if seen > best.seen() || best.edges.is_empty() || enough {
-            best = sighting;
-        }
-        if enough {
-            break;
-        }
-    }
-    (best.repeats, best.multiples_cheapest) = match &reading.pattern {
+    let lookout = Lookout {
+        sample,
+        reading,
+        start: f64::from(law.floor.unwrap_or(0).max(sample.first())),
+        residuals: law.residuals(sample),
+        rest: without_pattern(sample, law, reading),
+        noise,
+    };
+    let (repeats, multiples_cheapest) = match &reading.pattern {
         Pattern::Jump(_) => (true, true),
         Pattern::Profile(profile) => (
             // A shape of one parameter has nothing to agree on but its edges.
@@ -105,10 +101,98 @@ pub(crate) fn inspect(sample: &Sample, law: &Law, reading: &Reading) -> Sighting
                 .iter()
                 .any(|term| matches!(term, Term::Residue { .. }))
                 || repeats(sample, law, reading, noise),
-            multiples_cheapest(sample, profile, noise),
+            multiples_cheapest(sample, &profile.extra, noise),
         ),
     };
-    best
+    Sighting {
+        edges: lookout.edges(),
+        repeats,
+        multiples_cheapest,
+    }
+}
+
+/// What is needed to look at one edge.
+struct Lookout<'a> {
+    sample: &'a Sample,
+    reading: &'a Reading,
+    /// The smallest batch size measured, or the end of the floor.
+    start: f64,
+    /// Relative residuals of the law.
+    residuals: Vec<f64>,
+    /// Seconds less what other terms explain.
+    rest: Vec<f64>,
+    /// Relative noise over the whole range, what the law misses included.
+    noise: f64,
+}
+
+impl Lookout<'_> {
+    /// Every edge predicted in range, ascending.
+    fn edges(&self) -> Vec<Edge> {
+        let Reading { period, offset, .. } = *self.reading;
+        let first = ((self.start - offset) / period).floor().max(0.0);
+        let last = f64::from(self.sample.last());
+        (0..MOST_EDGES)
+            .map(|k| good_size(first + k as f64, period, offset))
+            .skip_while(|&edge| edge < self.start)
+            .take_while(|&edge| edge < last)
+            .map(|edge| Edge {
+                batch_size: edge as u32,
+                sight: self.sight(edge),
+            })
+            .collect()
+    }
+
+    /// What the narrowest window with power shows.
+    fn sight(&self, edge: f64) -> EdgeSight {
+        for (reach, power) in REACHES {
+            let width = (reach * self.reading.period).max(LEAST_REACH);
+            let Some(window) = self.window(edge, width) else {
+                continue;
+            };
+            // Slow misfit of the law is no noise to a narrow window: neighbours share it.
+            let noise = if reach < 1.0 {
+                self.noise_around(edge)
+            } else {
+                self.noise
+            };
+            let pattern = |size| self.reading.at(size);
+            match local_share(self.sample, pattern, &self.rest, window, noise) {
+                Some((share, error)) if error <= power => {
+                    return if CONFIRMED_SHARE.contains(&share) {
+                        EdgeSight::Confirmed
+                    } else {
+                        EdgeSight::Missed
+                    };
+                }
+                _ => {}
+            }
+        }
+        EdgeSight::Unclear
+    }
+
+    /// The points within `width` of `edge`, right of the floor; `None` without two on each side.
+    fn window(&self, edge: f64, width: f64) -> Option<std::ops::Range<usize>> {
+        let sizes = &self.sample.sizes;
+        let from = sizes.partition_point(|&size| {
+            f64::from(size) <= edge - width || f64::from(size) < self.start
+        });
+        let middle = sizes.partition_point(|&size| f64::from(size) <= edge);
+        let to = sizes.partition_point(|&size| f64::from(size) <= edge + width);
+        (middle >= from + 2 && to >= middle + 2).then_some(from..to)
+    }
+
+    /// Noise between neighbours within a period of `edge`: what the law misses elsewhere does not make an edge unclear
+    /// here.
+    fn noise_around(&self, edge: f64) -> f64 {
+        let reach = self.reading.period.max(LEAST_NEIGHBOURHOOD);
+        let within = |bound: f64| {
+            self.sample
+                .sizes
+                .partition_point(|&size| f64::from(size) <= bound)
+        };
+        local_noise(&self.residuals[within(edge - reach)..within(edge + reach)])
+            .max(0.5 * self.sample.repeat_error.unwrap_or(0.0))
+    }
 }
 
 /// Noise between neighbouring points, from the differences of their residuals.
@@ -131,66 +215,13 @@ fn without_pattern(sample: &Sample, law: &Law, reading: &Reading) -> Vec<f64> {
         .zip(sample.response.iter().zip(&sample.unit))
         .map(|(&size, (response, unit))| {
             let other = law.sum(size, |term| match term {
-                Term::Level(_) => true,
+                Term::Level(_) | Term::CombAfter { .. } => true,
                 Term::Comb { .. } => !reading.explains(term),
                 _ => false,
             });
             response / unit - other
         })
         .collect()
-}
-
-fn edges(
-    sample: &Sample,
-    law: &Law,
-    reading: &Reading,
-    rest: &[f64],
-    noise: f64,
-    (reach, power): (f64, f64),
-) -> Sighting {
-    let start = f64::from(law.floor.unwrap_or(0).max(sample.first()));
-    let last = f64::from(sample.last());
-    let width = (reach * reading.period).max(LEAST_REACH);
-    let mut sighting = Sighting::default();
-    let mut round = ((start - reading.offset) / reading.period).floor().max(0.0);
-    for _ in 0..MOST_EDGES {
-        let edge = good_size(round, reading.period, reading.offset);
-        round += 1.0;
-        if edge < start {
-            continue;
-        }
-        if edge >= last {
-            break;
-        }
-        let from = sample
-            .sizes
-            .partition_point(|&size| f64::from(size) <= edge - width || f64::from(size) < start);
-        let middle = sample
-            .sizes
-            .partition_point(|&size| f64::from(size) <= edge);
-        let to = sample
-            .sizes
-            .partition_point(|&size| f64::from(size) <= edge + width);
-        let surrounded = middle >= from + 2 && to >= middle + 2;
-        let share = surrounded
-            .then(|| local_share(sample, |size| reading.at(size), rest, from..to, noise))
-            .flatten();
-        let sight = match share {
-            Some((share, error)) if error <= power => {
-                if CONFIRMED_SHARE.contains(&share) {
-                    EdgeSight::Confirmed
-                } else {
-                    EdgeSight::Missed
-                }
-            }
-            _ => EdgeSight::Unclear,
-        };
-        sighting.edges.push(Edge {
-            batch_size: edge as u32,
-            sight,
-        });
-    }
-    sighting
 }
 
 /// The share of the pattern in a neighbourhood, beside a free line, and its standard error.
@@ -313,7 +344,8 @@ fn agreement(a: &[(f64, f64)], b: &[(f64, f64)], noise: f64) -> bool {
     ab > LEAST_CORRELATION * reachable * (aa * bb).sqrt()
 }
 
-/// Whether no residue is cheaper than the multiples, within noise or a tenth of the pattern.
+/// Whether no residue is cheaper than the multiples, within noise or a tenth of the pattern; `profile` in seconds at a
+/// typical batch size.
 fn multiples_cheapest(sample: &Sample, profile: &[f64], noise: f64) -> bool {
     let least = profile.iter().copied().fold(0.0, f64::min);
     let most = profile.iter().copied().fold(0.0, f64::max);

@@ -9,7 +9,7 @@ use crate::options::Options;
 use crate::reading::{Other, Reading};
 use crate::scan::equivalent_periods;
 use crate::study::{Found, LEAST_SIZES, Study};
-use crate::term::Term;
+use crate::term::{Term, grown};
 use crate::trace::Trace;
 
 /// Share of the total rise off the combs above which several mechanisms are at work.
@@ -174,7 +174,7 @@ impl Study<'_> {
         let start = law.floor.unwrap_or(0).max(self.sample.first());
         let relative = |other: &Other| {
             let at = (f64::from(start) / other.period).ceil().max(1.0) * other.period;
-            other.jump
+            other.jump * grown(other.growth, at)
                 / law
                     .at(at.min(f64::from(u32::MAX)) as u32)
                     .max(f64::MIN_POSITIVE)

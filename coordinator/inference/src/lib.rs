@@ -43,6 +43,7 @@ mod scan;
 mod study;
 mod term;
 mod trace;
+mod wave;
 
 pub use answer::{
     BestThroughput, Edge, EdgeSight, FittedPoint, Inference, OtherStep, StepKind, Verdict,

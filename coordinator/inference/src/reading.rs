@@ -4,7 +4,7 @@
 //! always exists at a multiple. Used for the answer and for every resample; it never looks at the data.
 
 use crate::fit::Law;
-use crate::term::{Term, rounds_begun};
+use crate::term::{Term, grown, rounds_begun};
 
 /// A divisor is the step when it carries at least this share of what the longer period carries.
 const DIVISOR_SHARE: f64 = 0.7;
@@ -17,8 +17,29 @@ const REMARKABLE_SHARE: f64 = 0.1;
 pub(crate) enum Pattern {
     /// One jump per period, in the sample's unit of seconds.
     Jump(f64),
-    /// The extra seconds of each left-over sample, in the sample's unit; 0 for the first.
-    Profile(Vec<f64>),
+    /// What each left-over sample adds.
+    Profile(Profile),
+}
+
+/// The cost of left-over samples.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Profile {
+    /// Extra seconds of each left-over sample before growth, in the sample's unit; 0 for the first.
+    pub(crate) extra: Vec<f64>,
+    /// See [`Term::Residue`].
+    pub(crate) growth: f64,
+}
+
+impl Profile {
+    /// Extra seconds at batch size `size`, in the sample's unit.
+    pub(crate) fn at(&self, size: u32) -> f64 {
+        self.extra[size as usize % self.extra.len()] * grown(self.growth, f64::from(size))
+    }
+
+    /// The largest extra time at about batch size `size`.
+    pub(crate) fn largest_at(&self, size: f64) -> f64 {
+        self.extra.iter().copied().fold(0.0, f64::max) * grown(self.growth, size)
+    }
 }
 
 /// A further period, with its jump in the sample's unit of seconds.
@@ -26,6 +47,8 @@ pub(crate) enum Pattern {
 pub(crate) struct Other {
     pub(crate) period: f64,
     pub(crate) jump: f64,
+    /// See [`Term::Residue`].
+    pub(crate) growth: f64,
 }
 
 /// The step of one law.
@@ -46,8 +69,8 @@ impl Reading {
 
     /// Reads `law` as if its coefficients were `coefficients`.
     pub(crate) fn with_coefficients(law: &Law, coefficients: &[f64]) -> Option<Self> {
-        if let Some((period, profile)) = residue_profile(law, coefficients) {
-            return Some(of_profile(period, &profile));
+        if let Some(profile) = residue_profile(law, coefficients) {
+            return Some(of_profile(&profile));
         }
         let mut combs: Vec<(f64, f64, f64)> = law
             .terms
@@ -66,7 +89,11 @@ impl Reading {
             pattern: Pattern::Jump(jump),
             others: combs[1..]
                 .iter()
-                .map(|&(period, _, jump)| Other { period, jump })
+                .map(|&(period, _, jump)| Other {
+                    period,
+                    jump,
+                    growth: 0.0,
+                })
                 .collect(),
         })
     }
@@ -78,7 +105,7 @@ impl Reading {
                 let rounds = (f64::from(size) - self.offset) / self.period;
                 jump * (rounds_begun(size, self.period, self.offset) - rounds)
             }
-            Pattern::Profile(profile) => profile[size as usize % profile.len()],
+            Pattern::Profile(profile) => profile.at(size),
         }
     }
 
@@ -92,9 +119,9 @@ impl Reading {
     }
 }
 
-/// The period and the fitted extra seconds of each residue over residue 0, when the law has such columns. Residues
-/// nobody measured are interpolated.
-pub(crate) fn residue_profile(law: &Law, coefficients: &[f64]) -> Option<(u32, Vec<f64>)> {
+/// The fitted extra seconds of each residue over residue 0, when the law has such columns: one for each sample of the
+/// period. Residues nobody measured are interpolated.
+pub(crate) fn residue_profile(law: &Law, coefficients: &[f64]) -> Option<Profile> {
     // Nested shapes: the longest period holds the others.
     let shapes = || {
         law.terms
@@ -107,10 +134,13 @@ pub(crate) fn residue_profile(law: &Law, coefficients: &[f64]) -> Option<(u32, V
     };
     if let Some(longest) = shapes().map(|(period, ..)| period).max() {
         let profile = (0..longest).map(|r| shapes().map(|(_, term, c)| c * term.at(r)).sum());
-        return Some((longest, profile.collect()));
+        return Some(Profile {
+            extra: profile.collect(),
+            growth: 0.0,
+        });
     }
-    let period = law.terms.iter().find_map(|&term| match term {
-        Term::Residue { period, .. } => Some(period),
+    let (period, growth) = law.terms.iter().find_map(|&term| match term {
+        Term::Residue { period, growth, .. } => Some((period, growth)),
         _ => None,
     })?;
     let mut known: Vec<(usize, f64)> = vec![(0, 0.0)];
@@ -127,17 +157,25 @@ pub(crate) fn residue_profile(law: &Law, coefficients: &[f64]) -> Option<(u32, V
             *value = low + (high - low) * (r - from) as f64 / (to - from) as f64;
         }
     }
-    Some((period, profile))
+    Some(Profile {
+        extra: profile,
+        growth,
+    })
 }
 
 /// The smallest divisor of `period` that carries most of the effect.
-fn of_profile(period: u32, profile: &[f64]) -> Reading {
+fn of_profile(repeating: &Profile) -> Reading {
+    let Profile {
+        extra: profile,
+        growth,
+    } = repeating;
+    let (period, growth) = (profile.len() as u32, *growth);
     let whole = effect(profile);
     let mut divisors: Vec<(u32, Vec<f64>)> = (2..period)
         .filter(|divisor| period.is_multiple_of(*divisor))
         .map(|divisor| (divisor, fold(profile, divisor as usize)))
         .collect();
-    divisors.push((period, profile.to_vec()));
+    divisors.push((period, profile.clone()));
     let chosen = divisors
         .iter()
         .position(|(_, folded)| effect(folded) >= DIVISOR_SHARE * whole)
@@ -148,6 +186,7 @@ fn of_profile(period: u32, profile: &[f64]) -> Reading {
         others.push(Other {
             period: f64::from(period),
             jump: profile[1],
+            growth,
         });
     }
     // A shorter rhythm inside the step: the divisor that carries most of the rest.
@@ -160,12 +199,16 @@ fn of_profile(period: u32, profile: &[f64]) -> Reading {
         others.push(Other {
             period: f64::from(divisor),
             jump: folded[1],
+            growth,
         });
     }
     Reading {
         period: f64::from(step),
         offset: 0.0,
-        pattern: Pattern::Profile(pattern),
+        pattern: Pattern::Profile(Profile {
+            extra: pattern,
+            growth,
+        }),
         others,
     }
 }
@@ -195,16 +238,23 @@ fn fold(profile: &[f64], divisor: usize) -> Vec<f64> {
 mod tests {
     use super::*;
 
+    fn read(extra: &[f64]) -> Reading {
+        of_profile(&Profile {
+            extra: extra.to_vec(),
+            growth: 0.0,
+        })
+    }
+
     #[test]
     fn two_unequal_peaks_are_a_period_of_four() {
-        let reading = of_profile(4, &[0.0, 9.0, 5.0, 9.0]);
+        let reading = read(&[0.0, 9.0, 5.0, 9.0]);
         assert_eq!(reading.period, 4.0);
         assert_eq!(reading.others[0].period, 2.0);
     }
 
     #[test]
     fn a_dominating_alternation_is_a_period_of_two() {
-        let reading = of_profile(4, &[0.0, 9.0, 1.5, 9.0]);
+        let reading = read(&[0.0, 9.0, 1.5, 9.0]);
         assert_eq!(reading.period, 2.0);
         assert_eq!(reading.others[0].period, 4.0);
     }
@@ -214,7 +264,7 @@ mod tests {
         let mut profile = [0.0, 9.0, 6.0, 3.0].repeat(4);
         profile[4] = 0.2;
         profile[9] += 0.3;
-        let reading = of_profile(16, &profile);
+        let reading = read(&profile);
         assert_eq!(reading.period, 4.0);
         assert_eq!(reading.others, []);
     }

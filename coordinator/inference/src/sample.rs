@@ -28,6 +28,8 @@ struct Ratio {
 pub(crate) struct Sample {
     /// Batch sizes, ascending.
     pub(crate) sizes: Vec<u32>,
+    /// The same as floating-point numbers.
+    pub(crate) sizes_f64: Vec<f64>,
     /// Median seconds in units of [`scale`](Self::scale), rounds made comparable.
     pub(crate) seconds: Vec<f64>,
     /// Square root of each point's weight, about 1.
@@ -93,13 +95,15 @@ impl Sample {
             }
             of_point.sort_by(|a, b| a.ratio.total_cmp(&b.ratio));
         }
+        let sizes: Vec<u32> = trace
+            .points()
+            .iter()
+            .map(|point| point.batch_size)
+            .collect();
         let unit = weight.iter().zip(&medians).map(|(w, t)| w / t).collect();
         Self {
-            sizes: trace
-                .points()
-                .iter()
-                .map(|point| point.batch_size)
-                .collect(),
+            sizes_f64: sizes.iter().copied().map(f64::from).collect(),
+            sizes,
             unit,
             response: weight.clone(),
             weight,

@@ -3,12 +3,16 @@
 //! One projection per period and basis (Frisch and Waugh 1933), a microsecond each; the few best go on to
 //! `candidates`. Nothing is decided here.
 
+mod phase;
 mod profile;
+
+use std::collections::BTreeSet;
 
 use crate::fit::{Law, dot};
 use crate::sample::Sample;
 use crate::term::rounds_begun;
 
+pub(crate) use phase::late_combs;
 pub(crate) use profile::{profile_peaks, shape_peaks, whole_periods};
 
 /// Edges that must lie inside the measured range for a period to be considered.
@@ -96,19 +100,90 @@ pub(crate) fn edges_inside(sample: &Sample, floor: Option<u32>, period: f64, off
 
 /// The peaks of a comb scan on top of `law`, best first, each refined on a grid eight times finer.
 pub(crate) fn comb_peaks(sample: &Sample, law: &Law, periods: &Periods, most: usize) -> Vec<f64> {
-    let residual = law.residuals(sample);
+    let mut peaks = combs_peaks(sample, std::slice::from_ref(law), periods, most);
+    peaks.pop().unwrap_or_default()
+}
+
+/// The peaks of a comb scan on top of each of `laws`: a period's column is made once for all that share their floor.
+pub(crate) fn combs_peaks(
+    sample: &Sample,
+    laws: &[Law],
+    periods: &Periods,
+    most: usize,
+) -> Vec<Vec<f64>> {
+    let residuals: Vec<Vec<f64>> = laws.iter().map(|law| law.residuals(sample)).collect();
+    let mut gains: Vec<Vec<(f64, f64)>> = vec![Vec::new(); laws.len()];
+    let floors: BTreeSet<Option<u32>> = laws.iter().map(|law| law.floor).collect();
+    let spans = Spans::of(laws);
     let mut column = vec![0.0; sample.len()];
-    let mut gains: Vec<(f64, f64)> = periods
-        .values
-        .iter()
-        .map(|&period| {
-            (
-                comb_gain(sample, law, &residual, period, 0.0, &mut column),
-                period,
-            )
-        })
-        .filter(|&(gain, _)| gain > 0.0)
-        .collect();
+    let mut shares = vec![0.0; spans.columns.len()];
+    for floor in floors {
+        for &period in &periods.values {
+            comb_column(sample, floor, period, 0.0, &mut column);
+            let square = dot(&column, &column);
+            shares.fill(f64::NAN);
+            let sharing = (0..laws.len()).filter(|&k| laws[k].floor == floor);
+            for k in sharing {
+                let product = dot(&column, &residuals[k]);
+                if product > 0.0 {
+                    let spanned = spans.spanned(k, &column, &mut shares);
+                    let gain = fresh_gain(product, square, spanned);
+                    gains[k].push((gain, period));
+                }
+            }
+        }
+    }
+    laws.iter()
+        .zip(gains)
+        .map(|(law, gains)| best_peaks(sample, law, gains, most))
+        .collect()
+}
+
+/// The orthonormal columns of several laws, each of the different ones once: laws that grew from one another share most.
+struct Spans<'a> {
+    columns: Vec<&'a [f64]>,
+    /// Positions in `columns`, for each law.
+    of_law: Vec<Vec<usize>>,
+}
+
+impl<'a> Spans<'a> {
+    fn of(laws: &'a [Law]) -> Self {
+        let mut columns: Vec<&[f64]> = Vec::new();
+        let of_law = laws
+            .iter()
+            .map(|law| {
+                law.basis
+                    .columns()
+                    .iter()
+                    .map(|column| {
+                        let known = columns.iter().position(|other| other == column);
+                        known.unwrap_or_else(|| {
+                            columns.push(column);
+                            columns.len() - 1
+                        })
+                    })
+                    .collect()
+            })
+            .collect();
+        Self { columns, of_law }
+    }
+
+    /// Squared length of the part of `column` that law `k` spans; `shares` remembers the products, NaN where not yet known.
+    fn spanned(&self, k: usize, column: &[f64], shares: &mut [f64]) -> f64 {
+        self.of_law[k]
+            .iter()
+            .map(|&q| {
+                if shares[q].is_nan() {
+                    shares[q] = dot(self.columns[q], column);
+                }
+                shares[q] * shares[q]
+            })
+            .sum()
+    }
+}
+
+/// The best of `gains` that are peaks of their own, refined.
+fn best_peaks(sample: &Sample, law: &Law, mut gains: Vec<(f64, f64)>, most: usize) -> Vec<f64> {
     gains.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.total_cmp(&b.1)));
     let mut peaks: Vec<f64> = Vec::with_capacity(most);
     for (_, period) in gains {
@@ -173,34 +248,42 @@ fn comb_gain(
     offset: f64,
     column: &mut [f64],
 ) -> f64 {
-    let inverse = 1.0 / period;
-    let start = law
-        .floor
-        .map_or(0, |end| sample.sizes.partition_point(|&size| size <= end));
-    column[..start].fill(0.0);
-    for ((value, &size), unit) in column[start..]
-        .iter_mut()
-        .zip(&sample.sizes[start..])
-        .zip(&sample.unit[start..])
-    {
-        let rounds = (f64::from(size) - offset) * inverse;
-        let slack = rounds - 1e-9;
-        // Rounding up by hand: `ceil` is a library call on the baseline instruction set.
-        let whole = slack as i64 as f64;
-        let up = if slack > whole { whole + 1.0 } else { whole };
-        *value = (up - rounds) * unit;
-    }
+    comb_column(sample, law.floor, period, offset, column);
     let product = dot(column, residual);
     if product <= 0.0 {
         return 0.0;
     }
-    let square = dot(column, column);
     let spanned: f64 = law
         .basis
         .columns()
         .iter()
         .map(|q| dot(q, column).powi(2))
         .sum();
+    fresh_gain(product, dot(column, column), spanned)
+}
+
+/// The weighted column of [`Term::Comb`](crate::term::Term::Comb), 0 on the floor.
+fn comb_column(sample: &Sample, floor: Option<u32>, period: f64, offset: f64, column: &mut [f64]) {
+    // Adding and taking off 1.5 * 2^52 rounds to the nearest whole number in two additions, where `ceil` is a library call on the
+    // baseline instruction set; half a period less the slack in advance makes that rounding up.
+    const ROUNDER: f64 = 6_755_399_441_055_744.0;
+    const UP: f64 = 0.5 - 1e-9;
+    let inverse = 1.0 / period;
+    let start = floor.map_or(0, |end| sample.sizes.partition_point(|&size| size <= end));
+    column[..start].fill(0.0);
+    for ((value, &size), unit) in column[start..]
+        .iter_mut()
+        .zip(&sample.sizes_f64[start..])
+        .zip(&sample.unit[start..])
+    {
+        let rounds = (size - offset) * inverse;
+        let begun = (rounds + UP + ROUNDER) - ROUNDER;
+        *value = (begun - rounds) * unit;
+    }
+}
+
+/// What a column takes off a squared residual that it has `product` with, when of its squared length `square` so much is spanned already.
+fn fresh_gain(product: f64, square: f64, spanned: f64) -> f64 {
     let rest = square - spanned;
     if rest <= 1e-7 * square {
         return 0.0;

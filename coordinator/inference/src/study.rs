@@ -14,13 +14,16 @@ use crate::sample::Sample;
 use crate::scan::Periods;
 use crate::term::Term;
 use crate::trace::Trace;
-use crate::{candidates, floor};
+use crate::{candidates, floor, wave};
 
 /// Fewer batch sizes cannot tell a step from an accident.
 pub(crate) const LEAST_SIZES: usize = 12;
 
 /// A period must beat the best rival by this much of the information criterion (Kass and Raftery 1995: very strong).
 const CLEAR_WIN: f64 = 10.0;
+
+/// Confirmed edges that algorithm switches do not imitate by chance.
+const MANY_EDGES: usize = 5;
 
 /// Different periods whose edges are inspected before giving up.
 const MOST_INSPECTED: usize = 6;
@@ -102,7 +105,7 @@ impl<'a> Study<'a> {
 
     fn best_law(&self) -> &Law {
         match self.laws.first() {
-            Some(law) if law.bic < self.rival().bic => law,
+            Some(law) if law.bic < self.alternatives.plain().bic => law,
             _ => self.rival(),
         }
     }
@@ -128,14 +131,20 @@ impl<'a> Study<'a> {
     pub(crate) fn find(&self, rejected: &mut Vec<usize>) -> Option<Found> {
         let mut inspected: Vec<f64> = Vec::new();
         for (law_index, law) in self.laws.iter().enumerate() {
-            if law.bic > self.rival().bic - CLEAR_WIN || inspected.len() >= MOST_INSPECTED {
+            if law.bic > self.alternatives.plain().bic - CLEAR_WIN
+                || inspected.len() >= MOST_INSPECTED
+            {
                 break;
             }
             let Some(reading) = Reading::of(law) else {
                 continue;
             };
             let sighting = guard::inspect(&self.sample, law, &reading);
-            if !self.options.edge_guard || sighting.passes() {
+            let passes = sighting.passes()
+                && (sighting.confirmed().count() >= MANY_EDGES
+                    || law.bic <= self.rival().bic - CLEAR_WIN)
+                && !wave::explains_better(&self.sample, &self.criterion, law, &reading);
+            if !self.options.edge_guard || passes {
                 return Some(Found {
                     law: law_index,
                     reading,
@@ -187,7 +196,7 @@ impl<'a> Study<'a> {
             &self.criterion,
             &contest,
             chosen,
-            self.rival(),
+            self.alternatives.plain(),
             found.reading.period,
             self.options,
         )
@@ -247,7 +256,11 @@ impl<'a> Study<'a> {
         for &term in &law.terms {
             let periodic = matches!(
                 term,
-                Term::Comb { .. } | Term::Residue { .. } | Term::LeftOver(_) | Term::Ramp(_)
+                Term::Comb { .. }
+                    | Term::CombAfter { .. }
+                    | Term::Residue { .. }
+                    | Term::LeftOver(_)
+                    | Term::Ramp(_)
             );
             if !periodic && !matches!(term, Term::Level(_)) {
                 smooth.push(self.sample.column(term, law.floor));

@@ -31,16 +31,28 @@ pub(crate) enum Term {
         /// Samples by which the good batch sizes are shifted.
         offset: f64,
     },
+    /// The comb of that period right of a batch size: an algorithm that is slower or faster has larger or smaller jumps.
+    CombAfter {
+        /// Samples per round.
+        period: f64,
+        /// Samples by which the good batch sizes are shifted.
+        offset: f64,
+        /// The last batch size of the old algorithm.
+        after: u32,
+    },
     /// 1 unless the batch size is a multiple: any left-over sample takes a slower path.
     LeftOver(u32),
     /// Left-over samples over the period: a path that handles them one by one.
     Ramp(u32),
-    /// 1 where the batch size leaves `residue` after division by `period`.
+    /// `1 + growth * b` where the batch size leaves `residue` after division by `period`, else 0.
     Residue {
         /// Samples per repetition.
         period: u32,
         /// Left-over samples, below `period`.
         residue: u32,
+        /// Growth of the cost with each sample, relative to that of no sample: 0 for a path that costs the same each
+        /// time it is taken, slope over constant of the smooth part for one that costs a share of the time.
+        growth: f64,
     },
 }
 
@@ -59,9 +71,30 @@ impl Term {
                 let rounds = (b - offset) / period;
                 (rounds - EDGE_SLACK_PERIODS).ceil() - rounds
             }
+            Self::CombAfter {
+                period,
+                offset,
+                after,
+            } => {
+                if size > after {
+                    Self::Comb { period, offset }.at(size)
+                } else {
+                    0.0
+                }
+            }
             Self::LeftOver(period) => f64::from(u8::from(!size.is_multiple_of(period))),
             Self::Ramp(period) => f64::from(size % period) / f64::from(period),
-            Self::Residue { period, residue } => f64::from(u8::from(size % period == residue)),
+            Self::Residue {
+                period,
+                residue,
+                growth,
+            } => {
+                if size % period == residue {
+                    grown(growth, b)
+                } else {
+                    0.0
+                }
+            }
         }
     }
 
@@ -76,6 +109,11 @@ impl Term {
             _ => 1.0,
         }
     }
+}
+
+/// The factor on a remainder's cost at batch size `b`.
+pub(crate) fn grown(growth: f64, b: f64) -> f64 {
+    1.0 + growth * b
 }
 
 /// Rounds begun by `size` samples.

@@ -1,9 +1,10 @@
 //! The laws of the design's table, and what an answer holds for each.
 
-mod generator;
+mod support;
 
 use batchstep_inference::{Inference, Observation, Options, StepKind, Trace, Verdict, infer};
-use generator::{Noise, Random, comb, measure};
+use batchstep_laws::{Random, Scatter};
+use support::{comb, measure};
 
 fn answer(last: u32, law: impl Fn(u32) -> f64) -> Inference {
     let sizes: Vec<u32> = (1..=last).collect();
@@ -11,7 +12,7 @@ fn answer(last: u32, law: impl Fn(u32) -> f64) -> Inference {
 }
 
 fn answer_at(sizes: &[u32], law: impl Fn(u32) -> f64) -> Inference {
-    let trace = measure(&mut Random::new(5), sizes, 5, Noise::quiet(0.004), law);
+    let trace = measure(&mut Random::new(5), sizes, 5, Scatter::quiet(0.004), law);
     infer(&trace, &Options::default())
 }
 
@@ -121,7 +122,13 @@ fn an_offset_moves_the_good_sizes() {
 fn stairs(last: u32, period: f64, offset: f64, seed: u64, sigma: f64) -> Inference {
     let sizes: Vec<u32> = (1..=last).collect();
     let law = |b| 0.1 + 0.01 * comb(b, period, offset);
-    let trace = measure(&mut Random::new(seed), &sizes, 6, Noise::quiet(sigma), law);
+    let trace = measure(
+        &mut Random::new(seed),
+        &sizes,
+        6,
+        Scatter::quiet(sigma),
+        law,
+    );
     infer(&trace, &Options::default())
 }
 
@@ -212,7 +219,7 @@ fn small_effects_stay_below_the_gate() {
     let law =
         |b: u32| 1.0 + 0.01 * f64::from(b) + 0.008 * comb(b, 16.0, 0.0) - 0.0005 * f64::from(b);
     let sizes: Vec<u32> = (1..=128).collect();
-    let trace = measure(&mut Random::new(3), &sizes, 9, Noise::quiet(0.001), law);
+    let trace = measure(&mut Random::new(3), &sizes, 9, Scatter::quiet(0.001), law);
     let strict = infer(&trace, &Options::default());
     assert_eq!(strict.verdict, Verdict::NoStep, "{}", strict.reason);
     let lenient = Options {
@@ -240,7 +247,7 @@ fn timings_without_repeats_are_never_sure() {
 #[test]
 fn the_same_trace_gives_the_same_answer() {
     let sizes: Vec<u32> = (1..=96).collect();
-    let trace = measure(&mut Random::new(9), &sizes, 5, Noise::quiet(0.01), |b| {
+    let trace = measure(&mut Random::new(9), &sizes, 5, Scatter::quiet(0.01), |b| {
         line(b) + 0.05 * comb(b, 12.0, 0.0)
     });
     let options = Options::default();

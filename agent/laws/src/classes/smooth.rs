@@ -1,6 +1,6 @@
 //! Laws without a step: smooth ones, and algorithms switched at random.
 
-use super::{Class, Draw, Truth, dense, line};
+use super::{Class, Draw, Truth, dense, line, paired, quirks};
 use crate::{Bump, Comb, Law, PowerCap, Random, Scatter, Switch, Wave};
 
 /// Factors on the time by which libraries are known to change when they switch.
@@ -80,6 +80,22 @@ pub(super) fn draw(class: Class, r: &mut Random) -> Draw {
             }],
             ..base
         },
+        Class::QuirkyLine => {
+            let sigma = r.scale(0.002, 0.02);
+            Law {
+                remainders: vec![quirks(r, sigma)],
+                ..base
+            }
+        }
+        Class::PairedGridSmooth => match r.whole(0, 3) {
+            0 => base,
+            1 => switched(r, base, last, 1),
+            2 => switched(r, base, last, 2),
+            _ => Law {
+                square: base.slope * r.uniform(0.2, 2.0) / last,
+                ..base
+            },
+        },
         Class::PowerCappedLine => Law {
             power_cap: Some(PowerCap {
                 from: r.uniform(0.1, 0.8) * last,
@@ -89,9 +105,15 @@ pub(super) fn draw(class: Class, r: &mut Random) -> Draw {
         },
         _ => base,
     };
+    let sizes = if class == Class::PairedGridSmooth {
+        let period = f64::from(r.whole(6, 24));
+        paired(period, 2.2 * period, (8.0 * period).min(last))
+    } else {
+        dense(last)
+    };
     Draw {
         law,
-        sizes: dense(last),
+        sizes,
         scatter: Scatter::default(),
         truth: Truth::NoStep,
     }

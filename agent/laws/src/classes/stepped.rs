@@ -2,14 +2,15 @@
 //!
 //! The effect is drawn from 2 to 60 % of the time at the third period, log-uniform: the law passes 1 there before its step is added.
 
-use super::{Class, Draw, Truth, dense, line};
+use super::{Class, Draw, Truth, dense, line, paired, quirks};
 use crate::{Comb, Law, PowerCap, Random, Remainder, Scatter, Switch};
 
 /// Effects below this are lost where something else of about their size goes on.
 const CLEAR_EFFECT: f64 = 0.03;
 
-/// Longest range measured.
+/// Longest range measured, but for long periods.
 const LONGEST_RANGE: f64 = 288.0;
+const LONGEST_OF_LONG: f64 = 512.0;
 
 pub(super) fn draw(class: Class, r: &mut Random) -> Draw {
     let effect = r.scale(0.02, 0.6);
@@ -54,6 +55,10 @@ fn single(class: Class, r: &mut Random, effect: f64, period: f64) -> Draw {
         Class::Offset => (period.max(6.0), effect),
         Class::Network => (f64::from(r.whole(12, 40)), effect.max(CLEAR_EFFECT)),
         Class::TwoCombs => (f64::from(r.whole(9, 30)), effect.max(CLEAR_EFFECT)),
+        Class::LongPeriod => (f64::from(r.whole(33, 96)), effect.max(CLEAR_EFFECT)),
+        // The quirks are a tenth of it.
+        Class::QuirkyStaircase => (period.max(6.0), effect.max(0.05)),
+        Class::PairedGrid => (period.max(6.0), effect.max(CLEAR_EFFECT)),
         Class::SharedHost => (period, effect.max(0.1)),
         Class::StaircaseWithSwitch
         | Class::PowerCappedStaircase
@@ -65,6 +70,7 @@ fn single(class: Class, r: &mut Random, effect: f64, period: f64) -> Draw {
     let periods = match class {
         Class::ThreeEdges => 3.0 + r.uniform(0.4, 0.9),
         Class::FloorThenStaircase => 8.5,
+        Class::PairedGrid => r.uniform(5.5, 9.0),
         Class::LateWindow | Class::PowerCappedStaircase | Class::OffsetGrid => r.uniform(5.0, 9.0),
         _ => r.uniform(4.3, 9.0),
     };
@@ -88,6 +94,12 @@ fn single(class: Class, r: &mut Random, effect: f64, period: f64) -> Draw {
         Class::Offset => {
             // An offset of -1 is also a slightly shorter period: no range tells them apart.
             offset = f64::from(r.whole(1, period as u32 - 2));
+            law.combs.push(comb(period, offset, effect));
+        }
+        Class::LongPeriod => {
+            if r.chance(0.3) {
+                offset = f64::from(r.whole(1, period as u32 - 2));
+            }
             law.combs.push(comb(period, offset, effect));
         }
         Class::LateWindow => {
@@ -137,17 +149,23 @@ fn single(class: Class, r: &mut Random, effect: f64, period: f64) -> Draw {
                 ..scatter
             };
         }
+        Class::QuirkyStaircase => law.remainders.push(quirks(r, effect / 10.0)),
         Class::HeavyTails => scatter.heavy = true,
         // A tick of 1 to 5 per mille of a block of a hundred iterations of a millisecond.
         Class::QuantisedClock => scatter.tick_seconds = r.scale(1e-4, 5e-4),
         _ => {}
     }
-    let sizes = grid(
-        class,
-        r,
-        first as u32,
-        last.clamp(20.0, LONGEST_RANGE) as u32,
-    );
+    let longest = if class == Class::LongPeriod {
+        LONGEST_OF_LONG
+    } else {
+        LONGEST_RANGE
+    };
+    let last = last.clamp(20.0, longest);
+    let sizes = if class == Class::PairedGrid {
+        paired(period, 2.2 * period, last)
+    } else {
+        grid(class, r, first as u32, last as u32)
+    };
     let truth = if class == Class::SharedHost {
         Truth::StepOrInsufficient { period }
     } else {

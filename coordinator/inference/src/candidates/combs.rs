@@ -4,7 +4,7 @@ use super::{MOST_CHANGES, SCAN_PRICE};
 use crate::alternatives::Alternatives;
 use crate::fit::{Criterion, Law};
 use crate::sample::Sample;
-use crate::scan::{self, LEAST_EDGES, Periods, comb_peaks, refine_comb};
+use crate::scan::{self, LEAST_EDGES, Periods, comb_peaks, combs_peaks, refine_comb};
 use crate::term::Term;
 
 /// More for a period that is not whole: whole ones are common, and one edge moved by noise must not unmake one.
@@ -20,8 +20,14 @@ const FRACTIONS_TRIED_WHOLE: usize = 3;
 /// Peaks taken from each scan.
 const PEAKS_PER_BASIS: usize = 5;
 
+/// Combs with an offset taken from their scan.
+const LATE_COMBS: usize = 3;
+
 /// Peaks tried as a second comb.
 const PEAKS_FOR_SECOND: usize = 3;
+
+/// Most that an algorithm switch may change the jumps by, as a share of them: a comb that vanishes was none.
+const MOST_RESCALED: f64 = 0.5;
 
 /// Combs a law may hold.
 const MOST_COMBS: usize = 3;
@@ -53,10 +59,11 @@ pub(super) fn combs(
             found.push(period);
         }
     };
-    for base in &alternatives.bases {
-        for period in comb_peaks(sample, base, periods, PEAKS_PER_BASIS) {
-            add(&mut found, period);
-        }
+    for period in combs_peaks(sample, &alternatives.bases, periods, PEAKS_PER_BASIS)
+        .into_iter()
+        .flatten()
+    {
+        add(&mut found, period);
     }
     let mut laws: Vec<Law> = found
         .iter()
@@ -74,6 +81,16 @@ pub(super) fn combs(
             }
         }
     }
+    laws.sort_by(|a, b| a.bic.total_cmp(&b.bic));
+    let late: Vec<Law> = alternatives
+        .bases
+        .first()
+        .iter()
+        .flat_map(|base| scan::late_combs(sample, base, periods, LATE_COMBS))
+        .filter(|&(_, offset)| offset != 0.0)
+        .filter_map(|(period, offset)| comb_law(sample, criterion, floors, period, offset))
+        .collect();
+    laws.extend(late);
     laws.sort_by(|a, b| a.bic.total_cmp(&b.bic));
     let whole: Vec<Law> = laws
         .iter()
@@ -103,10 +120,7 @@ fn whole_with_offset(
 }
 
 fn single_period(law: &Law) -> Option<f64> {
-    law.terms.iter().find_map(|term| match *term {
-        Term::Comb { period, .. } => Some(period),
-        _ => None,
-    })
+    first_comb(law).map(|(period, _)| period)
 }
 
 /// The best law with one comb of about `period`: with or without floor and curvature, changes added greedily, the period
@@ -130,7 +144,7 @@ pub(super) fn comb_law(
             }
         }
     }
-    let mut law = best?;
+    let mut law = scaled_by_switches(sample, criterion, best?);
     let refined = refine_within(sample, criterion, &law, period, offset);
     if refined.bic < law.bic {
         law = refined;
@@ -143,6 +157,40 @@ pub(super) fn comb_law(
         }
     }
     combs_rise(&law).then_some(law)
+}
+
+/// `law` with the jumps of its comb larger or smaller right of an algorithm switch, where that pays.
+fn scaled_by_switches(sample: &Sample, criterion: &Criterion, mut law: Law) -> Law {
+    let Some((period, offset)) = first_comb(&law) else {
+        return law;
+    };
+    for term in law.terms.clone() {
+        let Term::Level(after) = term else { continue };
+        let jumps = Term::CombAfter {
+            period,
+            offset,
+            after,
+        };
+        let Some(scaled) = law.with(sample, criterion, jumps, 0.0) else {
+            continue;
+        };
+        let steeper = scaled.with(sample, criterion, Term::Hinge(after), 0.0);
+        for tried in [Some(scaled), steeper].into_iter().flatten() {
+            let comb = tried.coefficient(Term::Comb { period, offset });
+            let change = tried.coefficient(jumps);
+            if tried.bic < law.bic && change.abs() <= MOST_RESCALED * comb {
+                law = tried;
+            }
+        }
+    }
+    law
+}
+
+fn first_comb(law: &Law) -> Option<(f64, f64)> {
+    law.terms.iter().find_map(|term| match *term {
+        Term::Comb { period, offset } => Some((period, offset)),
+        _ => None,
+    })
 }
 
 fn one_comb(
@@ -195,7 +243,19 @@ fn without_comb(
         .terms
         .iter()
         .copied()
-        .filter(|&term| term != Term::Floor && term != Term::Comb { period, offset })
+        .filter(|&term| match term {
+            Term::Floor => false,
+            Term::Comb {
+                period: p,
+                offset: o,
+            }
+            | Term::CombAfter {
+                period: p,
+                offset: o,
+                ..
+            } => (p, o) != (period, offset),
+            _ => true,
+        })
         .collect();
     Law::fit(sample, criterion, law.floor, &others, 0.0)
 }
@@ -215,6 +275,15 @@ fn with_period(
         .filter(|&&term| term != Term::Floor)
         .map(|&term| match term {
             Term::Comb { period, offset } if period == from => Term::Comb { period: to, offset },
+            Term::CombAfter {
+                period,
+                offset,
+                after,
+            } if period == from => Term::CombAfter {
+                period: to,
+                offset,
+                after,
+            },
             other => other,
         })
         .collect();
@@ -243,12 +312,14 @@ pub(super) fn add_combs(
         .terms
         .iter()
         .copied()
-        .filter(|term| !matches!(term, Term::Level(_) | Term::Hinge(_) | Term::Floor))
+        .filter(|term| {
+            !matches!(
+                term,
+                Term::Level(_) | Term::Hinge(_) | Term::Floor | Term::CombAfter { .. }
+            )
+        })
         .collect();
-    let (period, offset) = bare.iter().find_map(|term| match *term {
-        Term::Comb { period, offset } => Some((period, offset)),
-        _ => None,
-    })?;
+    let (period, offset) = first_comb(law)?;
     let bare = Law::fit(sample, criterion, law.floor, &bare, price(period, offset));
     [
         grow_combs(sample, criterion, &bare, periods),

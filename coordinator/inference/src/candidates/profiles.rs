@@ -13,6 +13,12 @@ use crate::term::Term;
 const PROFILE_PEAKS: usize = 6;
 const SHAPE_PEAKS: usize = 5;
 
+/// Price, in parameters, of letting the cost of left-over samples grow.
+const GROWTH_PRICE: f64 = 0.5;
+
+/// Growth from which the constant part no longer matters.
+const MOST_GROWTH: f64 = 1e3;
+
 /// Laws with one column per residue.
 pub(super) fn profiles(
     sample: &Sample,
@@ -28,29 +34,66 @@ pub(super) fn profiles(
         PROFILE_PEAKS,
     )
     .into_iter()
-    .map(|(period, base)| {
+    .flat_map(|(period, base)| {
         let base = &alternatives.bases[base];
-        let residues = (1..period).map(|residue| Term::Residue { period, residue });
-        let simple: Vec<Term> = [Term::Constant, Term::Slope]
-            .into_iter()
-            .chain(residues.clone())
-            .collect();
-        let as_scanned: Vec<Term> = base
-            .terms
-            .iter()
-            .copied()
-            .filter(|&term| term != Term::Floor)
-            .chain(residues)
-            .collect();
-        let given = Law::fit(sample, criterion, base.floor, &as_scanned, SCAN_PRICE);
-        let grown = Law::fit(sample, criterion, base.floor, &simple, SCAN_PRICE).with_changes(
-            sample,
-            criterion,
-            MOST_CHANGES,
-        );
-        if given.bic < grown.bic { given } else { grown }
+        let same = profile_law(sample, criterion, base, period, 0.0);
+        let growing = growth(base).map(|growth| {
+            let mut law = profile_law(sample, criterion, base, period, growth);
+            law.reprice(criterion, GROWTH_PRICE);
+            law
+        });
+        [Some(same), growing]
     })
+    .flatten()
     .collect()
+}
+
+/// Growth with each sample of what costs a share of the time of `base`; `None` where that does not grow.
+fn growth(base: &Law) -> Option<f64> {
+    let (constant, slope) = (
+        base.coefficient(Term::Constant),
+        base.coefficient(Term::Slope),
+    );
+    (slope > 0.0).then(|| {
+        if constant > 0.0 {
+            (slope / constant).min(MOST_GROWTH)
+        } else {
+            MOST_GROWTH
+        }
+    })
+}
+
+/// The better of two laws with one column per residue: the terms of `base`, or a straight line with its own changes.
+fn profile_law(
+    sample: &Sample,
+    criterion: &Criterion,
+    base: &Law,
+    period: u32,
+    growth: f64,
+) -> Law {
+    let residues = (1..period).map(|residue| Term::Residue {
+        period,
+        residue,
+        growth,
+    });
+    let simple: Vec<Term> = [Term::Constant, Term::Slope]
+        .into_iter()
+        .chain(residues.clone())
+        .collect();
+    let as_scanned: Vec<Term> = base
+        .terms
+        .iter()
+        .copied()
+        .filter(|&term| term != Term::Floor)
+        .chain(residues)
+        .collect();
+    let given = Law::fit(sample, criterion, base.floor, &as_scanned, SCAN_PRICE);
+    let grown = Law::fit(sample, criterion, base.floor, &simple, SCAN_PRICE).with_changes(
+        sample,
+        criterion,
+        MOST_CHANGES,
+    );
+    if given.bic < grown.bic { given } else { grown }
 }
 
 /// Laws whose left-over samples cost the same, or ever more: one parameter where a profile has many.
@@ -86,7 +129,7 @@ pub(super) fn shapes(
 /// `law` with the left-over cost of a multiple or a divisor of its period beside its own: even batch sizes cheaper than
 /// odd ones, multiples of 8 cheaper still. `None` when it does not pay.
 fn nest(sample: &Sample, criterion: &Criterion, law: &Law, periods: &Periods) -> Option<Law> {
-    let (period, _) = residue_profile(law, &law.coefficients)?;
+    let period = residue_profile(law, &law.coefficients)?.extra.len() as u32;
     scan::whole_periods(periods)
         .filter(|&other| {
             other != period && (other.is_multiple_of(period) || period.is_multiple_of(other))
@@ -101,17 +144,17 @@ pub(super) fn shifted(sample: &Sample, criterion: &Criterion, profiles: &[Law]) 
     profiles
         .iter()
         .filter_map(|law| {
-            let (period, profile) = residue_profile(law, &law.coefficients)?;
+            let profile = residue_profile(law, &law.coefficients)?.extra;
             let count = profile.len();
             let steepest = (0..count).max_by(|&a, &b| {
                 let rise = |r: usize| profile[(r + 1) % count] - profile[r];
                 rise(a).total_cmp(&rise(b))
             })?;
-            if steepest == 0 || period < 3 {
+            if steepest == 0 || count < 3 {
                 return None;
             }
             let offset = steepest as f64;
-            comb_law(sample, criterion, &[law.floor], f64::from(period), offset)
+            comb_law(sample, criterion, &[law.floor], count as f64, offset)
         })
         .collect()
 }

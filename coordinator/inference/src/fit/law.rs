@@ -100,6 +100,12 @@ impl Law {
         self.bic = criterion.bic(self.residual_square, self.parameters);
     }
 
+    /// Adds `price` to the parameters.
+    pub(crate) fn reprice(&mut self, criterion: &Criterion, price: f64) {
+        self.parameters += price;
+        self.bic = criterion.bic(self.residual_square, self.parameters);
+    }
+
     /// The law with `term` added, or `None` when it already spans it.
     pub(crate) fn with(
         &self,

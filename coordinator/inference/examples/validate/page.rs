@@ -1,0 +1,165 @@
+//! The results as Markdown, with the bars they are held against. Prints; decides nothing but whether a bar is met.
+
+use batchstep_laws::Class;
+use statrs::distribution::{Beta, ContinuousCDF};
+
+use crate::campaign::{Counts, Group, NOISE, QUIET, Results};
+
+/// Least share of right answers in each class with a step.
+const LEAST_RIGHT: f64 = 0.99;
+/// Largest share of wrong periods over all classes with a step.
+const MOST_WRONG: f64 = 0.002;
+/// Largest share of false steps over all traces without a visible one.
+const MOST_FALSE: f64 = 0.002;
+/// And in each class.
+const MOST_FALSE_IN_CLASS: f64 = 0.005;
+
+/// Prints the page and returns how many bars are missed.
+pub fn print(results: &Results) -> u32 {
+    let mut missed = 0;
+    println!("From 5 rounds, noise at most 1 %. Intervals: 95 %, Clopper and Pearson.\n");
+    println!("| class | traces | right | wrong period | bar |\n|---|---:|---:|---:|---|");
+    let mut stepped = Counts::default();
+    for class in Class::all().filter(|class| class.has_step()) {
+        let counts = total(results, |group| group.barred() && group.class == class);
+        stepped.add(counts);
+        let met = counts.right as f64 >= LEAST_RIGHT * counts.traces as f64;
+        missed += u32::from(!met);
+        println!(
+            "| {class} | {} | {} | {} | {} |",
+            counts.traces,
+            share(counts.right, counts.traces),
+            share(counts.wrong_steps, counts.traces),
+            verdict(met),
+        );
+    }
+    let met = stepped.wrong_steps as f64 <= MOST_WRONG * stepped.traces as f64;
+    missed += u32::from(!met);
+    println!(
+        "| **all with a step** | {} | {} | {} | wrong ≤ 0.2 %: {} |",
+        stepped.traces,
+        share(stepped.right, stepped.traces),
+        share(stepped.wrong_steps, stepped.traces),
+        verdict(met),
+    );
+
+    println!(
+        "\n| class without a visible step | traces | right | false step | bar |\n|---|---:|---:|---:|---|"
+    );
+    let mut smooth = Counts::default();
+    for class in Class::all().filter(|class| !class.has_step()) {
+        let counts = total(results, |group| group.barred() && group.class == class);
+        smooth.add(counts);
+        let met = counts.false_steps as f64 <= MOST_FALSE_IN_CLASS * counts.traces as f64;
+        missed += u32::from(!met);
+        println!(
+            "| {class} | {} | {} | {} | {} |",
+            counts.traces,
+            share(counts.right, counts.traces),
+            share(counts.false_steps, counts.traces),
+            verdict(met),
+        );
+    }
+    let met = smooth.false_steps as f64 <= MOST_FALSE * smooth.traces as f64;
+    missed += u32::from(!met);
+    println!(
+        "| **all without** | {} | {} | {} | false ≤ 0.2 %: {} |",
+        smooth.traces,
+        share(smooth.right, smooth.traces),
+        share(smooth.false_steps, smooth.traces),
+        verdict(met),
+    );
+    by_noise(results);
+    println!(
+        "\n{}",
+        if missed == 0 {
+            "Every bar is met.".to_owned()
+        } else {
+            format!("{missed} bars are missed.")
+        }
+    );
+    missed
+}
+
+/// The same for every noise level, and for few rounds.
+fn by_noise(results: &Results) {
+    println!(
+        "\nBy noise, from 5 rounds, and with 3 or 4 rounds at noise up to 1 %: right answers, and after a stroke steps that are wrong or false.\n"
+    );
+    let mut head = "| class |".to_owned();
+    let mut rule = "|---|".to_owned();
+    for noise in NOISE {
+        head.push_str(&format!(" {} % |", 100.0 * noise));
+        rule.push_str("---:|");
+    }
+    println!("{head} few rounds |\n{rule}---:|");
+    for class in Class::all() {
+        let mut line = format!("| {class} |");
+        for noise in 0..NOISE.len() {
+            let of =
+                |group: &Group| !group.few_rounds && group.noise == noise && group.class == class;
+            line.push_str(&cell(total(results, of)));
+        }
+        let few = |group: &Group| group.few_rounds && group.noise < QUIET && group.class == class;
+        line.push_str(&cell(total(results, few)));
+        println!("{line}");
+    }
+}
+
+fn cell(counts: Counts) -> String {
+    let [low, high] = interval(counts.right, counts.traces);
+    let wrong = counts.wrong_steps + counts.false_steps;
+    let wrong = if wrong == 0 {
+        String::new()
+    } else {
+        format!(" / {wrong} of {}", counts.traces)
+    };
+    format!(
+        " {:.1} [{:.1}, {:.1}]{wrong} |",
+        100.0 * counts.right as f64 / counts.traces.max(1) as f64,
+        100.0 * low,
+        100.0 * high,
+    )
+}
+
+fn total(results: &Results, of: impl Fn(&Group) -> bool) -> Counts {
+    let mut sum = Counts::default();
+    for (_, counts) in results.iter().filter(|(group, _)| of(group)) {
+        sum.add(*counts);
+    }
+    sum
+}
+
+const fn verdict(met: bool) -> &'static str {
+    if met { "met" } else { "**missed**" }
+}
+
+/// A share with its interval, in percent.
+fn share(count: u64, of: u64) -> String {
+    let [low, high] = interval(count, of);
+    format!(
+        "{:.2} % [{:.2}, {:.2}]",
+        100.0 * count as f64 / of.max(1) as f64,
+        100.0 * low,
+        100.0 * high
+    )
+}
+
+/// The exact 95 % interval of a share (Clopper and Pearson 1934): quantiles of beta distributions.
+fn interval(count: u64, of: u64) -> [f64; 2] {
+    let (k, n) = (count as f64, of as f64);
+    let quantile =
+        |a: f64, b: f64, p: f64| Beta::new(a, b).map_or(f64::NAN, |beta| beta.inverse_cdf(p));
+    [
+        if count == 0 {
+            0.0
+        } else {
+            quantile(k, n - k + 1.0, 0.025)
+        },
+        if count == of {
+            1.0
+        } else {
+            quantile(k + 1.0, n - k, 0.975)
+        },
+    ]
+}
