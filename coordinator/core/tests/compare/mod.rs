@@ -1,14 +1,12 @@
 //! Series of both strategies on the same simulated device, and what came of them.
 
-pub mod device;
-
 use std::time::Duration;
 
 use batchstep_core::{
     steptable::{self, SeriesResult, Verdict},
-    sweep::{History, Next, SeriesPlan, next, spent},
+    sweep::{History, Next, RoundRecord, SeriesPlan, next, spent},
 };
-use batchstep_laws::{Draw, Truth};
+use batchstep_laws::{Draw, Law, Truth};
 use batchstep_proto::{
     domain::{
         BatchSizes, Device as DeviceFacts, DeviceKind, DeviceSelector, Dtype, Mode, Strategy,
@@ -16,8 +14,7 @@ use batchstep_proto::{
     },
     ids::{SeriesId, SweepId},
 };
-
-use device::Device;
+use batchstep_simulated::{Behaviour, Event, Machine};
 
 /// What came of one series.
 #[derive(Debug, Clone)]
@@ -113,15 +110,40 @@ pub fn plan(draw: &Draw, strategy: Strategy, precision: f64, seed: u64) -> Serie
     }
 }
 
+/// Runs a round at once.
+fn execute(device: &mut Machine<Law>, round: batchstep_proto::domain::Round) -> RoundRecord {
+    let steps = device.run(&round);
+    let mut record = RoundRecord::new(round);
+    for step in steps {
+        match step.event {
+            Event::Block(block) => record.blocks.push(block),
+            Event::Failure(failure) => record.failures.push(failure),
+            Event::Progress { .. } => {}
+            Event::Ended(ending) => {
+                record.outcomes.push((ending.outcome, ending.message));
+                record.measuring = ending.measuring;
+                record.warm_up = ending.warm_up;
+                record.elapsed = ending.elapsed;
+            }
+        }
+    }
+    record
+}
+
 /// Runs a series to its end.
 pub fn run(draw: &Draw, strategy: Strategy, precision: f64, seed: u64) -> Outcome {
     let plan = plan(draw, strategy, precision, seed);
-    let mut device = Device::new(draw, seed);
+    let mut scatter = draw.scatter;
+    if scatter.drift_seconds == 0.0 {
+        scatter.drift_seconds = 30.0;
+    }
+    let behaviour = Behaviour { scatter, ..Behaviour::default() };
+    let mut device = Machine::new(draw.law.clone(), behaviour, seed);
     let mut history = History::default();
     let message = loop {
         assert!(history.rounds.len() < 2000, "the series does not end");
         match next(&plan, &history) {
-            Next::Round(round) => history.rounds.push(device.execute(&round)),
+            Next::Round(round) => history.rounds.push(execute(&mut device, round)),
             Next::Done(conclusion) => break conclusion.message,
             Next::Failed(message) => break message,
         }

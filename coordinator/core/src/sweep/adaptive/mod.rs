@@ -26,7 +26,7 @@ const MOST_DEPTH: usize = 8;
 const MISFIT: f64 = 1.6;
 const LEAST_NOISE: f64 = 0.002;
 /// Confirmed edges after which more of them say the same.
-const ENOUGH_EDGES: usize = 3;
+const ENOUGH_EDGES: usize = 4;
 
 /// What is known when the strategy is asked.
 pub(super) struct Situation<'a> {
