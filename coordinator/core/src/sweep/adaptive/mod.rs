@@ -23,7 +23,7 @@ const LEVEL_WITHOUT_STEP: usize = 1;
 /// Witness depth beyond which everything is one.
 const MOST_DEPTH: usize = 8;
 /// Typical distance of a batch size from what the others predict, in standard deviations, above which something is not understood yet.
-const MISFIT: f64 = 1.6;
+const MISFIT: f64 = 2.2;
 const LEAST_NOISE: f64 = 0.002;
 /// Confirmed edges after which more of them say the same.
 const ENOUGH_EDGES: usize = 4;
