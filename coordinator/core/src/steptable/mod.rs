@@ -10,9 +10,9 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+pub use crate::sweep::{Unsettled, settled};
 pub use row::{
     BestThroughput, DetailedRow, Edge, EdgeSight, FittedPoint, OtherStep, PointRow, Row,
     SCHEMA_VERSION, StepKind, Table, Verdict,
 };
 pub use rows::{SeriesResult, rows};
-pub use crate::sweep::{Unsettled, settled};

@@ -53,12 +53,12 @@ impl Outcome {
 
     pub fn right(&self, truth: Truth) -> bool {
         match (truth, self.verdict) {
-            (Truth::Step { period, .. }, Verdict::Step) => {
-                self.step.is_some_and(|step| (step / period - 1.0).abs() <= 0.01)
-            }
-            (Truth::StepOrInsufficient { period }, Verdict::Step) => {
-                self.step.is_some_and(|step| (step / period - 1.0).abs() <= 0.01)
-            }
+            (Truth::Step { period, .. }, Verdict::Step) => self
+                .step
+                .is_some_and(|step| (step / period - 1.0).abs() <= 0.01),
+            (Truth::StepOrInsufficient { period }, Verdict::Step) => self
+                .step
+                .is_some_and(|step| (step / period - 1.0).abs() <= 0.01),
             (
                 Truth::StepOrInsufficient { .. } | Truth::Insufficient,
                 Verdict::Insufficient | Verdict::Contended,
@@ -137,7 +137,10 @@ pub fn run(draw: &Draw, strategy: Strategy, precision: f64, seed: u64) -> Outcom
     if scatter.drift_seconds == 0.0 {
         scatter.drift_seconds = 30.0;
     }
-    let behaviour = Behaviour { scatter, ..Behaviour::default() };
+    let behaviour = Behaviour {
+        scatter,
+        ..Behaviour::default()
+    };
     let mut device = Machine::new(draw.law.clone(), behaviour, seed);
     let mut history = History::default();
     let message = loop {

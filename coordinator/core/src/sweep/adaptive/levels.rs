@@ -11,13 +11,13 @@ pub(super) const SHORT_RANGE: usize = 16;
 const BEGINNINGS: [(f64, usize, usize); 3] = [(0.15, 14, 20), (0.3, 20, 36), (0.4, 32, 64)];
 /// Batch sizes spread over the rest: share of it, least and most.
 const SPREADS: [(f64, usize, usize); 3] = [(0.12, 8, 16), (0.2, 12, 32), (0.35, 16, 64)];
-/// Levels in all.
-pub(super) const LEVELS: usize = BEGINNINGS.len() + 1;
+/// The level that holds everything.
+pub(super) const LAST_LEVEL: usize = BEGINNINGS.len();
 
 /// The batch sizes of `level`, ascending, from `window`, which is ascending; the whole window from the last level on.
 pub(super) fn level(window: &[u32], level: usize) -> Vec<u32> {
     let count = window.len();
-    if level + 1 >= LEVELS || count <= SHORT_RANGE {
+    if level >= LAST_LEVEL || count <= SHORT_RANGE {
         return window.to_vec();
     }
     let part = |(share, least, most): (f64, usize, usize), of: usize| {
@@ -52,7 +52,7 @@ mod tests {
         for count in 1..300_u32 {
             let window: Vec<u32> = (3..3 + count).collect();
             let mut before: Vec<u32> = Vec::new();
-            for step in 0..LEVELS {
+            for step in 0..=LAST_LEVEL {
                 let sizes = level(&window, step);
                 assert!(sizes.is_sorted() && before.iter().all(|size| sizes.contains(size)));
                 before = sizes;

@@ -1,231 +1,263 @@
 //! The adaptive strategy: measures where the verdict can still change, and stops when it cannot.
 //!
-//! Called by the planner after the probe, before each round.
+//! The planner asks it before each round, with what was measured so far, and nothing else: it keeps no state. Each answer is one of the stages below.
+//!
+//! 1. *Look*: one block at each batch size of a sparse design ([`levels`]). The inference's answer from everything there is, the *sight*, says what to
+//!    believe; nothing is reported from it.
+//! 2. *Confirm*: the batch sizes that could refute the sight ([`witnesses`]) get their required blocks. The *answer* is the inference's from these
+//!    alone, as the step table will give it.
+//! 3. *Weigh*: where both agree, the answer has margin and predicts what else was seen ([`weigh`]), nothing that could be measured would change it. Else
+//!    the next design is looked at, with more witnesses, up to the dense sweep.
 
 mod levels;
+mod weigh;
 mod witnesses;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use batchstep_inference::{Inference, Observation, Options, Trace, Verdict, infer};
+use batchstep_proto::domain::{Strategy, VisitOrder};
 
 use super::{
-    Conclusion, ConclusionReason,
-    rules::{HIGH_CONFIDENCE, MOST_REPEATS},
+    Conclusion, ConclusionReason, SeriesPlan,
+    rules::{MOST_REPEATS, required_rounds},
     settled::settled,
 };
-use levels::{LEVELS, level};
+use levels::{LAST_LEVEL, SHORT_RANGE, level};
 
-/// Smallest jump, relative, that must be visible before "no step" is believed.
-const SIGHT: f64 = 0.025;
-/// The level that must have been seen before "no step" is believed.
+/// The level that must have been looked at before "no step" is believed, and before changes of level that do not repeat are: a step that starts late
+/// or costs little looks like them.
 const LEVEL_WITHOUT_STEP: usize = 1;
-/// Witness depth beyond which everything is one.
+const LEVEL_IRREGULAR: usize = 2;
+/// Depth at which witnesses are asked for no further: everything is one by then.
 const MOST_DEPTH: usize = 8;
-/// Typical distance of a batch size from what the others predict, in standard deviations, above which something is not understood yet.
-const MISFIT: f64 = 2.2;
-const LEAST_NOISE: f64 = 0.002;
-/// Confirmed edges after which more of them say the same.
-const ENOUGH_EDGES: usize = 4;
+/// Further blocks for a batch size that is not precise yet, at least and at most at a time.
+const MORE_BLOCKS: (u32, u32) = (3, 10);
 
-/// What is known when the strategy is asked.
-pub(super) struct Situation<'a> {
-    pub window: &'a [u32],
-    /// Blocks that count, by batch size of the window.
-    pub counts: &'a BTreeMap<u32, u32>,
-    pub observations: Vec<Observation>,
-    pub required: u32,
-    pub precision: f64,
-}
-
-/// Blocks still wanted, by batch size.
+/// Blocks still missing, by batch size; each at least 1.
 pub(super) type Missing = BTreeMap<u32, u32>;
 
-impl Situation<'_> {
+/// What the strategy asks for.
+#[derive(Debug)]
+pub(super) enum Ask {
+    /// These blocks.
+    Measure(Missing),
+    /// Nothing: the answer is certain, and what it reports is precise. May be asked for a wider range.
+    Enough { why: Conclusion, step: bool },
+    /// Whatever a dense sweep would measure: every batch size has its required blocks.
+    Everything,
+}
+
+/// Whether the strategy has a choice to make.
+pub(super) fn applies(plan: &SeriesPlan, window: &[u32]) -> bool {
+    plan.spec.strategy == Strategy::Adaptive
+        && plan.spec.visit_order == VisitOrder::Random
+        // A fixed count asks for one block everywhere.
+        && plan.spec.iterations.is_none()
+        && window.len() > SHORT_RANGE
+}
+
+/// What is known of a series.
+pub(super) struct Situation<'a> {
+    /// Batch sizes that can be visited, ascending.
+    window: &'a [u32],
+    /// Blocks that count towards the required ones, for every batch size of the window.
+    counts: &'a BTreeMap<u32, u32>,
+    observations: Vec<Observation>,
+    required: u32,
+    precision: f64,
+}
+
+impl<'a> Situation<'a> {
+    pub(super) fn of(
+        plan: &SeriesPlan,
+        window: &'a [u32],
+        counts: &'a BTreeMap<u32, u32>,
+        observations: Vec<Observation>,
+    ) -> Self {
+        Self {
+            window,
+            counts,
+            observations,
+            required: required_rounds(&plan.spec),
+            precision: plan.spec.precision,
+        }
+    }
+
+    /// What is worth measuring next, or why nothing is.
+    pub(super) fn ask(&self) -> Ask {
+        let reached = (0..=LAST_LEVEL)
+            .take_while(|&one| self.missing(level(self.window, one), 1).is_empty())
+            .last();
+        let (Some(reached), Ok(seen)) = (reached, Trace::new(self.observations.clone())) else {
+            return Ask::Measure(self.missing(level(self.window, 0), 1));
+        };
+        let sight = infer(&seen, &Options::default());
+        let dense = level(self.window, reached).len() == self.window.len();
+        let believable = match sight.verdict {
+            Verdict::Step => true,
+            Verdict::NoStep => dense || reached >= LEVEL_WITHOUT_STEP,
+            Verdict::Irregular => dense || reached >= LEVEL_IRREGULAR,
+            Verdict::Insufficient => false,
+        };
+        if !believable {
+            return self.look_further(reached);
+        }
+        let jumps = match sight.verdict {
+            Verdict::Step => Vec::new(),
+            _ => witnesses::jumps(&sight),
+        };
+        let closer = self.missing(self.between(&jumps), 1);
+        if !closer.is_empty() {
+            return Ask::Measure(closer);
+        }
+        let missing = self.unconfirmed(&sight, &jumps, reached);
+        if !missing.is_empty() {
+            return Ask::Measure(missing);
+        }
+        self.weigh(&sight, &seen)
+            .unwrap_or_else(|| self.confirm_further(&sight, &jumps, reached))
+    }
+
+    /// Batch sizes with any block, ascending.
+    pub(super) fn visited(&self) -> BTreeSet<u32> {
+        self.with(|count| count > 0)
+    }
+
+    fn with(&self, wanted: impl Fn(u32) -> bool) -> BTreeSet<u32> {
+        let sizes = self.window.iter().copied();
+        sizes.filter(|&size| wanted(self.count(size))).collect()
+    }
+
     fn count(&self, size: u32) -> u32 {
         self.counts.get(&size).copied().unwrap_or(0)
     }
 
+    /// What `sizes` lack of `blocks` each.
     fn missing(&self, sizes: impl IntoIterator<Item = u32>, blocks: u32) -> Missing {
         sizes
             .into_iter()
-            .filter(|&size| self.count(size) < blocks)
-            .map(|size| (size, blocks - self.count(size)))
+            .map(|size| (size, blocks.saturating_sub(self.count(size))))
+            .filter(|&(_, missing)| missing > 0)
             .collect()
     }
 
-    /// What is worth measuring next, or why nothing is.
-    pub(super) fn wanted(&self) -> Result<Missing, Conclusion> {
-        let window = self.window;
-        let reached = (0..LEVELS)
-            .take_while(|&l| self.missing(level(window, l), 1).is_empty())
-            .last();
-        let Some(reached) = reached else {
-            let blocks = if window.len() <= levels::SHORT_RANGE { self.required } else { 1 };
-            return Ok(self.missing(level(window, 0), blocks));
-        };
-        let Ok(all) = Trace::new(self.observations.clone()) else {
-            return Ok(self.missing(level(window, reached), 1));
-        };
-        let sight = infer(&all, &Options::default());
-        let debug = std::env::var_os("PLAN").is_some();
-        if debug { eprintln!("level {reached} n {} settled {} blocks {} sight {:?} {:?} conf {:?} sdj {:?}: {}", self.counts.values().filter(|&&c| c > 0).count(), self.counts.values().filter(|&&c| c >= self.required).count(), self.counts.values().sum::<u32>(), sight.verdict, sight.step, sight.confidence, sight.smallest_detectable_jump, sight.reason); }
-        let further = || self.further(reached);
-        let visited: BTreeSet<u32> = window
+    /// The middle of the gap in which each of `jumps` lies, until it lies between neighbours.
+    fn between(&self, jumps: &[u32]) -> BTreeSet<u32> {
+        let visited = self.visited();
+        jumps
             .iter()
-            .copied()
-            .filter(|&size| self.count(size) > 0)
-            .collect();
-        let jumps = match sight.verdict {
-            Verdict::Step => Vec::new(),
-            Verdict::Insufficient => return further(),
-            _ if reached < LEVEL_WITHOUT_STEP && level(window, reached).len() < window.len() => {
-                return further();
-            }
-            _ => {
-                let jumps = witnesses::jumps(&sight);
-                let between: BTreeSet<u32> = jumps
-                    .iter()
-                    .filter_map(|&after| witnesses::between(after, &visited, window))
-                    .collect();
-                let unseen = self.missing(between, 1);
-                if !unseen.is_empty() {
-                    return Ok(unseen);
-                }
-                jumps
-            }
-        };
-        // What was begun for an answer that is no longer looked at is completed, too, so that it may be used.
-        let begun: BTreeSet<u32> = visited
-            .iter()
-            .copied()
-            .filter(|&size| 2 * self.count(size) > self.required)
-            .collect();
-        let decisive = |depth: usize| {
-            let mut decisive = match sight.verdict {
-                Verdict::Step => witnesses::of_step(&sight, window, depth),
-                _ => {
-                    let mut decisive = witnesses::of_jumps(&jumps, window);
-                    decisive.extend(level(window, depth - LEVEL_WITHOUT_STEP.min(depth)));
-                    decisive
-                }
-            };
-            decisive.extend(&begun);
-            self.missing(decisive, self.required)
-        };
-        let missing = decisive(reached);
-        if !missing.is_empty() {
-            return Ok(missing);
-        }
-        let deeper = || {
-            let deeper = (reached..=MOST_DEPTH).map(decisive).find(|missing| !missing.is_empty());
-            match deeper {
-                Some(missing) if reached + 1 >= LEVELS => Ok(missing),
-                _ => further(),
-            }
-        };
-        let Ok(settled) = settled(&self.observations, self.required) else {
-            return further();
-        };
-        let Ok(settled) = Trace::new(settled) else {
-            return further();
-        };
-        let answer = infer(&settled, &Options::default());
-        if debug { eprintln!("   answer {:?} {:?} conf {:?} sdj {:?} edges {:?}: {}", answer.verdict, answer.step, answer.confidence, answer.smallest_detectable_jump, answer.edges.iter().map(|e| (e.batch_size, e.sight)).collect::<Vec<_>>(), answer.reason); }
-        match self.weigh(reached, &sight, &answer).filter(|_| self.predicts(&answer, &all)) {
-            Some(reason) => self.refined(&answer, &settled, reason),
-            None => deeper(),
-        }
+            .filter_map(|&after| witnesses::between(after, &visited, self.window))
+            .collect()
     }
 
-    /// Why `answer` is final, if it is.
-    fn weigh(&self, reached: usize, sight: &Inference, answer: &Inference) -> Option<String> {
-        if !witnesses::same(sight, answer) {
+    /// What the witnesses of `sight` lack of their required blocks.
+    fn unconfirmed(&self, sight: &Inference, jumps: &[u32], depth: usize) -> Missing {
+        let mut witnesses = match sight.verdict {
+            Verdict::Step => witnesses::of_step(sight, self.window, depth),
+            _ => {
+                let mut all = witnesses::of_jumps(jumps, self.window);
+                all.extend(level(self.window, depth.saturating_sub(LEVEL_WITHOUT_STEP)));
+                all
+            }
+        };
+        // What was begun for a sight that is no longer believed is completed, too: half-measured batch sizes spoil an answer.
+        witnesses.extend(self.with(|count| 2 * count > self.required));
+        self.missing(witnesses, self.required)
+    }
+
+    /// The end, or the way there, when the answer is certain.
+    fn weigh(&self, sight: &Inference, seen: &Trace) -> Option<Ask> {
+        let trace = Trace::new(settled(&self.observations, self.required).ok()?).ok()?;
+        let answer = infer(&trace, &Options::default());
+        let certain = weigh::certain(sight, &answer)?;
+        if !weigh::predicts(&answer, seen, self.required) {
             return None;
         }
-        match answer.verdict {
-            Verdict::Step => {
-                let sure = answer.confidence >= Some(HIGH_CONFIDENCE);
-                let seen = answer.edges.iter().filter(|edge| edge.sight != batchstep_inference::EdgeSight::Unclear).count();
-                let confirmed = answer.edges.iter().filter(|edge| edge.sight == batchstep_inference::EdgeSight::Confirmed).count();
-                let enough = confirmed >= ENOUGH_EDGES.min(answer.edges.len());
-                (sure && enough).then(|| format!("step {} seen at {confirmed} of {seen} edges", answer.step.unwrap_or(0.0)))
-            }
-            Verdict::Irregular => (reached >= 2).then(|| "irregular".to_owned()),
-            Verdict::NoStep => {
-                let sight = answer.smallest_detectable_jump.unwrap_or(1.0);
-                (sight <= SIGHT).then(|| format!("no step: a jump of {:.2} % would have been seen", sight * 100.0))
-            }
-            Verdict::Insufficient => None,
+        let open = self.imprecise(&answer, &trace);
+        if !open.is_empty() {
+            return Some(Ask::Measure(open));
         }
+        let why = Conclusion {
+            reason: ConclusionReason::VerdictSettled,
+            message: format!(
+                "the verdict cannot change: {certain}, from {} of {} batch sizes",
+                trace.points().len(),
+                self.window.len()
+            ),
+        };
+        Some(Ask::Enough {
+            why,
+            step: answer.verdict == Verdict::Step,
+        })
     }
 
-    /// Whether the answer from the settled batch sizes predicts the others that were visited, as well as their noise allows.
-    fn predicts(&self, answer: &Inference, all: &Trace) -> bool {
-        let noise = |points: Vec<f64>| super::cost::median(points);
-        let settled: Vec<f64> = all
+    /// Blocks that make both sides of the reported jump precise.
+    fn imprecise(&self, answer: &Inference, trace: &Trace) -> Missing {
+        let jump = answer.jump_at.map_or(0..0, |at| at..at.saturating_add(2));
+        trace
             .points()
             .iter()
-            .filter(|point| point.blocks >= self.required as usize && point.blocks > 1)
-            .map(|point| point.relative_standard_error * (point.blocks as f64).sqrt() / 1.25)
-            .collect();
-        if settled.is_empty() { return true; }
-        let sigma = noise(settled).max(LEAST_NOISE);
-        let others: Vec<f64> = all
-            .points()
-            .iter()
-            .filter(|point| point.blocks < self.required as usize)
+            .filter(|point| jump.contains(&point.batch_size))
+            .filter(|point| point.relative_standard_error > self.precision)
             .filter_map(|point| {
-                let at = answer.fitted.binary_search_by_key(&point.batch_size, |fitted| fitted.batch_size).ok()?;
-                let off = point.median / answer.fitted[at].seconds - 1.0;
-                Some(off.abs() * (point.blocks as f64).sqrt() / sigma)
+                let room = MOST_REPEATS.checked_sub(self.count(point.batch_size))?;
+                // Standard errors fall with the root of the number of blocks.
+                let short = (point.relative_standard_error / self.precision).powi(2) - 1.0;
+                let more = (short * point.blocks as f64).ceil() as u32;
+                let more = more.clamp(MORE_BLOCKS.0, MORE_BLOCKS.1).min(room);
+                (more > 0).then_some((point.batch_size, more))
             })
-            .collect();
-        if others.len() < 8 { return true; }
-        let typical = noise(others) / 0.6745;
-        if std::env::var_os("PLAN").is_some() { eprintln!("   off by {typical} sigma {sigma}"); }
-        typical < MISFIT
+            .collect()
     }
 
-    /// More of the range, or more blocks of it.
-    fn further(&self, reached: usize) -> Result<Missing, Conclusion> {
-        if reached + 1 < LEVELS {
-            let next = self.missing(level(self.window, reached + 1), 1);
-            if !next.is_empty() {
-                return Ok(next);
-            }
+    /// More witnesses, and more of the range before that where there is more.
+    fn confirm_further(&self, sight: &Inference, jumps: &[u32], reached: usize) -> Ask {
+        let deeper = || {
+            (reached..=MOST_DEPTH)
+                .map(|depth| self.unconfirmed(sight, jumps, depth))
+                .find(|missing| !missing.is_empty())
+        };
+        match deeper() {
+            Some(missing) if reached == LAST_LEVEL => Ask::Measure(missing),
+            _ => self.look_further(reached),
         }
-        let least = self.window.iter().map(|&size| self.count(size)).min().unwrap_or(0);
-        if least < self.required {
-            return Ok(self.missing(self.window.iter().copied(), least + 1));
-        }
-        // As a dense sweep goes on.
-        let imprecise = Trace::new(self.observations.clone()).is_ok_and(|trace| {
-            trace.points().iter().any(|point| point.relative_standard_error > self.precision)
-        });
-        if !imprecise {
-            return Err(Conclusion { reason: ConclusionReason::PrecisionReached, message: format!("every batch size is precise to {} %", self.precision * 100.0) });
-        }
-        let more = self.missing(self.window.iter().copied().filter(|&size| self.count(size) < MOST_REPEATS), least + 1);
-        if more.is_empty() || least >= MOST_REPEATS {
-            return Err(Conclusion { reason: ConclusionReason::RepeatsExhausted, message: "noise".to_owned() });
-        }
-        Ok(more)
     }
 
-    /// The points that matter to the answer, until they are precise.
-    fn refined(&self, answer: &Inference, trace: &Trace, reason: String) -> Result<Missing, Conclusion> {
-        let matter: BTreeSet<u32> = answer.jump_at.into_iter().flat_map(|at| [at, at + 1]).collect();
-        let open: Vec<u32> = trace
-            .points()
-            .iter()
-            .filter(|point| matter.contains(&point.batch_size))
-            .filter(|point| point.relative_standard_error > self.precision && self.count(point.batch_size) < MOST_REPEATS)
-            .map(|point| point.batch_size)
-            .collect();
-        if open.is_empty() {
-            return Err(Conclusion { reason: ConclusionReason::VerdictSettled, message: format!("the verdict cannot change: {reason}") });
-        }
-        Ok(open.into_iter().map(|size| (size, 3)).collect())
+    /// One block at each batch size of the next level; on the last, one more everywhere, up to the required ones.
+    fn look_further(&self, reached: usize) -> Ask {
+        let everywhere = self.window.iter().copied();
+        let least = everywhere.clone().map(|size| self.count(size)).min();
+        let further = (reached + 1..=LAST_LEVEL)
+            .map(|one| self.missing(level(self.window, one), 1))
+            .chain([self.missing(everywhere, (least.unwrap_or(0) + 1).min(self.required))])
+            .find(|missing| !missing.is_empty());
+        further.map_or(Ask::Everything, Ask::Measure)
     }
+}
+
+/// The design that is looked at first in a range that is wider by `wider`, as far as it lies there, and its cost in blocks: what a look and a
+/// confirmation take.
+pub(super) fn look_into(window: &[u32], wider: &[u32], required: u32) -> (Missing, Missing) {
+    let all: Vec<u32> = window.iter().chain(wider).copied().collect();
+    let inside = |one: usize| {
+        level(&all, one)
+            .into_iter()
+            .filter(|size| wider.binary_search(size).is_ok())
+    };
+    let look = inside(0).map(|size| (size, 1)).collect();
+    let confirmed = inside(0).map(|size| (size, required));
+    let cost = inside(1).map(|size| (size, 1)).chain(confirmed).collect();
+    (look, cost)
+}
+
+/// The batch sizes of each pass that `missing` takes, ascending.
+pub(super) fn passes(missing: &Missing) -> Vec<Vec<u32>> {
+    let most = missing.values().copied().max().unwrap_or(0);
+    (0..most)
+        .map(|pass| {
+            let due = missing.iter().filter(|&(_, &blocks)| blocks > pass);
+            due.map(|(&size, _)| size).collect()
+        })
+        .collect()
 }
