@@ -96,7 +96,7 @@ pub fn next(plan: &SeriesPlan, history: &History) -> Next {
         };
     };
     let corrected = correct(plan, history);
-    let mut aimed = window;
+    let (mut aimed, mut certain) = (window, true);
     if adaptive::applies(plan, &aimed) {
         let counts = aim::steady_counts(&corrected, &aimed);
         let situation = Situation::of(plan, &aimed, &counts, corrected.observations());
@@ -110,19 +110,18 @@ pub fn next(plan: &SeriesPlan, history: &History) -> Next {
             ask => ask,
         };
         if let Ask::Measure(missing) = ask {
-            let wanted = Wanted {
-                passes: adaptive::passes(&missing),
-                payable: remaining(plan, history).as_secs_f64(),
-            };
-            if costs.passes(&wanted.passes, reference) <= wanted.payable {
+            let payable = remaining(plan, history).as_secs_f64();
+            let with_least = situation.with_least(&missing);
+            if costs.passes(&adaptive::passes(&with_least), reference) <= payable {
+                let wanted = Wanted {
+                    passes: adaptive::passes(&missing),
+                    payable,
+                };
                 let sizes = fitted(plan, index, &standing, &costs, &wanted, reference);
                 return Next::Round(rounds::measure(plan, index, &sizes, reference, &costs));
             }
             // What is left does not pay for it: complete what was begun, the smallest batch sizes first.
-            let visited = situation.visited();
-            if !visited.is_empty() {
-                aimed = visited.into_iter().collect();
-            }
+            (aimed, certain) = (situation.begun(), false);
         }
     }
     let aim = Aim::of(plan, history, &corrected, &aimed, &costs, reference);
@@ -130,6 +129,7 @@ pub fn next(plan: &SeriesPlan, history: &History) -> Next {
         plan, history, &corrected, &standing, &costs, &aim, reference,
     ) {
         Ok(wanted) => wanted,
+        Err(_) if !certain => return Next::Done(spent_with(plan, history, aim.least())),
         Err(conclusion) => return Next::Done(with_omissions(plan, history, conclusion)),
     };
     let sizes = fitted(plan, index, &standing, &costs, &wanted, reference);
@@ -315,12 +315,15 @@ fn spent_with(plan: &SeriesPlan, history: &History, least: u32) -> Conclusion {
     };
     if least >= required {
         let message = match plan.spec.strategy {
-            Strategy::Adaptive => "the budget is spent before the verdict was certain",
+            Strategy::Adaptive => {
+                let advice = advice(plan, history);
+                format!("the budget is spent before the verdict was certain{advice}")
+            }
             Strategy::Dense => {
-                "the budget is spent; the precision asked for was not reached everywhere"
+                "the budget is spent; the precision asked for was not reached everywhere".to_owned()
             }
         };
-        return with_omissions(plan, history, conclusion(message.to_owned()));
+        return with_omissions(plan, history, conclusion(message));
     }
     conclusion(format!(
         "the budget is spent after {least} of the {required} measuring rounds needed{}",

@@ -20,7 +20,7 @@ use batchstep_proto::domain::{Strategy, VisitOrder};
 
 use super::{
     Conclusion, ConclusionReason, SeriesPlan,
-    rules::{MOST_REPEATS, required_rounds},
+    rules::{LEAST_WINDOW, MOST_REPEATS, required_rounds},
     settled::settled,
 };
 use levels::{LAST_LEVEL, SHORT_RANGE, level};
@@ -119,9 +119,26 @@ impl<'a> Situation<'a> {
             .unwrap_or_else(|| self.confirm_further(&sight, &jumps, reached))
     }
 
-    /// Batch sizes with any block, ascending.
-    pub(super) fn visited(&self) -> BTreeSet<u32> {
-        self.with(|count| count > 0)
+    /// `missing` and what the smallest batch sizes lack of an answer of their own, which a budget must be kept for.
+    pub(super) fn with_least(&self, missing: &Missing) -> Missing {
+        let mut all = self.missing(self.least().iter().copied(), self.required);
+        for (&size, &blocks) in missing {
+            all.entry(size)
+                .and_modify(|most| *most = blocks.max(*most))
+                .or_insert(blocks);
+        }
+        all
+    }
+
+    /// What can be completed when the budget pays for no more: batch sizes with any block, and the smallest; ascending.
+    pub(super) fn begun(&self) -> Vec<u32> {
+        let mut begun = self.with(|count| count > 0);
+        begun.extend(self.least());
+        begun.into_iter().collect()
+    }
+
+    fn least(&self) -> &[u32] {
+        &self.window[..self.window.len().min(LEAST_WINDOW as usize)]
     }
 
     fn with(&self, wanted: impl Fn(u32) -> bool) -> BTreeSet<u32> {
@@ -144,7 +161,7 @@ impl<'a> Situation<'a> {
 
     /// The middle of the gap in which each of `jumps` lies, until it lies between neighbours.
     fn between(&self, jumps: &[u32]) -> BTreeSet<u32> {
-        let visited = self.visited();
+        let visited = self.with(|count| count > 0);
         jumps
             .iter()
             .filter_map(|&after| witnesses::between(after, &visited, self.window))
