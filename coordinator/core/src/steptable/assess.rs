@@ -2,8 +2,6 @@
 //!
 //! Called once per series by `rows`; never compares devices.
 
-use std::collections::BTreeSet;
-
 use batchstep_inference::{Inference, Options, Trace, Verdict as Inferred, infer};
 use batchstep_proto::domain::VisitFailureKind;
 
@@ -38,10 +36,6 @@ impl Assessment {
     pub(super) fn of(series: &SeriesResult<'_>) -> Self {
         let corrected = correct(series.plan, series.history);
         let observations = corrected.observations();
-        let measured: BTreeSet<u32> = observations
-            .iter()
-            .map(|observation| observation.batch_size)
-            .collect();
         let settled = settled(&observations, required_rounds(&series.plan.spec));
         let (observations, unsettled) = match settled {
             Ok(settled) => (settled, None),
@@ -75,7 +69,7 @@ impl Assessment {
                 })
                 .map(|failure| failure.batch_size)
                 .min(),
-            batch_sizes_measured: count(measured.len()),
+            batch_sizes_measured: count(trace.as_ref().map_or(0, |trace| trace.points().len())),
             blocks: count(corrected.blocks.len()),
             measuring_seconds: records
                 .iter()
