@@ -147,7 +147,7 @@ pub(super) struct SweepArgs {
     /// CPU threads, at most the logical cores [default: all physical cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::THREADS)))]
     pub(super) threads: Option<u32>,
-    /// How the budget is spent [default: adaptive].
+    /// How the budget is spent [default: adaptive; dense where batch sizes are listed].
     #[arg(long)]
     pub(super) strategy: Option<StrategyWord>,
     /// Measuring time per device and workload, such as 90s, 5m or 1h.
@@ -184,9 +184,9 @@ pub(super) enum Preset {
 /// `--strategy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum StrategyWord {
-    /// Measures where the verdict can still change.
+    /// Measures where the verdict can still change, and stops when it cannot: some of the batch sizes.
     Adaptive,
-    /// Measures every batch size alike.
+    /// Measures every batch size alike, until all are precise.
     Dense,
 }
 
@@ -213,9 +213,12 @@ impl SweepArgs {
             mode: self.mode,
             dtype: self.dtype,
             threads: self.threads,
-            strategy: match self.strategy {
-                Some(StrategyWord::Dense) => Strategy::Dense,
-                Some(StrategyWord::Adaptive) | None => Strategy::Adaptive,
+            strategy: match (self.strategy, &self.batch_sizes) {
+                // Who lists batch sizes and says no more wants each of them.
+                (None, Some(BatchSizes::Listed(_))) | (Some(StrategyWord::Dense), _) => {
+                    Strategy::Dense
+                }
+                (None, _) | (Some(StrategyWord::Adaptive), _) => Strategy::Adaptive,
             },
             budget: self.budget.unwrap_or(Duration::from_secs(120)),
             precision: self.precision,

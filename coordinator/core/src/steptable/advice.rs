@@ -58,7 +58,7 @@ mod tests {
     use super::{super::rows, *};
     use crate::sweep::simulator::{Simulator, plan, spec, staircase};
 
-    fn action(device: &mut Simulator<'_>) -> String {
+    fn action(device: &Simulator<'_>) -> String {
         let plan = plan(spec("4096-8192:1024", 5), "SIM-a");
         let (history, _) = device.run(&plan);
         let result = SeriesResult {
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_range_that_takes_too_long_is_answered_with_a_budget_or_smaller_batch_sizes() {
-        let said = action(&mut Simulator::new(|size| 0.01 * f64::from(size)));
+        let said = action(&Simulator::new(|size| 1e-3 * f64::from(size)));
         assert!(
             said.starts_with("give at least --budget")
                 && said.ends_with("or ask for --batch-sizes below 4096"),
@@ -87,6 +87,6 @@ mod tests {
     fn a_range_that_needs_too_much_memory_is_answered_with_smaller_batch_sizes() {
         let mut device = Simulator::new(staircase(8));
         device.out_of_memory_at = 512;
-        assert_eq!(action(&mut device), "ask for --batch-sizes below 4096");
+        assert_eq!(action(&device), "ask for --batch-sizes below 4096");
     }
 }

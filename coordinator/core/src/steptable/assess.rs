@@ -11,9 +11,8 @@ use super::{
     PointRow, Verdict,
     advice::{more_measuring, out_of_reach},
     rows::SeriesResult,
-    settled::{Unsettled, settled},
 };
-use crate::sweep::{Corrected, Quality, correct, left_out, required_rounds};
+use crate::sweep::{Corrected, Quality, Unsettled, correct, left_out, required_rounds, settled};
 
 /// Share of host-bound blocks from which the reason mentions them.
 const HOST_BOUND_SHARE: f64 = 0.2;
@@ -28,7 +27,7 @@ pub(super) struct Assessment {
     pub inference: Inference,
     pub points: Vec<PointRow>,
     pub out_of_memory_at: Option<u32>,
-    /// Batch sizes with at least one block.
+    /// Batch sizes behind the inference.
     pub measured: BTreeSet<u32>,
     pub blocks: u32,
     pub measuring_seconds: f64,
@@ -40,10 +39,6 @@ impl Assessment {
     pub(super) fn of(series: &SeriesResult<'_>) -> Self {
         let corrected = correct(series.plan, series.history);
         let observations = corrected.observations();
-        let measured: BTreeSet<u32> = observations
-            .iter()
-            .map(|observation| observation.batch_size)
-            .collect();
         let settled = settled(&observations, required_rounds(&series.plan.spec));
         let (observations, unsettled) = match settled {
             Ok(settled) => (settled, None),
@@ -82,7 +77,11 @@ impl Assessment {
                 })
                 .map(|failure| failure.batch_size)
                 .min(),
-            measured,
+            measured: trace
+                .iter()
+                .flat_map(Trace::points)
+                .map(|point| point.batch_size)
+                .collect(),
             blocks: count(corrected.blocks.len()),
             measuring_seconds: records
                 .iter()

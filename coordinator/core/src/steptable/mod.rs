@@ -10,18 +10,17 @@ mod device_answer;
 mod key;
 pub mod row;
 mod rows;
-mod settled;
 mod spread;
 #[cfg(test)]
 mod tests;
 mod verdict;
 mod voice;
 
+pub use crate::sweep::{Unsettled, settled};
 pub use device_answer::{DeviceAnswer, Spread};
 pub use row::{
     BestThroughput, DetailedRow, Edge, EdgeSight, FittedPoint, OtherStep, PointRow, Row,
     SCHEMA_VERSION, StepKind, Table,
 };
 pub use rows::{SeriesResult, rows};
-pub use settled::{Unsettled, settled};
 pub use verdict::Verdict;

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
-use batchstep_proto::domain::{BatchSizes, VisitRole};
+use batchstep_proto::domain::{BatchSizes, Strategy, VisitRole};
 
 use super::{
     History, SeriesPlan,
@@ -53,15 +53,17 @@ impl Aim {
         };
         let fits = |length: usize, seconds: f64| missing(&first(length)) <= seconds;
         let all = counts.len();
-        let (least, half, hoped) = match plan.spec.batch_sizes {
-            BatchSizes::Auto => {
-                // Batch sizes given up too early are caught up apart from the others, which is worse than to give them up a little late.
-                let blocks = counts.values().copied().min().unwrap_or(0);
-                let rounds_ahead = required.saturating_sub(1 + blocks);
-                let hoped = left * (1.0 + HOPE_PER_ROUND * f64::from(rounds_ahead));
-                ((LEAST_WINDOW as usize).min(all), None, hoped)
-            }
-            BatchSizes::Listed(_) => (all, Some(all.div_ceil(2)), left),
+        // Who lists batch sizes wants them all, unless told to choose.
+        let chosen =
+            plan.spec.batch_sizes == BatchSizes::Auto || plan.spec.strategy == Strategy::Adaptive;
+        let (least, half, hoped) = if chosen {
+            // Batch sizes given up too early are caught up apart from the others, which is worse than to give them up a little late.
+            let blocks = counts.values().copied().min().unwrap_or(0);
+            let rounds_ahead = required.saturating_sub(1 + blocks);
+            let hoped = left * (1.0 + HOPE_PER_ROUND * f64::from(rounds_ahead));
+            ((LEAST_WINDOW as usize).min(all), None, hoped)
+        } else {
+            (all, Some(all.div_ceil(2)), left)
         };
         let (length, payable) = if let Some(length) = longest(least..=all, |n| fits(n, hoped)) {
             (length, left)
@@ -132,19 +134,33 @@ fn counts(
     window: &[u32],
     payable: impl Fn(&BTreeMap<u32, u32>) -> bool,
 ) -> BTreeMap<u32, u32> {
-    let count = |repeated: &[u32]| {
-        let mut counts: BTreeMap<u32, u32> = window.iter().map(|&size| (size, 0)).collect();
-        for block in &corrected.blocks {
-            if block.block.role == VisitRole::Measure
-                && !block.flags.contains(&Flag::Throttled)
-                && !repeated.contains(&block.round)
-                && let Some(count) = counts.get_mut(&block.block.batch_size)
-            {
-                *count += 1;
-            }
+    let steady = steady_counts(corrected, window);
+    if payable(&steady) {
+        steady
+    } else {
+        counts_without(corrected, window, &[])
+    }
+}
+
+/// Blocks of every batch size of `window`, without those of the drifting rounds that are repeated.
+pub(super) fn steady_counts(corrected: &Corrected<'_>, window: &[u32]) -> BTreeMap<u32, u32> {
+    counts_without(corrected, window, corrected.repeated_rounds())
+}
+
+fn counts_without(
+    corrected: &Corrected<'_>,
+    window: &[u32],
+    repeated: &[u32],
+) -> BTreeMap<u32, u32> {
+    let mut counts: BTreeMap<u32, u32> = window.iter().map(|&size| (size, 0)).collect();
+    for block in &corrected.blocks {
+        if block.block.role == VisitRole::Measure
+            && !block.flags.contains(&Flag::Throttled)
+            && !repeated.contains(&block.round)
+            && let Some(count) = counts.get_mut(&block.block.batch_size)
+        {
+            *count += 1;
         }
-        counts
-    };
-    let steady = count(corrected.repeated_rounds());
-    if payable(&steady) { steady } else { count(&[]) }
+    }
+    counts
 }

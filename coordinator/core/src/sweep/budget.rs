@@ -5,7 +5,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use batchstep_proto::domain::{BatchSizes, VisitFailureKind};
+use batchstep_proto::domain::{BatchSizes, Strategy, VisitFailureKind};
 
 use super::{
     History, RoundRecord, SeriesPlan,
@@ -107,10 +107,11 @@ pub fn left_out(plan: &SeriesPlan, history: &History) -> Option<u32> {
         return None;
     }
     match &plan.spec.batch_sizes {
-        BatchSizes::Listed(sizes) => sizes
-            .iter()
-            .copied()
-            .find(|size| !settled(size) && (standing.usable(*size) || standing.out_of_time(*size))),
+        BatchSizes::Listed(sizes) => sizes.iter().copied().find(|size| {
+            // An adaptive sweep leaves most out because they do not matter.
+            let wanted = plan.spec.strategy == Strategy::Dense && standing.usable(*size);
+            !settled(size) && (wanted || standing.out_of_time(*size))
+        }),
         BatchSizes::Auto => standing
             .bound
             .as_ref()

@@ -185,6 +185,12 @@ impl Costs {
             + self.references(sizes.len(), reference)
     }
 
+    /// Seconds of `passes`, each a round of its own: an upper bound for rounds that hold more than one.
+    pub(super) fn passes(&self, passes: &[Vec<u32>], reference: u32) -> f64 {
+        let seconds = passes.iter().map(|pass| self.round(pass, reference));
+        seconds.sum()
+    }
+
     /// How many of `sizes`, from the first, make a round of at most `seconds`.
     pub(super) fn affordable(&self, sizes: &[u32], reference: u32, seconds: f64) -> usize {
         let mut sum = 0.0;

@@ -3,6 +3,7 @@
 //! Everything is a function of a [`SeriesPlan`] and its [`History`]: a coordinator that restarts from its store plans exactly what it would have
 //! planned without the restart. Called by `fleet` and `steptable`; never reads a clock.
 
+mod adaptive;
 mod aim;
 mod budget;
 mod correct;
@@ -14,6 +15,7 @@ mod range;
 mod refine;
 mod rounds;
 mod rules;
+mod settled;
 #[cfg(test)]
 pub(crate) mod simulator;
 mod standing;
@@ -25,3 +27,4 @@ pub use correct::{Corrected, CorrectedBlock, Flag, Quality, correct, undisturbed
 pub use history::{History, RoundRecord, SeriesPlan};
 pub use plan::{Conclusion, ConclusionReason, Next, next};
 pub use rules::{REQUIRED_ROUNDS, required_rounds};
+pub use settled::{Unsettled, settled};

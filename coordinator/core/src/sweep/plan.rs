@@ -1,14 +1,15 @@
 //! The planner: from what is known of a series to its next round, or to its end.
 //!
-//! A pure function that `fleet` calls whenever a round is over, and again after a restart. First an ascending probe finds the range; then rounds
-//! visit the least measured batch sizes first until each has the required blocks; then the points that still matter are refined until they are
-//! precise or the budget is spent.
+//! A pure function that `fleet` calls whenever a round is over, and again after a restart. First an ascending probe finds the range. Then the adaptive
+//! strategy says which batch sizes matter, for as long as the budget pays for them. Otherwise, and in a dense sweep, rounds visit the least measured
+//! batch sizes first until each has the required blocks; then the points that still matter are refined until they are precise or the budget is spent.
 
-use batchstep_proto::domain::{Round, RoundKind, VisitFailureKind, VisitOrder};
+use batchstep_proto::domain::{Round, RoundKind, Strategy, VisitFailureKind, VisitOrder};
 
 use super::{
     History, SeriesPlan,
-    aim::Aim,
+    adaptive::{self, Ask, Missing, Situation},
+    aim::{self, Aim},
     budget::{as_option, left_out, remaining, sufficient_budget},
     correct::{Corrected, correct},
     cost::Costs,
@@ -20,6 +21,8 @@ use super::{
 
 /// The first visit may cost this many times what is left of a budget that is too small for it.
 const DISPROPORTION: f64 = 2.0;
+/// Passes over imprecise points before their precision is looked at again.
+const REFINING_PASSES: usize = 3;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +59,8 @@ pub enum ConclusionReason {
     RangeExhausted,
     /// More blocks would no longer help.
     RepeatsExhausted,
+    /// Nothing that could still be measured would change the verdict, and what is reported of it is precise.
+    VerdictSettled,
 }
 
 /// The next round of a series, with the index that follows its history.
@@ -91,11 +96,40 @@ pub fn next(plan: &SeriesPlan, history: &History) -> Next {
         };
     };
     let corrected = correct(plan, history);
-    let aim = Aim::of(plan, history, &corrected, &window, &costs, reference);
+    let (mut aimed, mut certain) = (window, true);
+    if adaptive::applies(plan, &aimed) {
+        let counts = aim::steady_counts(&corrected, &aimed);
+        let situation = Situation::of(plan, &aimed, &counts, corrected.observations());
+        let ask = match situation.ask() {
+            Ask::Enough { why, step } => {
+                match wider(plan, history, &standing, &costs, &aimed, reference) {
+                    Some(look) if !step => Ask::Measure(look),
+                    _ => return Next::Done(with_omissions(plan, history, why)),
+                }
+            }
+            ask => ask,
+        };
+        if let Ask::Measure(missing) = ask {
+            let payable = remaining(plan, history).as_secs_f64();
+            let with_least = situation.with_least(&missing);
+            if costs.passes(&adaptive::passes(&with_least), reference) <= payable {
+                let wanted = Wanted {
+                    passes: adaptive::passes(&missing),
+                    payable,
+                };
+                let sizes = fitted(plan, index, &standing, &costs, &wanted, reference);
+                return Next::Round(rounds::measure(plan, index, &sizes, reference, &costs));
+            }
+            // What is left does not pay for it: complete what was begun, the smallest batch sizes first.
+            (aimed, certain) = (situation.begun(), false);
+        }
+    }
+    let aim = Aim::of(plan, history, &corrected, &aimed, &costs, reference);
     let wanted = match wanted(
         plan, history, &corrected, &standing, &costs, &aim, reference,
     ) {
         Ok(wanted) => wanted,
+        Err(_) if !certain => return Next::Done(spent_with(plan, history, aim.least())),
         Err(conclusion) => return Next::Done(with_omissions(plan, history, conclusion)),
     };
     let sizes = fitted(plan, index, &standing, &costs, &wanted, reference);
@@ -105,12 +139,25 @@ pub fn next(plan: &SeriesPlan, history: &History) -> Next {
     Next::Round(rounds::measure(plan, index, &sizes, reference, &costs))
 }
 
+/// The first look into a wider range than `window`, where the budget pays for it and what would follow.
+fn wider(
+    plan: &SeriesPlan,
+    history: &History,
+    standing: &Standing,
+    costs: &Costs,
+    window: &[u32],
+    reference: u32,
+) -> Option<Missing> {
+    let wider = range::widened(plan, standing, window);
+    let (look, all) = adaptive::look_into(window, &wider, required_rounds(&plan.spec));
+    let price = costs.passes(&adaptive::passes(&all), reference);
+    (!look.is_empty() && price <= remaining(plan, history).as_secs_f64()).then_some(look)
+}
+
 /// Batch sizes to visit next, and how often each at most.
 pub(super) struct Wanted {
-    /// Ascending.
-    pub sizes: Vec<u32>,
-    /// Repetitions that are of use within one round.
-    pub repeats: u32,
+    /// The batch sizes of each pass that is of use within one round, ascending; no pass holds what the one before does not.
+    pub passes: Vec<Vec<u32>>,
     /// Seconds of device time the round may take.
     pub payable: f64,
 }
@@ -127,8 +174,7 @@ fn wanted(
     let required = required_rounds(&plan.spec);
     if aim.least() < required {
         return Ok(Wanted {
-            sizes: aim.behind(),
-            repeats: required - aim.least(),
+            passes: vec![aim.behind(); (required - aim.least()) as usize],
             payable: aim.payable,
         });
     }
@@ -159,8 +205,7 @@ fn wanted(
         });
     }
     Ok(Wanted {
-        sizes,
-        repeats: 3,
+        passes: vec![sizes; REFINING_PASSES],
         payable: remaining(plan, history).as_secs_f64(),
     })
 }
@@ -175,24 +220,26 @@ fn fitted(
     wanted: &Wanted,
     reference: u32,
 ) -> Vec<u32> {
+    let Some(first) = wanted.passes.first() else {
+        return Vec::new();
+    };
     if plan.spec.visit_order == VisitOrder::Ascending {
-        return (1..=MOST_REPEATS)
+        return (1..=MOST_REPEATS as usize)
             .rev()
-            .map(|passes| ordered(plan, index, &wanted.sizes, passes))
+            .map(|passes| ordered(plan, index, &vec![first.clone(); passes]))
             .find(|order| costs.affordable(order, reference, wanted.payable) == order.len())
             .unwrap_or_default();
     }
-    let pass = costs.round(&wanted.sizes, reference);
+    let pass = costs.round(first, reference);
     // Parts of one length rather than a long one and a rest.
     let parts = (pass / ROUND_MOST_SECONDS).ceil();
-    let passes = if pass > 0.0 {
-        (ROUND_LEAST_SECONDS / pass)
-            .ceil()
-            .clamp(1.0, f64::from(wanted.repeats.max(1))) as u32
-    } else {
-        1
-    };
-    let sizes = ordered(plan, index, &wanted.sizes, passes);
+    let mut passes = 0;
+    let mut seconds = 0.0;
+    while passes < wanted.passes.len() && (passes == 0 || seconds < ROUND_LEAST_SECONDS) {
+        seconds += costs.round(&wanted.passes[passes], reference);
+        passes += 1;
+    }
+    let sizes = ordered(plan, index, &wanted.passes[..passes]);
     // What crashed its worker once comes last, so that a second crash costs nothing else.
     let (mut order, suspects): (Vec<u32>, Vec<u32>) = sizes
         .into_iter()
@@ -267,8 +314,16 @@ fn spent_with(plan: &SeriesPlan, history: &History, least: u32) -> Conclusion {
         message,
     };
     if least >= required {
-        let message = "the budget is spent; the precision asked for was not reached everywhere";
-        return with_omissions(plan, history, conclusion(message.to_owned()));
+        let message = match plan.spec.strategy {
+            Strategy::Adaptive => {
+                let advice = advice(plan, history);
+                format!("the budget is spent before the verdict was certain{advice}")
+            }
+            Strategy::Dense => {
+                "the budget is spent; the precision asked for was not reached everywhere".to_owned()
+            }
+        };
+        return with_omissions(plan, history, conclusion(message));
     }
     conclusion(format!(
         "the budget is spent after {least} of the {required} measuring rounds needed{}",

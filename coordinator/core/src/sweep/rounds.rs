@@ -22,17 +22,17 @@ const TIME_LIMIT_FACTOR: f64 = 5.0;
 /// Loading libraries and building a network, generously.
 const START_ALLOWANCE: Duration = Duration::from_secs(60);
 
-/// So many passes over `sizes`: a seeded permutation for each, or all visits to a batch size in a row where the sweep asks for the ascending order.
-pub(super) fn ordered(plan: &SeriesPlan, index: u32, sizes: &[u32], passes: u32) -> Vec<u32> {
-    let mut order = Vec::with_capacity(sizes.len() * passes as usize);
-    for pass in 0..passes {
+/// The batch sizes of all `passes`: a seeded permutation for each, or all visits to a batch size in a row where the sweep asks for the ascending order.
+pub(super) fn ordered(plan: &SeriesPlan, index: u32, passes: &[Vec<u32>]) -> Vec<u32> {
+    let mut order = Vec::with_capacity(passes.iter().map(Vec::len).sum());
+    for (number, pass) in (0_u32..).zip(passes) {
         let first = order.len();
-        order.extend_from_slice(sizes);
+        order.extend_from_slice(pass);
         let mut seed = [0_u8; 32];
         seed[..8].copy_from_slice(&plan.spec.seed.to_be_bytes());
         seed[8..24].copy_from_slice(plan.id.as_uuid().as_bytes());
         seed[24..28].copy_from_slice(&index.to_be_bytes());
-        seed[28..].copy_from_slice(&pass.to_be_bytes());
+        seed[28..].copy_from_slice(&number.to_be_bytes());
         order[first..].sort_unstable();
         order[first..].shuffle(&mut ChaCha8Rng::from_seed(seed));
     }

@@ -1,19 +1,20 @@
-//! A device for tests: executes rounds by a timing law with noise, drift, memory limits and crashes.
+//! A device for tests of `sweep` and `steptable`: a simulated machine, and its series run to their ends.
 //!
-//! Only compiled for tests of `sweep` and `steptable`.
+//! Only compiled for tests.
 
 use std::{collections::BTreeSet, time::Duration};
 
+use batchstep_laws::Scatter;
 use batchstep_proto::{
     domain::{
-        AttemptOutcome, BatchSizes, Block, Device, DeviceKind, DeviceSelector, Dtype, Mode, Round,
-        RoundKind, Software, Strategy, SweepSpec, VisitFailure, VisitFailureKind, VisitOrder,
-        VisitRole, WorkerFacts,
+        BatchSizes, Device, DeviceKind, DeviceSelector, Dtype, Mode, Round, RoundKind, Software,
+        Strategy, SweepSpec, VisitOrder, VisitRole, WorkerFacts,
     },
     ids::{SeriesId, SweepId},
 };
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use batchstep_simulated::{
+    Behaviour, Contention, Event, Faults, Machine, Throttling, Timings, Window,
+};
 
 use super::{History, Next, RoundRecord, SeriesPlan, next};
 
@@ -67,10 +68,10 @@ pub(crate) fn staircase(step: u32) -> impl Fn(u32) -> f64 {
     move |size| 2e-3 + 1e-3 * f64::from(size.div_ceil(step))
 }
 
-/// The device.
+/// The device: a [`Machine`] whose disturbances a test sets one by one.
 pub(crate) struct Simulator<'a> {
     pub law: Box<dyn Fn(u32) -> f64 + 'a>,
-    /// Relative, uniform in both directions.
+    /// Relative standard deviation of a block.
     pub noise: f64,
     /// Factor on the time at a moment in seconds.
     pub drift: Box<dyn Fn(f64) -> f64 + 'a>,
@@ -81,19 +82,13 @@ pub(crate) struct Simulator<'a> {
     pub killed_every: u32,
     pub foreign_cores: Option<f64>,
     pub throttle_reasons: Option<u64>,
-    /// Seconds since the series began.
-    pub now: f64,
-    visits: u32,
-    /// By this worker.
-    visited: BTreeSet<u32>,
-    random: ChaCha8Rng,
 }
 
 impl<'a> Simulator<'a> {
     pub(crate) fn new(law: impl Fn(u32) -> f64 + 'a) -> Self {
         Self {
             law: Box::new(law),
-            noise: 0.002,
+            noise: 0.001,
             drift: Box::new(|_| 1.0),
             out_of_memory_at: u32::MAX,
             crashes_at: BTreeSet::new(),
@@ -101,124 +96,81 @@ impl<'a> Simulator<'a> {
             killed_every: 0,
             foreign_cores: None,
             throttle_reasons: None,
-            now: 0.0,
-            visits: 0,
-            visited: BTreeSet::new(),
-            random: ChaCha8Rng::seed_from_u64(1),
         }
     }
 
-    /// Executes one round as an agent and its worker would.
-    pub(crate) fn execute(&mut self, round: &Round) -> RoundRecord {
-        let start = self.now;
-        let mut record = RoundRecord::new(round.clone());
-        record.facts = Some(WorkerFacts {
-            software: Software {
-                batchstep: Some("test".to_owned()),
-                ..Software::default()
-            },
-            ..WorkerFacts::default()
-        });
-        let mut outcome = (AttemptOutcome::Finished, String::new());
-        for (position, visit) in (0..).zip(&round.visits) {
-            let size = visit.batch_size;
-            self.visits += 1;
-            if self.crashes_at.contains(&size)
-                || (self.killed_every > 0 && self.visits.is_multiple_of(self.killed_every))
-            {
-                self.now += 0.05;
-                self.visited.clear();
-                outcome = (AttemptOutcome::Broken, "the worker died".to_owned());
-                break;
-            }
-            let mut fail = |kind, message: &str| {
-                record.failures.push(VisitFailure {
-                    visit: position,
-                    batch_size: size,
-                    kind,
-                    message: message.to_owned(),
-                });
-            };
-            if self.errors_at.contains(&size) {
-                fail(VisitFailureKind::Error, "expected more than 1 value");
-                continue;
-            }
-            if size >= self.out_of_memory_at {
-                fail(VisitFailureKind::OutOfMemory, "out of memory");
-                if round.kind == RoundKind::Probe {
-                    break;
-                }
-                continue;
-            }
-            let iteration = (self.law)(size) * (self.drift)(self.now);
-            if let Some(limit) = round.timing.iteration_limit
-                && iteration > limit.as_secs_f64()
-            {
-                self.now += 2.0 * iteration;
-                fail(VisitFailureKind::TimeLimit, "too long");
-                record.warm_up += Duration::from_secs_f64(2.0 * iteration);
-                break;
-            }
-            let warm_ups = if self.visited.insert(size) {
-                round.timing.first_visit_warm_up
-            } else {
-                round.timing.later_visit_warm_up
-            };
-            let iterations = visit.iterations.unwrap_or_else(|| {
-                let target = (round.timing.block_target.as_secs_f64() / iteration).ceil() as u32;
-                if iteration * 3.0 < round.timing.block_ceiling.as_secs_f64() {
-                    target.max(3)
-                } else {
-                    1
-                }
-            });
-            let warm_up = iteration * f64::from(warm_ups);
-            self.now += warm_up;
-            let noise = 1.0 + self.noise * self.random.random_range(-1.0..1.0);
-            let elapsed = iteration * f64::from(iterations) * noise;
-            record.blocks.push(Block {
-                visit: position,
-                batch_size: size,
-                role: visit.role,
-                iterations,
-                elapsed: Duration::from_secs_f64(elapsed),
-                device_elapsed: None,
-                started_after: Duration::from_secs_f64(self.now - start),
-                warm_up_iterations: warm_ups,
-                warm_up: Duration::from_secs_f64(warm_up),
-                foreign_cores: self.foreign_cores,
-                peak_memory_bytes: None,
-                temperature_celsius: None,
-                power_watts: None,
+    /// Started anew.
+    fn machine(&self) -> Machine<impl Fn(u32, Duration) -> f64> {
+        let behaviour = Behaviour {
+            scatter: Scatter::quiet(self.noise),
+            throttling: Vec::from_iter(self.throttle_reasons.map(|reasons| Throttling {
+                window: Window::ALWAYS,
+                slowdown: 1.0,
+                reasons,
                 sm_clock_mhz: None,
-                throttle_reasons: self.throttle_reasons,
-                foreign_processes: None,
-            });
-            record.measuring += Duration::from_secs_f64(elapsed);
-            record.warm_up += Duration::from_secs_f64(warm_up);
-            self.now += elapsed;
-        }
-        record.outcomes.push(outcome);
-        record.elapsed = Duration::from_secs_f64(self.now - start);
-        record
+            })),
+            contention: Vec::from_iter(self.foreign_cores.map(|foreign_cores| Contention {
+                window: Window::ALWAYS,
+                slowdown: 1.0,
+                foreign_processes: 0,
+                foreign_cores,
+            })),
+            faults: Faults {
+                out_of_memory_at: Some(self.out_of_memory_at),
+                errors_at: self.errors_at.clone(),
+                crashes_at: self.crashes_at.clone(),
+                killed_every: self.killed_every,
+                ..Faults::default()
+            },
+            ..Behaviour::default()
+        };
+        let seconds = |size, now: Duration| (self.law)(size) * (self.drift)(now.as_secs_f64());
+        Machine::new(seconds, behaviour, 1)
     }
 
     /// Runs a series to its end; panics when it never ends or a round breaks the rules every round keeps.
-    pub(crate) fn run(&mut self, plan: &SeriesPlan) -> (History, Next) {
+    pub(crate) fn run(&self, plan: &SeriesPlan) -> (History, Next) {
+        let mut machine = self.machine();
         let mut history = History::default();
         for index in 0..2000 {
             match next(plan, &history) {
                 Next::Round(round) => {
                     assert_eq!(round.index, index);
                     check(plan, &round);
-                    let record = self.execute(&round);
-                    history.rounds.push(record);
+                    history.rounds.push(executed(&mut machine, round));
                 }
                 end => return (history, end),
             }
         }
         panic!("the series did not end within 2000 rounds");
     }
+}
+
+/// A round with what an agent would report of it.
+fn executed(machine: &mut Machine<impl Timings>, round: Round) -> RoundRecord {
+    let steps = machine.run(&round);
+    let mut record = RoundRecord::new(round);
+    record.facts = Some(WorkerFacts {
+        software: Software {
+            batchstep: Some("test".to_owned()),
+            ..Software::default()
+        },
+        ..WorkerFacts::default()
+    });
+    for step in steps {
+        match step.event {
+            Event::Progress { .. } => {}
+            Event::Block(block) => record.blocks.push(block),
+            Event::Failure(failure) => record.failures.push(failure),
+            Event::Ended(ending) => {
+                record.outcomes.push((ending.outcome, ending.message));
+                record.measuring = ending.measuring;
+                record.warm_up = ending.warm_up;
+                record.elapsed = ending.elapsed;
+            }
+        }
+    }
+    record
 }
 
 /// What holds for every round, whatever the history.

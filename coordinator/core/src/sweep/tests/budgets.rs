@@ -57,7 +57,7 @@ fn within(plan: &SeriesPlan, history: &History) -> bool {
 
 #[test]
 fn two_minutes_give_a_window_for_fast_and_slow_networks_even_on_a_noisy_machine() {
-    for (law, least) in [(linear as fn(u32) -> f64, 64), (cnn, 12)] {
+    for (law, least) in [(linear as fn(u32) -> f64, 20), (cnn, 12)] {
         for seed in 0..8 {
             for noisy in [false, true] {
                 let mut plan = on_a_processor("auto", 120);
@@ -70,7 +70,7 @@ fn two_minutes_give_a_window_for_fast_and_slow_networks_even_on_a_noisy_machine(
                 let (history, _) = device.run(&plan);
                 let settled = settled(&history);
                 assert!(settled.len() >= least, "{settled:?} of {least}");
-                assert_eq!(settled, (1..=settled.len() as u32).collect::<Vec<_>>());
+                assert!((1..=12).all(|size| settled.contains(&size)), "{settled:?}");
                 assert!(within(&plan, &history), "{:?}", spent(&history));
             }
         }
@@ -79,7 +79,8 @@ fn two_minutes_give_a_window_for_fast_and_slow_networks_even_on_a_noisy_machine(
 
 #[test]
 fn a_device_that_becomes_slower_gets_fewer_batch_sizes_rather_than_too_few_blocks() {
-    let plan = on_a_processor("auto", 60);
+    let mut plan = on_a_processor("auto", 60);
+    plan.spec.strategy = Strategies::Dense;
     let mut device = Simulator::new(linear);
     device.drift = Box::new(|now| if now > 10.0 { 2.0 } else { 1.0 });
     let (history, _) = device.run(&plan);
@@ -90,7 +91,8 @@ fn a_device_that_becomes_slower_gets_fewer_batch_sizes_rather_than_too_few_block
 
 #[test]
 fn a_list_that_is_a_little_too_long_is_settled_from_below() {
-    let plan = on_a_processor("1-64", 30);
+    let mut plan = on_a_processor("1-64", 32);
+    plan.spec.strategy = Strategies::Dense;
     let (history, end) = Simulator::new(linear).run(&plan);
     let settled = settled(&history);
     assert!((32..64).contains(&settled.len()), "{settled:?}");

@@ -116,8 +116,8 @@ fn a_disturbance_between_two_references_is_taken_out() {
     spec.precision = 1e-6;
     let plan = plan(spec, "SIM-a");
     let mut device = Simulator::new(&law);
-    // Half a second of every three: shorter than the way from one reference to the next.
-    device.drift = Box::new(|now| if now % 3.0 < 0.5 { 1.2 } else { 1.0 });
+    // 0.7 seconds of every two: shorter than the way from one reference to the next.
+    device.drift = Box::new(|now| if now % 2.0 < 0.7 { 1.2 } else { 1.0 });
     let (history, _) = device.run(&plan);
     let corrected = correct(&plan, &history);
     let mut disturbed: Vec<(f64, f64)> = Vec::new();

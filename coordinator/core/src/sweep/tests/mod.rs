@@ -1,5 +1,6 @@
 //! Whole series on simulated devices: what the planner and the correction promise, checked from outside.
 
+mod adaptive;
 mod budgets;
 mod correction;
 mod planner;

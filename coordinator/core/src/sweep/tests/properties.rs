@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{
     super::{
-        ConclusionReason, History, Next, next, remaining,
+        ConclusionReason, History, Next, correct, next, remaining, settled,
         simulator::{Simulator, plan, spec},
         spent,
     },
@@ -58,6 +58,14 @@ proptest! {
             && conclusion.reason == ConclusionReason::PrecisionReached
         {
             prop_assert!(counts(&history).values().filter(|&&count| count >= 5).count() >= 1);
+        }
+        // What is called certain can be answered from: half-measured batch sizes do not stand in its way, and enough were measured.
+        if let Next::Done(conclusion) = &end
+            && conclusion.reason == ConclusionReason::VerdictSettled
+        {
+            prop_assert!(adaptive);
+            let counting = settled(&correct(&plan, &history).observations(), 5);
+            prop_assert!(counting.is_ok_and(|blocks| blocks.len() >= 12 * 5));
         }
         for length in [0, history.rounds.len() / 2, history.rounds.len().saturating_sub(1)] {
             let past = History { rounds: history.rounds[..length].to_vec() };
