@@ -10,27 +10,27 @@ fn paced(device: &str, step: u32, factor: f64) -> Measured {
     let law = staircase(step);
     Measured::with(
         plan(spec("1-64", 120), device),
-        &mut Simulator::new(move |size| factor * law(size)),
+        &Simulator::new(move |size| factor * law(size)),
     )
 }
 
 fn contended(device: &str) -> Measured {
     let mut shared = Simulator::new(staircase(8));
     shared.foreign_cores = Some(4.0);
-    Measured::with(plan(spec("1-64", 60), device), &mut shared)
+    Measured::with(plan(spec("1-64", 60), device), &shared)
 }
 
 fn throttled(device: &str) -> Measured {
     let mut hot = Simulator::new(staircase(8));
     // HW thermal slowdown.
     hot.throttle_reasons = Some(0x40);
-    Measured::with(plan(spec("1-64", 60), device), &mut hot)
+    Measured::with(plan(spec("1-64", 60), device), &hot)
 }
 
 fn insufficient(device: &str) -> Measured {
     Measured::with(
         plan(spec("1-64", 20), device),
-        &mut Simulator::new(staircase(8)),
+        &Simulator::new(staircase(8)),
     )
 }
 
@@ -38,7 +38,7 @@ fn insufficient(device: &str) -> Measured {
 fn smooth(device: &str, sizes: &str, noise: f64) -> Measured {
     let mut simulator = Simulator::new(|size| 2e-3 + 2e-4 * f64::from(size));
     simulator.noise = noise;
-    Measured::with(plan(spec(sizes, 120), device), &mut simulator)
+    Measured::with(plan(spec(sizes, 120), device), &simulator)
 }
 
 fn only_row(series: &[&Measured]) -> Row {
@@ -142,7 +142,7 @@ fn a_step_stands_beside_a_device_that_could_not_have_seen_it() {
     // One sample after the first eight costs 5 % more.
     let stepped = Measured::with(
         plan(spec("1-64", 120), "SIM-a"),
-        &mut Simulator::new(|size| 0.02 + 1e-3 * f64::from(size.div_ceil(8))),
+        &Simulator::new(|size| 0.02 + 1e-3 * f64::from(size.div_ceil(8))),
     );
     // Two periods of its range are no contradiction, and neither is a smooth trace whose noise would hide the step.
     for (blind, disputed) in [
