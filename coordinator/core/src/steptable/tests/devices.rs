@@ -148,7 +148,7 @@ fn a_step_stands_beside_a_device_that_could_not_have_seen_it() {
     for (blind, disputed) in [
         (smooth("SIM-b", "1-64", 0.0), true),
         (smooth("SIM-b", "1-20", 0.0), false),
-        (smooth("SIM-b", "1-64", 0.15), false),
+        (smooth("SIM-b", "1-64", 0.08), false),
     ] {
         let row = only_row(&[&stepped, &blind]);
         let own = only_row(&[&blind]);
