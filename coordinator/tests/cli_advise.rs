@@ -373,7 +373,7 @@ fn what_the_table_does_not_know_is_told_with_what_to_measure() {
     says(
         &stderr,
         &[
-            "does not know cnn (infer, bf16)",
+            "has no row for cnn (infer, bf16)",
             "it knows:",
             "matmul",
             "local --data-dir lab --workload cnn --mode infer --dtype bf16",

@@ -260,7 +260,7 @@ impl Options {
             ""
         };
         anyhow!(
-            "the step table does not know {}; {knows}{hint}\nTo measure it:\n  {}",
+            "the step table has no row for {}; {knows}{hint}\nTo measure it:\n  {}",
             described(selection),
             self.sweep(&flags_for_selection(selection))
         )
@@ -272,7 +272,8 @@ fn described(selection: &Selection) -> String {
     let mut parts: Vec<String> = Vec::new();
     parts.extend(selection.workload.as_ref().map(ToString::to_string));
     if let Some(model) = &selection.device_model {
-        parts.push(format!("on a device named {model:?}"));
+        let on = if parts.is_empty() { "" } else { "on " };
+        parts.push(format!("{on}a device named {model:?}"));
     }
     let mut settings: Vec<String> = Vec::new();
     settings.extend(selection.mode.map(|mode| mode.to_string()));
