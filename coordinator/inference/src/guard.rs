@@ -41,6 +41,9 @@ const REACHES: [(f64, f64); 6] = [
 /// Batch sizes a window reaches at least.
 const LEAST_REACH: f64 = 3.0;
 
+/// Share of an edge's rise that a level change on it leaves, at most, where it stands for the edge's absence.
+const LEFT_OF_EDGE: f64 = 0.4;
+
 /// Batch sizes to each side of an edge that its noise is estimated from, at least.
 const LEAST_NEIGHBOURHOOD: f64 = 12.0;
 
@@ -184,12 +187,15 @@ impl Lookout<'_> {
         EdgeSight::Unclear
     }
 
-    /// Seconds less what other terms explain, but for level changes on the edge itself: one that falls by as much as the pattern rises there hides
-    /// that the edge is missing.
+    /// Seconds less what other terms explain, but for a level change on the edge itself that falls by about as much as the pattern rises there: it
+    /// stands for an edge that is missing. Any other may be an algorithm switch that happens to lie there.
     fn rest_at(&self, edge: f64) -> Cow<'_, [f64]> {
-        let beside = |after: u32| (f64::from(after) - edge).abs() <= 1.0;
+        let rise = self.reading.at(edge as u32 + 1) - self.reading.at(edge as u32);
+        let hides = |&&(after, jump): &&(u32, f64)| {
+            (f64::from(after) - edge).abs() <= 1.0 && (rise + jump).abs() < LEFT_OF_EDGE * rise
+        };
         let mut rest = Cow::Borrowed(self.rest.as_slice());
-        for &(after, jump) in self.levels.iter().filter(|(after, _)| beside(*after)) {
+        for &(after, jump) in self.levels.iter().filter(hides) {
             for (value, &size) in rest.to_mut().iter_mut().zip(&self.sample.sizes) {
                 *value += jump * Term::Level(after).at(size);
             }
