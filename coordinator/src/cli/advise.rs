@@ -192,6 +192,7 @@ impl Options {
             }
         }
         let answered = advice.basis != Basis::Nothing
+            && !(self.at_most_memory.is_some() && advice.advised_batch_sizes.is_empty())
             && advice
                 .near
                 .as_ref()
@@ -215,7 +216,14 @@ impl Options {
             .filter(|near| near.unknown_because.is_some() || advice.basis == Basis::Irregular)
             .map(|near| around(near.facts.batch_size));
         let needed = matches!(advice.basis, Basis::Nothing | Basis::Irregular);
-        (needed || unknown.is_some()).then(|| self.sweep(&flags_for_row(row, unknown)))
+        (needed || unknown.is_some()).then(|| {
+            let mut command = self.sweep(&flags_for_row(row, unknown));
+            if row.device_kind == DeviceKind::Simulated && self.coordinator.data_dir.is_some() {
+                // Which file describes the device is not on record.
+                command.push_str(" --simulate FILE.toml");
+            }
+            command
+        })
     }
 
     /// A command that measures: through the coordinator that was asked, or on this machine where its data directory was.

@@ -141,6 +141,7 @@ fn asked(near: &Near, advice: &Advice) -> String {
     let beside: Vec<String> = [&near.below, &near.above]
         .into_iter()
         .flatten()
+        .filter(|neighbour| neighbour.facts.fits != Some(false))
         .filter_map(per_sample)
         .collect();
     if !beside.is_empty() {
@@ -155,8 +156,20 @@ fn asked(near: &Near, advice: &Advice) -> String {
             ratio(cost)
         ));
     }
-    if near.facts.fits == Some(false) {
-        sentences.push(format!("{size} does not fit into the memory."));
+    let too_large: Vec<String> = [near.below.as_ref(), near.above.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(|neighbour| &neighbour.facts)
+        .chain([&near.facts])
+        .filter(|facts| facts.fits == Some(false))
+        .map(|facts| facts.batch_size.to_string())
+        .collect();
+    if !too_large.is_empty() {
+        let verb = if too_large.len() == 1 { "does" } else { "do" };
+        sentences.push(format!(
+            "{} {verb} not fit into the memory.",
+            too_large.join(", ")
+        ));
     }
     if near.facts.seconds_source == Some(Source::Extrapolated) {
         sentences.push(format!(
@@ -331,9 +344,6 @@ fn conclusion(advice: &Advice) -> Option<String> {
         .collect();
     match (sizes.as_slice(), advice.basis) {
         ([], Basis::Nothing) => None,
-        ([], _) if advice.memory_limit.is_some() => {
-            Some("No batch size can be advised within that memory.".to_owned())
-        }
         ([], _) => None,
         (sizes, _) => Some(format!("Use {}.{}", sizes.join(" or "), preference(advice))),
     }

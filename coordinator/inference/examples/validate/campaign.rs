@@ -80,11 +80,12 @@ pub type Results = BTreeMap<Group, Counts>;
 pub struct Campaign {
     groups: Vec<(Group, u64)>,
     seed: u64,
+    options: Options,
 }
 
 impl Campaign {
     /// Every class; `scale` 1 draws the published number of traces, from seed `seed` on.
-    pub fn new(seed: u64, scale: f64) -> Self {
+    pub fn new(seed: u64, scale: f64, edge_guard: bool) -> Self {
         let traces = |published: f64| (published * scale).round().max(1.0) as u64;
         let mut groups = Vec::new();
         for class in Class::all() {
@@ -112,7 +113,15 @@ impl Campaign {
                 }
             }
         }
-        Self { groups, seed }
+        let options = Options {
+            edge_guard,
+            ..Options::default()
+        };
+        Self {
+            groups,
+            seed,
+            options,
+        }
     }
 
     /// Draws, measures and judges every trace.
@@ -125,7 +134,11 @@ impl Campaign {
                 .collect();
             running
                 .into_iter()
-                .flat_map(|worker| worker.join().unwrap_or_default())
+                .flat_map(|worker| {
+                    worker
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
                 .collect()
         })
     }
@@ -149,7 +162,7 @@ impl Campaign {
                     NOISE[group.noise],
                     rounds[k as usize % rounds.len()],
                 );
-                counts.count(case.judge(&infer(&case.trace, &Options::default())));
+                counts.count(case.judge(&infer(&case.trace, &self.options)));
             }
             done.push((group, counts));
         }
