@@ -3,7 +3,7 @@
 //! Called by the adaptive strategy with two answers of the inference: the *sight* from every block there is, and the *answer* from the batch sizes that
 //! have their required blocks. Compares and words; never measures.
 
-use batchstep_inference::{EdgeSight, Inference, Trace, Verdict};
+use batchstep_inference::{EdgeSight, Inference, Point, Trace, Verdict};
 
 use crate::sweep::{cost::median, rules::HIGH_CONFIDENCE};
 
@@ -14,8 +14,8 @@ const ENOUGH_EDGES: usize = 4;
 const UNSEEN_JUMP: f64 = 0.025;
 /// Relative difference up to which two periods are the same.
 const SAME_PERIOD: f64 = 0.01;
-/// Typical distance of the other batch sizes from what the answer predicts, in standard deviations of a block, above which something is going on that
-/// the answer does not know of.
+/// Typical distance of the other batch sizes from what the answer predicts, over what their noise and the answer's own fit let expect, above which
+/// something is going on that the answer does not know of.
 const MOST_OFF: f64 = 2.2;
 /// Batch sizes that must have been looked at beside the answer's own before their distance says anything.
 const LEAST_OTHERS: usize = 8;
@@ -73,9 +73,10 @@ fn same(one: &Inference, other: &Inference) -> bool {
         }
 }
 
-/// Whether `answer`, which knows only the batch sizes with their `required` blocks, predicts the others in `seen` as well as their noise allows.
+/// Whether `answer`, which knows only the batch sizes with their `required` blocks, predicts the others in `seen` as well as their noise, and its own fit,
+/// let it: no law describes a real device to the last permille.
 pub(super) fn predicts(answer: &Inference, seen: &Trace, required: u32) -> bool {
-    let (own, others): (Vec<_>, Vec<_>) = seen
+    let (own, others): (Vec<&Point>, Vec<&Point>) = seen
         .points()
         .iter()
         .partition(|point| point.blocks >= required as usize);
@@ -83,15 +84,16 @@ pub(super) fn predicts(answer: &Inference, seen: &Trace, required: u32) -> bool 
         point.relative_standard_error * (point.blocks as f64).sqrt() / MEDIAN_OVER_MEAN_ERROR
     });
     let noise = median(noise.filter(|sigma| sigma.is_finite()).collect()).max(LEAST_NOISE);
+    let off = |point: &&Point| {
+        let at = answer
+            .fitted
+            .binary_search_by_key(&point.batch_size, |fitted| fitted.batch_size);
+        Some((point.median / answer.fitted[at.ok()?].seconds - 1.0).abs())
+    };
+    let misfit = SIGMA_OVER_MEDIAN * median(own.iter().filter_map(off).collect());
     let off: Vec<f64> = others
         .iter()
-        .filter_map(|point| {
-            let fitted = &answer.fitted;
-            let at = fitted.binary_search_by_key(&point.batch_size, |fitted| fitted.batch_size);
-            let predicted = fitted[at.ok()?].seconds;
-            let off = (point.median / predicted - 1.0).abs();
-            Some(off * (point.blocks as f64).sqrt() / noise)
-        })
+        .filter_map(|point| Some(off(point)? / misfit.hypot(noise / (point.blocks as f64).sqrt())))
         .collect();
     off.len() < LEAST_OTHERS || SIGMA_OVER_MEDIAN * median(off) <= MOST_OFF
 }
