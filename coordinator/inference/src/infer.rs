@@ -259,7 +259,7 @@ impl Study<'_> {
         };
         answer.reason.push_str(&format!(
             "; steps up to {:.0} could have shown between {} and {}",
-            self.periods.longest.floor(),
+            self.periods.longest_seen().floor(),
             self.sample.first(),
             self.sample.last()
         ));
