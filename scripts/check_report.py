@@ -15,6 +15,7 @@ FIELDS = {
     "smallest_detectable_jump": (float, None), "reason": str, "next_action": (str, None), "recommended_batch_sizes": list,
     "best_throughput": (dict, None), "knee_batch_size": (int, None), "out_of_memory_at": (int, None), "batch_sizes_measured": int,
     "blocks": int, "measuring_seconds": float, "devices": list, "agreeing_devices": int, "software": dict,
+    "representative_device": str, "spread": (dict, None), "device_answers": list,
 }
 VERDICTS = {"step", "no_step", "irregular", "insufficient", "disputed", "contended", "throttled"}
 
@@ -63,8 +64,10 @@ def main(folder):
     for number, block in enumerate(blocks, start=2):
         if not (int(block["batch_size"]) >= 1 and float(block["seconds"]) > 0):
             problems.append(f"blocks.csv: line {number}: batch_size or seconds is not positive")
-    if len(blocks) != sum(row.get("blocks", 0) for row in rows):
-        problems.append(f"blocks.csv: {len(blocks)} blocks, and the rows say {sum(row.get('blocks', 0) for row in rows)}")
+    # A row's own count leaves out devices without an answer; each device's count is in its answer.
+    told = sum(answer["blocks"] for row in rows for answer in row.get("device_answers", []))
+    if len(blocks) != told:
+        problems.append(f"blocks.csv: {len(blocks)} blocks, and the devices of the rows say {told}")
 
     for name in ("table.csv", "table.md", "report.html"):
         if not (folder / name).read_text().strip():

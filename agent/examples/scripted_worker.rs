@@ -3,9 +3,10 @@
 //! The script is the `outputs` parameter of `linear:outputs=N`: see [`Script`]. Blocks take `Timing.block_target_ns` each.
 
 use std::{
+    ffi::OsStr,
     os::{
         fd::{FromRawFd as _, RawFd},
-        unix::net::UnixStream,
+        unix::{ffi::OsStrExt as _, net::UnixStream},
     },
     process::{ExitCode, exit},
     sync::mpsc,
@@ -55,9 +56,10 @@ fn serve(mut socket: UnixStream) {
     thread::spawn(move || {
         while let Ok(Some(ToWorker {
             message: Some(request),
+            model_path,
         })) = frame::read::<ToWorker>(&mut reader)
         {
-            let _ = requests.send(request);
+            let _ = requests.send((request, model_path));
         }
         exit(0)
     });
@@ -70,16 +72,19 @@ fn serve(mut socket: UnixStream) {
         device_name: Some(std::process::id().to_string()),
         ..Default::default()
     };
-    while let Ok(request) = queue.recv() {
+    while let Ok((request, model)) = queue.recv() {
         match request {
             Request::Setup(_) => send(&mut socket, Reply::Ready(facts.clone())),
-            Request::Round(round) => run(&mut socket, &round, &queue),
+            Request::Round(round) => run(&mut socket, &round, &model, &queue),
             Request::Stop(_) => {}
         }
     }
 }
 
-fn run(socket: &mut UnixStream, round: &wire::Round, queue: &mpsc::Receiver<Request>) {
+/// A request and the path of a model.
+type Asked = (Request, Vec<u8>);
+
+fn run(socket: &mut UnixStream, round: &wire::Round, model: &[u8], queue: &mpsc::Receiver<Asked>) {
     let pace = Duration::from_nanos(round.timing.map_or(0, |timing| timing.block_target_ns));
     let middle = round.visits.len() / 2;
     let mut outcome = AttemptOutcome::Finished;
@@ -99,7 +104,7 @@ fn run(socket: &mut UnixStream, round: &wire::Round, queue: &mpsc::Receiver<Requ
             }
         }
         match queue.recv_timeout(pace) {
-            Ok(Request::Stop(_)) => {
+            Ok((Request::Stop(_), _)) => {
                 outcome = AttemptOutcome::Stopped;
                 break;
             }
@@ -117,8 +122,15 @@ fn run(socket: &mut UnixStream, round: &wire::Round, queue: &mpsc::Receiver<Requ
         };
         send(socket, Reply::Block(block));
     }
+    // Lets a test see what the agent handed over.
+    let message = if model.is_empty() {
+        String::new()
+    } else {
+        std::fs::read_to_string(OsStr::from_bytes(model)).expect("the model is here")
+    };
     let end = wire::RoundEnd {
         outcome: outcome.to_wire(),
+        message,
         elapsed_ns: 1_000_000_000,
         measuring_ns: 1_000_000 * round.visits.len() as u64,
         ..Default::default()

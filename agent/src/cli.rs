@@ -2,7 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use batchstep_agent::{config::DRAIN_LIMIT, device::Selection};
+use batchstep_agent::{
+    config::{DRAIN_LIMIT, MODEL_ROOM},
+    device::Selection,
+};
+use batchstep_proto::size::Size;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const EXAMPLES: &str = "\
@@ -12,6 +16,9 @@ Examples:
 
   # offer the processors only, and name the worker
   batchstep-agent run --coordinator http://127.0.0.1:7847 --state-dir /var/lib/batchstep --devices cpu --worker ./batchstep-worker
+
+  # devices that exist only in a file, for demonstrations and tests
+  batchstep-agent run --coordinator http://127.0.0.1:7847 --state-dir simulated --simulate docs/examples/simulated.toml
 
   # what would stop trials here?
   batchstep-agent doctor
@@ -59,7 +66,7 @@ pub(crate) struct Run {
     /// Address of the coordinator
     #[arg(long, value_name = "URL", env = "BATCHSTEP_COORDINATOR")]
     pub(crate) coordinator: String,
-    /// Where the agent keeps its identity and undelivered reports; on a local disk
+    /// Where the agent keeps its identity, undelivered reports and models; on a local disk
     #[arg(long, value_name = "DIR", env = "BATCHSTEP_STATE_DIR")]
     pub(crate) state_dir: PathBuf,
     /// The worker binary [default: the one beside the agent, else in PATH]
@@ -73,6 +80,17 @@ pub(crate) struct Run {
         default_value = "all"
     )]
     pub(crate) devices: Selection,
+    /// Room in the state directory for networks of people's own; what was not used for longest goes first
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "BATCHSTEP_MODEL_CACHE",
+        default_value_t = MODEL_ROOM
+    )]
+    pub(crate) model_cache: Size,
+    /// Offer the simulated devices of this file instead of the host's; no worker is needed
+    #[arg(long, value_name = "FILE.toml", conflicts_with = "worker")]
+    pub(crate) simulate: Option<PathBuf>,
     /// After SIGTERM, how long running rounds may take to finish
     #[arg(long, value_name = "DURATION", env = "BATCHSTEP_DRAIN_LIMIT", value_parser = duration, default_value_t = Seconds(DRAIN_LIMIT))]
     pub(crate) drain_limit: Seconds,

@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
-use batchstep_proto::domain::{Device, HostFacts};
+use batchstep_proto::{
+    domain::{Device, HostFacts},
+    size::Size,
+};
 
 use crate::device::LockDir;
 
 /// Time a drain may take before the running rounds are stopped.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(120);
+
+/// Room for people's own networks: a handful of large ones.
+pub const MODEL_ROOM: Size = Size(8 << 30);
 
 /// An agent's world, as far as it is data.
 #[derive(Debug, Clone)]
@@ -22,6 +28,8 @@ pub struct Config {
     pub drain_limit: Duration,
     /// Length of the parts in which a long round is reported.
     pub part_interval: Duration,
+    /// Room for people's own networks in the state directory.
+    pub model_room: Size,
 }
 
 impl Config {
@@ -34,6 +42,7 @@ impl Config {
             locks: LockDir::of_host(),
             drain_limit: DRAIN_LIMIT,
             part_interval: Duration::from_secs(10),
+            model_room: MODEL_ROOM,
         }
     }
 }

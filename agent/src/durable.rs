@@ -1,4 +1,5 @@
-//! Files that are there whole or not at all, also after a power cut. The state directory, the spool and the ledger write through here.
+//! Files that are there whole or not at all, also after a power cut. The state directory, the spool, the ledger and the models write
+//! through here.
 
 use std::{
     fs::{self, File},
@@ -25,6 +26,12 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         return result;
     }
     sync_parent(path)
+}
+
+/// Renames a file whose content is on the disk already, and flushes the directory.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_parent(to)
 }
 
 /// Removes a file; one that is not there is as good.

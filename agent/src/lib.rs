@@ -2,9 +2,9 @@
 //!
 //! [`run`] is the whole agent as one future that takes its world as arguments; the binary adds the command line, signals and logs.
 //!
-//! Modules, from the bottom up: files that survive a power cut (`durable`, [`state_dir`], `spool`, `ledger`, `outbox`), the host's devices
-//! ([`device`]), what runs a round ([`executor`]), the line to the coordinator ([`session`], `reporter`, [`retry`]), and the supervisor that
-//! decides. [`doctor`] stands beside them.
+//! Modules, from the bottom up: files that survive a power cut (`durable`, [`state_dir`], `spool`, `ledger`, `outbox`), people's own networks
+//! (`models`), the host's devices ([`device`]), what runs a round ([`executor`]), the line to the coordinator ([`session`], `reporter`, [`retry`]), and the supervisor that
+//! decides. [`doctor`] stands beside them, and [`simulation`] puts imagined devices in the place of the host's.
 
 pub mod config;
 pub mod device;
@@ -13,10 +13,12 @@ mod durable;
 mod error;
 pub mod executor;
 mod ledger;
+mod models;
 mod outbox;
 mod reporter;
 pub mod retry;
 pub mod session;
+pub mod simulation;
 mod spool;
 pub mod state_dir;
 mod supervisor;
@@ -33,6 +35,7 @@ use tracing::{info, warn};
 
 use config::Config;
 use executor::Executor;
+use models::Models;
 use outbox::Outbox;
 use session::{Dialer, Line};
 use state_dir::StateDir;
@@ -66,6 +69,9 @@ pub enum AgentError {
     /// The spool or the ledger cannot be read.
     #[error("the spool in the state directory cannot be opened")]
     Spool(#[source] io::Error),
+    /// The models cannot be listed.
+    #[error("the models in the state directory cannot be listed")]
+    Models(#[source] io::Error),
     /// The coordinator does not want this agent again.
     #[error("the coordinator rejected this agent: {reason}")]
     Rejected {
@@ -87,6 +93,7 @@ pub async fn run(
 ) -> Result<(), AgentError> {
     let outbox = Arc::new(Outbox::open(&state).map_err(AgentError::Spool)?);
     let executor = Arc::new(executor);
+    let model_room = config.model_room;
     let (draining, draining_seen) = watch::channel(false);
     let (channel, channel_seen) = watch::channel(None);
     let (events, heard) = mpsc::channel(LINE_EVENTS);
@@ -110,11 +117,13 @@ pub async fn run(
             leaving: leaving.clone(),
         },
     )));
+    let models = Models::open(state.models(), model_room, channel_seen.clone());
     let mut supervisor = Supervisor::new(
         state.agent_id(),
         config,
         Arc::clone(&executor),
         Arc::clone(&outbox),
+        Arc::new(models.map_err(AgentError::Models)?),
         draining,
     );
     let result = supervisor.run(heard, shutdown).await;

@@ -15,9 +15,11 @@ use batchstep_agent::{
     doctor::{self, Report},
     executor::ProcessExecutor,
     session::TcpDialer,
+    simulation::Simulation,
     state_dir::StateDir,
     worker_path,
 };
+use batchstep_proto::domain::Device;
 use clap::{CommandFactory as _, Parser as _};
 use cli::{Cli, Command, Doctor, DoctorFormat, LogFormat, Run};
 use signals::Parent;
@@ -58,6 +60,23 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
     let shutdown = signals::listen(parent).context("cannot listen for signals")?;
     let dialer = TcpDialer::new(&arguments.coordinator)?;
     let state = StateDir::open(&arguments.state_dir)?;
+    match &arguments.simulate {
+        Some(file) => {
+            let Simulation { devices, executor } = Simulation::load(file, state.agent_id())?;
+            let devices = device::select(devices, &arguments.devices)?;
+            let config = config(&arguments, Host::read(), devices);
+            batchstep_agent::run(config, state, dialer, executor, shutdown).await?;
+        }
+        None => {
+            let (config, executor) = real(&arguments).await?;
+            batchstep_agent::run(config, state, dialer, executor, shutdown).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The devices of this host, and what runs rounds on them.
+async fn real(arguments: &Run) -> anyhow::Result<(Config, ProcessExecutor)> {
     let worker = worker_path::find(arguments.worker.as_deref());
     if let Err(error) = &worker {
         if arguments.worker.is_some() {
@@ -67,19 +86,16 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
     }
     let host = Host::read();
     let devices = device::select(device::discover(&host, &worker).await, &arguments.devices)?;
-    let config = Config {
+    let config = config(arguments, host, devices);
+    Ok((config, ProcessExecutor::new(worker)))
+}
+
+fn config(arguments: &Run, host: Host, devices: Vec<Device>) -> Config {
+    Config {
         drain_limit: arguments.drain_limit.0,
+        model_room: arguments.model_cache,
         ..Config::new(host.facts, devices)
-    };
-    batchstep_agent::run(
-        config,
-        state,
-        dialer,
-        ProcessExecutor::new(worker),
-        shutdown,
-    )
-    .await?;
-    Ok(())
+    }
 }
 
 async fn examine(arguments: Doctor) -> anyhow::Result<ExitCode> {

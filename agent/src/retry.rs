@@ -29,6 +29,12 @@ pub const REPORT_STEP_MAX: Duration = Duration::from_secs(30);
 /// Between tries to write what did not fit on the agent's own disk.
 pub const SPOOL_STEP: Duration = Duration::from_secs(5);
 
+/// Between two pieces of a model. The coordinator reads them from its disk.
+pub const FETCH_SILENCE: Duration = Duration::from_secs(30);
+/// Transfers of a model that break off in a row without bringing anything, before the attempt is refused; with the waits of reports between them
+/// two minutes.
+pub const FETCH_BREAKS: u32 = 8;
+
 /// Waits between tries to reach the coordinator: uniformly spread over a window that doubles, but never longer than half of the outage so
 /// far, so that an outage of 10 s is over for everyone 5 s later.
 #[derive(Debug, Default, Clone, Copy)]

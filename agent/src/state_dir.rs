@@ -1,4 +1,4 @@
-//! The agent's state directory: who it is, what it has accepted and what it has not yet delivered. One process at a time owns it.
+//! The agent's state directory: who it is, what it has accepted, what it has not yet delivered, and models. One process at a time owns it.
 //!
 //! `main` opens it before anything else starts; nothing else creates files at its top level.
 
@@ -98,7 +98,7 @@ impl StateDir {
             Err(TryLockError::Error(source)) => return Err(not_writable(source)),
         }
         durable::sweep(path).map_err(not_writable)?;
-        for directory in ["spool", "accepted"] {
+        for directory in ["spool", "accepted", "models"] {
             fs::create_dir_all(path.join(directory)).map_err(not_writable)?;
         }
         let agent_id = agent_id(&path.join("agent_id"))?;
@@ -119,6 +119,12 @@ impl StateDir {
     #[must_use]
     pub fn spool(&self) -> PathBuf {
         self.path.join("spool")
+    }
+
+    /// Where people's own networks are kept.
+    #[must_use]
+    pub fn models(&self) -> PathBuf {
+        self.path.join("models")
     }
 
     /// Where accepted and unfinished attempts are on record.

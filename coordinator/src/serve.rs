@@ -20,7 +20,7 @@ use tonic_health::server::health_reporter;
 use crate::{
     engine,
     rpc::{Agents, Enrollment, Operators},
-    store::{Sqlite, Store, StoreError},
+    store::{ModelLimits, Sqlite, Store, StoreError},
 };
 
 /// A peer that does not answer a ping within [`KEEPALIVE_TIMEOUT`] is gone; pings are sent this often.
@@ -77,12 +77,12 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
         .map_err(|source| ServeError::Bind { address, source })
 }
 
-/// Opens the store in a data directory, which is made when it is absent.
+/// Opens the store in a data directory, which is made when it is absent, with room for models within `models`.
 ///
 /// # Errors
 /// When the directory cannot be used, another coordinator uses it, or a newer batchstep wrote it.
-pub async fn open_store(data_dir: &Path) -> Result<Sqlite, StoreError> {
-    Sqlite::open(data_dir).await
+pub async fn open_store(data_dir: &Path, models: ModelLimits) -> Result<Sqlite, StoreError> {
+    Sqlite::open_with(data_dir, models).await
 }
 
 /// Serves until `shutdown` is set, then tells agents and watchers, waits a bounded time for calls under way, and returns.
@@ -127,7 +127,8 @@ pub async fn serve_with(
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(ServeError::Reflection)?;
-    let agents = AgentServiceServer::new(Agents::new(engine.clone(), Arc::clone(&store)))
+    let agents = Agents::new(engine.clone(), Arc::clone(&store), shutdown.clone());
+    let agents = AgentServiceServer::new(agents)
         .max_decoding_message_size(limits::MESSAGE_BYTES)
         .max_encoding_message_size(limits::MESSAGE_BYTES);
     // Answers may be larger: a detailed table has every point of every row.

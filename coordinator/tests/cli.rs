@@ -71,6 +71,7 @@ fn every_command_explains_itself_with_examples() {
         &["sweep", "watch", "--help"],
         &["sweep", "cancel", "--help"],
         &["table", "--help"],
+        &["advise", "--help"],
         &["export", "--help"],
         &["analyze", "--help"],
         &["workloads", "--help"],

@@ -99,21 +99,46 @@ fn stdin_and_every_format_give_the_same_answer() {
 fn bad_input_is_named_with_its_place() {
     let folder = Folder::new();
     let cases: &[(&[u8], &[&str])] = &[
-        (b"", &["t.csv is empty", "batch_size,seconds"]),
+        (b"", &["t.csv: is empty", "batch_size,seconds"]),
         (b" \n\n", &["is empty"]),
         (b"batch_size,seconds\n", &["no timings"]),
-        (b"1,0.5\n2,0.6\n", &["t.csv:1", "header is missing"]),
+        (
+            b"1,0.5,2\n2,0.6,3\n",
+            &["t.csv:1", "no header", "3 columns", "--seconds-column 2"],
+        ),
         (
             b"batch,seconds\n1,2\n",
-            &["t.csv:1", "no column batch_size", "batch, seconds"],
+            &[
+                "t.csv:1",
+                "no column batch_size",
+                "1 \"batch\", 2 \"seconds\"",
+                "--batch-size-column batch\n",
+            ],
         ),
-        (b"batch_size,time\n1,2\n", &["no column seconds"]),
+        (
+            b"batch_size,time\n1,2\n",
+            &["no column seconds", "--seconds-column time\n"],
+        ),
         (
             b"batch_size,seconds,seconds\n1,2,3\n",
             &["two columns seconds"],
         ),
-        (b"batch_size;seconds\n1;0,5\n", &["semicolons"]),
-        (b"batch_size\tseconds\n1\t0.5\n", &["tabs"]),
+        (
+            b"batch_size,seconds\n1,0,5\n",
+            &["t.csv:2", "3 columns where 2", "by semicolons"],
+        ),
+        (
+            b"batch_size;seconds\n1;1,500\n",
+            &["t.csv:2", "1,500", "--decimal comma"],
+        ),
+        (
+            b"\xff\xfeb\0a\0t\0",
+            &["t.csv: is UTF-16 text", "iconv -f UTF-16"],
+        ),
+        (
+            b"# note\n\nbatch_size\tseconds\n1\t0.5\n2\t-\n",
+            &["t.csv:5", "column seconds", "\"-\""],
+        ),
         (
             b"batch_size,seconds\n1,0.5\n2,fast\n",
             &["t.csv:3", "column seconds", "\"fast\""],
@@ -181,6 +206,155 @@ fn bad_input_is_named_with_its_place() {
             );
         }
     }
+}
+
+/// The staircase as other programs write it: the columns called `names`, times by `unit` per second, no commas.
+fn written(names: &str, separator: &str, per_second: f64, decimal: char) -> String {
+    let mut text = if names.is_empty() {
+        String::new()
+    } else {
+        format!("{names}\n")
+    };
+    for line in staircase().lines().skip(1) {
+        let (size, seconds) = line.split_once(',').unwrap();
+        let value = seconds.parse::<f64>().unwrap() * per_second;
+        let value = format!("{value:.12}").replace('.', &decimal.to_string());
+        text.push_str(&format!("{size}{separator}{value}\n"));
+    }
+    text
+}
+
+#[test]
+fn files_of_other_programs_give_the_same_answer_and_say_how_they_were_read() {
+    let folder = Folder::new();
+    let cases: &[(String, &[&str], &str)] = &[
+        (
+            written("", "  ", 1.0, '.'),
+            &[],
+            "batch sizes from column 1, values in s from column 2, separated by space",
+        ),
+        (
+            written("# batch_size seconds", " ", 1.0, '.'),
+            &[],
+            "separated by space",
+        ),
+        (
+            written("batch_size;seconds", ";", 1.0, ','),
+            &[],
+            "separated by semicolon, decimal commas",
+        ),
+        (
+            written("bs\tlatency_us", "\t", 1e6, '.'),
+            &["--batch-size-column=bs", "--seconds-column=2", "--unit=us"],
+            "batch sizes from column bs, values in us from column latency_us, separated by tab",
+        ),
+        (
+            written("batch_size|ms", "|", 1e3, ','),
+            &["--separator=|", "--unit=ms"],
+            "values in ms from column ms, separated by |, decimal commas",
+        ),
+    ];
+    for (text, flags, said) in cases {
+        let path = folder.file(text);
+        let output = |format: &str| {
+            let output = batchstep()
+                .args(["analyze", "--format", format])
+                .args(*flags)
+                .arg(&path)
+                .output()
+                .unwrap();
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let table = output("table");
+        assert!(table.starts_with("step 16 "), "{table}");
+        assert!(table.contains(said), "{said}: {table}");
+        let answer: Value = serde_json::from_str(&output("json")).unwrap();
+        assert_eq!(answer["step"], 16.0);
+        assert_eq!(answer["input"]["timings"], 480);
+        // 32 samples in 20 + 2 * 12 microseconds, whatever they were written in.
+        let best = answer["best_throughput"]["samples_per_second"]
+            .as_f64()
+            .unwrap();
+        assert!((1.04e6..1.05e6).contains(&best), "{best}");
+    }
+}
+
+#[test]
+fn rates_become_seconds() {
+    let folder = Folder::new();
+    let mut rates = "batch,images/s\n".to_owned();
+    for line in staircase().lines().skip(1) {
+        let (size, seconds) = line.split_once(',').unwrap();
+        let rate = size.parse::<f64>().unwrap() / seconds.parse::<f64>().unwrap();
+        rates.push_str(&format!("{size},{rate:e}\n"));
+    }
+    let path = folder.file(rates);
+    let run = |flags: &[&str]| {
+        let output = batchstep()
+            .args(["analyze", "--format=json"])
+            .args(flags)
+            .arg(&path)
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+            output.stdout,
+        )
+    };
+    // The hint is what works.
+    let (code, stderr, _) = run(&[]);
+    assert_eq!(code, Some(2));
+    let hint = "--batch-size-column batch --seconds-column images/s --unit samples/s";
+    assert!(stderr.contains(hint), "{stderr}");
+    let flags: Vec<&str> = hint.split(' ').collect();
+    let (code, stderr, stdout) = run(&flags);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let answer: Value = serde_json::from_slice(&stdout).unwrap();
+    assert_eq!(answer["step"], 16.0);
+    // Without the unit nothing is taken for seconds.
+    let (code, stderr, _) = run(&flags[..4]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("add --unit samples/s"), "{stderr}");
+}
+
+#[test]
+fn the_plot_is_a_picture_of_the_answer() {
+    let folder = Folder::new();
+    let path = folder.file(staircase());
+    let plot = folder.0.path().join("t.svg");
+    batchstep()
+        .arg("analyze")
+        .arg(&path)
+        .arg("--plot")
+        .arg(&plot)
+        .assert()
+        .success();
+    let svg = fs::read_to_string(&plot).unwrap();
+    for part in [
+        "<svg ",
+        ">t.csv<",
+        "Step 16: ",
+        "5 edges confirmed",
+        "prefers-color-scheme:dark",
+    ] {
+        assert!(svg.contains(part), "{part}");
+    }
+    let nowhere = folder.0.path().join("none/t.svg");
+    let output = batchstep()
+        .arg("analyze")
+        .arg(&path)
+        .arg("--plot")
+        .arg(&nowhere)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(
+        stderr.contains("none/t.svg") && stderr.contains("No such file"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -253,6 +427,9 @@ fn strict_asks_for_repeats() {
         Some(4),
         "without repeats the confidence cannot be high"
     );
+    let output = batchstep().arg("analyze").arg(&path).output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("no batch size was timed twice"), "{table}");
 }
 
 #[test]

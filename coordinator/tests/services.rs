@@ -13,7 +13,7 @@ use std::{
 };
 
 use batchstep_coordinator::store::{
-    Inventory, Memory, Sqlite, Store, StoreError, StoredEvent, StoredHistory, StoredSweep,
+    Inventory, Memory, Models, Sqlite, Store, StoreError, StoredEvent, StoredHistory, StoredSweep,
 };
 use batchstep_core::fleet::{Disposition as Known, Record, SweepSnapshot};
 use batchstep_proto::{
@@ -410,6 +410,10 @@ impl Store for Scripted {
         inventory: &Inventory,
     ) -> Result<(), StoreError> {
         self.store.save_inventory(at, agent, inventory).await
+    }
+
+    fn models(&self) -> &Models {
+        self.store.models()
     }
 
     async fn inventory(&self, agent: AgentId) -> Result<Option<Inventory>, StoreError> {

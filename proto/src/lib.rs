@@ -7,6 +7,8 @@ pub mod domain;
 pub mod frame;
 pub mod ids;
 pub mod limits;
+pub mod model;
+pub mod size;
 pub mod version;
 pub mod workload;
 

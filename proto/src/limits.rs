@@ -20,5 +20,11 @@ pub const WORKLOADS_PER_SWEEP: usize = 64;
 pub const THREADS: u32 = 4096;
 /// Largest gRPC message, in bytes, both ways.
 pub const MESSAGE_BYTES: usize = 4 << 20;
+/// Longest piece of a model's content in one message, in bytes: below [`MESSAGE_BYTES`] with room for the rest of the message.
+pub const MODEL_CHUNK_BYTES: usize = 1 << 20;
+/// Longest name of a model, in bytes: as long as a file's name.
+pub const MODEL_NAME_BYTES: usize = 255;
+/// Models in one answer to a list.
+pub const MODELS_LISTED: usize = 4096;
 /// Largest frame between agent and worker, in bytes.
 pub const FRAME_BYTES: usize = 1 << 20;

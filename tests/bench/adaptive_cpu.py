@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints what an adaptive sweep saves on this machine's processor: adaptive_cpu.py [--only NAME,..] [--budget 10m] [--pairs N] [--output FILE.json].
+"""Prints what an adaptive sweep saves on this machine's processor: adaptive_cpu.py [--only 'NAME;..'] [--budget 10m] [--pairs N] [--output FILE.json].
 
 For each shape of `linear` and `matmul`, `batchstep local` measures the same listed batch sizes with one thread, dense and adaptive in turn; who goes first
 alternates. Printed, as a Markdown table: verdict and period of both, the seconds in which they measured, and the ratio. Times of a shared machine mean little,

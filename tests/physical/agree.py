@@ -93,7 +93,9 @@ def measure(shape, rounds):
 
 
 def advantage(seconds, period):
-    """How much less the multiples of `period` cost than what lies between them: the mean excess over the line through two of them, and by residue."""
+    """How much dearer a batch size is than the line through its neighbouring multiples of `period`: averaged over all, the multiples included, and by residue.
+
+    With the multiples included a short period has no advantage from having few residues: 0, 9, 5, 9 is a period of 4 and not of 2."""
     excess = [[] for _ in range(period)]
     for low in range(period, max(SIZES) - period + 1, period):
         high = low + period
@@ -101,7 +103,7 @@ def advantage(seconds, period):
             line = seconds[low] + (seconds[high] - seconds[low]) * rest / period
             excess[rest].append(seconds[low + rest] / line - 1)
     by_residue = [0.0] + [statistics.median(values) for values in excess[1:]]
-    return statistics.mean(by_residue[1:]), by_residue
+    return statistics.mean(by_residue), by_residue
 
 
 def python_step(seconds):

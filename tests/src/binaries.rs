@@ -18,6 +18,24 @@ pub struct Binaries {
     pub worker: PathBuf,
 }
 
+/// Writes a TorchScript file whose weights come from `seed`: one linear layer, 6 inputs and 3 outputs, for inference only. It is made by an example of
+/// the worker, built first where a change is newer: only the worker links libtorch.
+///
+/// # Panics
+/// When the example does not build or cannot write.
+pub fn trace_model(path: &Path, seed: u32) {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let written = Command::new(cargo)
+        .args(["run", "--quiet", "--package", "batchstep-worker"])
+        .args(["--example", "trace_model", "--"])
+        .arg(path)
+        .arg(seed.to_string())
+        .current_dir(root())
+        .status()
+        .expect("cargo runs");
+    assert!(written.success(), "the example trace_model fails");
+}
+
 /// The root of the checkout.
 #[must_use]
 pub fn root() -> &'static Path {

@@ -158,13 +158,20 @@ impl Lab {
     /// Starts an agent with the state directory `name`.
     #[must_use]
     pub fn start_agent(&self, name: &str) -> Agent {
+        self.start_agent_with(name, &[])
+    }
+
+    /// The same with further arguments.
+    #[must_use]
+    pub fn start_agent_with(&self, name: &str, arguments: &[&str]) -> Agent {
         let state = self.path(name);
         let url = self.url();
         let mut process = Process::start(
             "batchstep-agent",
             self.agent_command(&["run", "--coordinator", &url])
                 .arg("--state-dir")
-                .arg(state),
+                .arg(state)
+                .args(arguments),
         );
         process.wait_for_stderr("Connected");
         Agent(process)

@@ -289,7 +289,7 @@ impl<'a, T: Timings> RoundInProgress<'a, T> {
         self.machine.now = self.machine.now.saturating_add(CRASH_TIME);
         self.machine.worker = None;
         let message = format!(
-            "the simulated worker died, to order{place}, {} of {} visits are kept",
+            "the simulated worker died to order{place}, {} of {} visits are kept",
             self.done,
             self.round.visits.len()
         );

@@ -71,6 +71,12 @@ pub enum SelectionError {
         "there is no GPU that batchstep can use on this host; `batchstep-agent doctor` says why, --devices cpu uses its processors"
     )]
     NoGpu,
+    /// A kind of real device was asked for where all are simulated.
+    #[error("--devices: all devices here are simulated; write all, or some of their ids: {known}")]
+    OnlySimulated {
+        /// The ids there are.
+        known: String,
+    },
 }
 
 /// Every device of this host, the processors last.
@@ -102,6 +108,14 @@ pub async fn discover(host: &Host, worker: &Result<PathBuf, WorkerNotFound>) -> 
 /// # Errors
 /// When a listed device does not exist, or GPUs are asked for and there are none.
 pub fn select(devices: Vec<Device>, selection: &Selection) -> Result<Vec<Device>, SelectionError> {
+    let simulated = devices
+        .iter()
+        .all(|device| device.kind == DeviceKind::Simulated);
+    if simulated && matches!(selection, Selection::Cpu | Selection::Gpu) {
+        return Err(SelectionError::OnlySimulated {
+            known: listing(&devices),
+        });
+    }
     let kept: Vec<Device> = match selection {
         Selection::All => devices,
         Selection::Cpu => of_kind(devices, DeviceKind::Cpu),
@@ -117,10 +131,9 @@ pub fn select(devices: Vec<Device>, selection: &Selection) -> Result<Vec<Device>
                 .iter()
                 .find(|id| devices.iter().all(|device| device.id != **id))
             {
-                let known: Vec<&str> = devices.iter().map(|device| device.id.as_str()).collect();
                 return Err(SelectionError::Unknown {
                     id: id.clone(),
-                    known: known.join(", "),
+                    known: listing(&devices),
                 });
             }
             devices
@@ -130,6 +143,11 @@ pub fn select(devices: Vec<Device>, selection: &Selection) -> Result<Vec<Device>
         }
     };
     Ok(kept)
+}
+
+fn listing(devices: &[Device]) -> String {
+    let ids: Vec<&str> = devices.iter().map(|device| device.id.as_str()).collect();
+    ids.join(", ")
 }
 
 fn of_kind(devices: Vec<Device>, kind: DeviceKind) -> Vec<Device> {
@@ -183,6 +201,14 @@ mod tests {
             format!("there is no device GPU-7 on this host; there are: {id}")
         );
         assert_eq!(select(devices, &id.parse().unwrap()).unwrap().len(), 1);
+        let mut simulated = processors(&Host::read());
+        simulated.kind = DeviceKind::Simulated;
+        let error = select(vec![simulated.clone()], &Selection::Cpu).unwrap_err();
+        assert!(error.to_string().contains(&simulated.id), "{error}");
+        assert_eq!(
+            select(vec![simulated.clone()], &Selection::All),
+            Ok(vec![simulated])
+        );
         assert!(" , ".parse::<Selection>().is_err());
     }
 }

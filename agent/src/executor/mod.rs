@@ -1,14 +1,15 @@
-//! What runs a round: the trait the supervisor knows, and the executor that starts worker processes.
+//! What runs a round: the trait the supervisor knows, the executor that starts worker processes, and the one that simulates devices.
 //!
 //! An executor gets one round at a time for a device and tells what happens as events; it knows nothing of coordinators, spools or leases.
 
 mod exit;
 mod output;
 mod process;
+mod simulated;
 mod spawn;
 mod worker;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use batchstep_proto::{
     domain::{AttemptOutcome, Device},
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 
 pub(crate) use exit::explain_start;
 pub use process::{IDLE_LIMIT, ProcessExecutor};
+pub use simulated::SimulatedExecutor;
 
 /// A round and the device it is for.
 #[derive(Debug, Clone)]
@@ -28,6 +30,8 @@ pub struct Job {
     pub device: Device,
     /// The round as the worker will get it.
     pub round: wire::Round,
+    /// The verified file of the model that the round names by its digest, if it does; stays while the round runs.
+    pub model: Option<PathBuf>,
 }
 
 /// What happens while a round runs.

@@ -2,7 +2,10 @@
 //!
 //! It must never leave a process behind: dropping a [`Worker`] kills its whole group.
 
-use std::{collections::VecDeque, io, path::Path, process::ExitStatus, time::Duration};
+use std::{
+    collections::VecDeque, io, os::unix::ffi::OsStringExt as _, path::Path, process::ExitStatus,
+    time::Duration,
+};
 
 use batchstep_proto::{
     domain::{AttemptOutcome, Device},
@@ -148,7 +151,10 @@ impl Worker {
         let time_limit = Instant::now() + limit;
         let _ = events.send(RoundEvent::Ready(self.facts.clone()));
         // A worker that is gone is noticed by the first read.
-        let _ = self.send(to_worker::Message::Round(job.round)).await;
+        let model = job.model.map(|path| path.into_os_string().into_vec());
+        let _ = self
+            .send_with(to_worker::Message::Round(job.round), model)
+            .await;
         let mut ladder: Option<Ladder> = None;
         let mut place = wire::WorkerProgress::default();
         let mut done = 0_usize;
@@ -278,8 +284,18 @@ impl Worker {
     }
 
     async fn send(&mut self, message: to_worker::Message) -> io::Result<()> {
+        self.send_with(message, None).await
+    }
+
+    /// The same with the path of a model.
+    async fn send_with(
+        &mut self,
+        message: to_worker::Message,
+        model: Option<Vec<u8>>,
+    ) -> io::Result<()> {
         let frame = frame::encode(&ToWorker {
             message: Some(message),
+            model_path: model.unwrap_or_default(),
         });
         self.socket.write_all(&frame).await
     }

@@ -83,6 +83,7 @@ impl<E: Executor> Supervisor<E> {
         lane.waiting.push_back(Waiting {
             attempt_id: attempt_id.to_owned(),
             round: wire_round,
+            model: round.workload.model().cloned(),
             recorded: false,
         });
         Ok(())

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use batchstep_proto::{
     domain::Device,
     wire::{self, held_attempt::State},
+    workload::ModelRef,
 };
 use tokio::{sync::watch, task};
 
@@ -31,6 +32,8 @@ pub(super) struct Running {
 pub(super) struct Waiting {
     pub(super) attempt_id: String,
     pub(super) round: wire::Round,
+    /// What it needs before it can start.
+    pub(super) model: Option<ModelRef>,
     /// The coordinator has the acceptance on record.
     pub(super) recorded: bool,
 }

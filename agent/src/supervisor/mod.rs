@@ -29,6 +29,7 @@ use crate::{
     AgentError, Shutdown,
     config::Config,
     executor::{Executor, Job, Stop},
+    models::Models,
     outbox::Outbox,
     session::LineEvent,
 };
@@ -45,6 +46,7 @@ pub(crate) struct Supervisor<E> {
     config: Config,
     executor: Arc<E>,
     outbox: Arc<Outbox>,
+    models: Arc<Models>,
     lanes: BTreeMap<String, Lane>,
     rounds: JoinSet<()>,
     progress: mpsc::UnboundedSender<wire::AttemptProgress>,
@@ -65,6 +67,7 @@ impl<E: Executor> Supervisor<E> {
         config: Config,
         executor: Arc<E>,
         outbox: Arc<Outbox>,
+        models: Arc<Models>,
         draining: watch::Sender<bool>,
     ) -> Self {
         let lanes = config
@@ -79,6 +82,7 @@ impl<E: Executor> Supervisor<E> {
             config,
             executor,
             outbox,
+            models,
             lanes,
             rounds: JoinSet::new(),
             progress,
@@ -256,10 +260,13 @@ impl<E: Executor> Supervisor<E> {
                     attempt_id: next.attempt_id.clone(),
                     device: lane.device.clone(),
                     round: next.round,
+                    model: None,
                 };
                 let surroundings = runner::Surroundings {
                     executor: Arc::clone(&self.executor),
                     outbox: Arc::clone(&self.outbox),
+                    models: Arc::clone(&self.models),
+                    wanted: next.model,
                     progress: self.progress.clone(),
                     part_interval: self.config.part_interval,
                 };

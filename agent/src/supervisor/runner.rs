@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use batchstep_proto::{
-    domain::{Block, VisitFailure, WorkerFacts},
+    domain::{AttemptOutcome, Block, VisitFailure, WorkerFacts},
     limits,
     wire::{self, WorkerPhase},
+    workload::ModelRef,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -14,7 +15,9 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
+    error::chain,
     executor::{Executor, Job, RoundEnding, RoundEvent, Stop},
+    models::{Held, Models},
     outbox::Outbox,
 };
 
@@ -25,19 +28,24 @@ const PROGRESS_STEP: Duration = Duration::from_millis(200);
 pub(super) struct Surroundings<E> {
     pub(super) executor: Arc<E>,
     pub(super) outbox: Arc<Outbox>,
+    pub(super) models: Arc<Models>,
+    /// The model that the round needs.
+    pub(super) wanted: Option<ModelRef>,
     pub(super) progress: mpsc::UnboundedSender<wire::AttemptProgress>,
     pub(super) part_interval: Duration,
 }
 
 /// Runs an attempt. When this resolves, its final report is in the outbox.
 pub(super) async fn run<E: Executor>(
-    job: Job,
+    mut job: Job,
     surroundings: Surroundings<E>,
-    stop: watch::Receiver<Stop>,
+    mut stop: watch::Receiver<Stop>,
 ) {
     let Surroundings {
         executor,
         outbox,
+        models,
+        wanted,
         progress,
         part_interval,
     } = surroundings;
@@ -50,6 +58,15 @@ pub(super) async fn run<E: Executor>(
         "A round begins."
     );
     let mut tally = Tally::new(&job);
+    let held = match obtain(&models, wanted.as_ref(), &mut stop).await {
+        Ok(held) => held,
+        Err(ending) => {
+            warn!(attempt, reason = ending.message, "A round could not begin.");
+            outbox.report(tally.last(ending));
+            return;
+        }
+    };
+    job.model = held.as_ref().map(Held::path);
     let (sender, mut events) = mpsc::unbounded_channel();
     let execution = executor.execute(job, sender, stop);
     tokio::pin!(execution);
@@ -78,6 +95,30 @@ pub(super) async fn run<E: Executor>(
         "A round ended."
     );
     outbox.report(tally.last(ending));
+}
+
+/// Brings the model of a round to this host; the ending to report where it does not come.
+async fn obtain(
+    models: &Arc<Models>,
+    wanted: Option<&ModelRef>,
+    stop: &mut watch::Receiver<Stop>,
+) -> Result<Option<Held>, RoundEnding> {
+    let Some(wanted) = wanted else {
+        return Ok(None);
+    };
+    let stopped = async {
+        match stop.wait_for(|wish| *wish != Stop::No).await.as_deref() {
+            Ok(Stop::Gently(reason) | Stop::AtOnce(reason)) => reason.clone(),
+            // The supervisor is gone.
+            Ok(Stop::No) | Err(_) => "the agent was stopped".to_owned(),
+        }
+    };
+    tokio::select! {
+        obtained = models.obtain(wanted) => obtained
+            .map(Some)
+            .map_err(|error| RoundEnding::new(AttemptOutcome::Refused, chain(&error))),
+        reason = stopped => Err(RoundEnding::new(AttemptOutcome::Stopped, reason)),
+    }
 }
 
 /// What was measured and not yet reported.
@@ -273,7 +314,7 @@ fn nanos(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use batchstep_proto::domain::{AttemptOutcome, VisitRole};
+    use batchstep_proto::domain::VisitRole;
 
     use super::*;
     use crate::{device::Host, executor::RoundTimes};
@@ -288,6 +329,7 @@ mod tests {
             attempt_id: "a".to_owned(),
             device,
             round,
+            model: None,
         })
     }
 

@@ -1,6 +1,7 @@
 //! A coordinator for one agent: real tonic, real sockets, and a memory of all it was told. Tests wait for a state of that memory.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread::{self, JoinHandle},
@@ -9,6 +10,7 @@ use std::{
 
 use batchstep_proto::{
     domain::AttemptReport,
+    model::{ModelDigest, ModelHasher},
     wire::{
         self, CoordinatorMessage,
         agent_message::Message as FromAgent,
@@ -27,6 +29,10 @@ use tonic::{Request, Response, Status, Streaming};
 /// Far above anything a healthy agent needs; only a broken one takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Bytes in one message of a download.
+const PIECE: usize = 16;
+
+type Chunks = std::pin::Pin<Box<dyn Stream<Item = Result<wire::ModelChunk, Status>> + Send>>;
 type Sender = mpsc::UnboundedSender<Result<CoordinatorMessage, Status>>;
 
 /// All that an agent said.
@@ -45,10 +51,59 @@ pub struct Memory {
     pub offline_budget: Option<Duration>,
     /// How the last session ended, once it has: in order or not.
     pub goodbye: Option<bool>,
+    /// What is handed out, by digest.
+    pub models: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Digest and offset of every download.
+    pub downloads: Vec<(Vec<u8>, u64)>,
+    /// Downloads to break off after a piece.
+    pub break_downloads: u32,
+    /// Downloads say how much there is, and send nothing of it.
+    pub hold_downloads: bool,
     session: Option<Sender>,
 }
 
 impl Memory {
+    /// Hands out this content under a digest, by default its own.
+    pub fn offer(&mut self, content: &[u8], digest: Option<ModelDigest>) -> ModelDigest {
+        let digest = digest.unwrap_or_else(|| {
+            let mut hasher = ModelHasher::default();
+            hasher.update(content);
+            hasher.finish()
+        });
+        self.models
+            .insert(digest.as_bytes().to_vec(), content.to_vec());
+        digest
+    }
+
+    fn download(&mut self, request: &wire::DownloadModelRequest) -> Result<Chunks, Status> {
+        self.downloads
+            .push((request.digest.clone(), request.offset));
+        let content = self
+            .models
+            .get(&request.digest)
+            .ok_or_else(|| Status::not_found("the coordinator has no such model any more"))?;
+        let size = content.len() as u64;
+        let rest = &content[usize::try_from(request.offset).unwrap()..];
+        let mut chunks: Vec<_> = rest
+            .chunks(PIECE)
+            .map(|piece| {
+                Ok(wire::ModelChunk {
+                    size_bytes: Some(size),
+                    data: piece.to_vec(),
+                })
+            })
+            .collect();
+        if self.break_downloads > 0 {
+            self.break_downloads -= 1;
+            chunks.truncate(1);
+            chunks.push(Err(Status::unavailable("the network broke")));
+        }
+        if self.hold_downloads {
+            return Ok(Box::pin(tokio_stream::pending()));
+        }
+        Ok(Box::pin(tokio_stream::iter(chunks)))
+    }
+
     /// The final report of an attempt.
     pub fn last_report(&self, attempt: &str) -> Option<wire::AttemptReport> {
         self.reports
@@ -310,6 +365,16 @@ impl AgentService for Service {
             shared.change(|memory| memory.goodbye = Some(in_order));
         });
         Ok(Response::new(Box::pin(UnboundedReceiverStream::new(queue))))
+    }
+
+    type DownloadModelStream = Chunks;
+
+    async fn download_model(
+        &self,
+        request: Request<wire::DownloadModelRequest>,
+    ) -> Result<Response<Chunks>, Status> {
+        let chunks = self.0.change(|memory| memory.download(request.get_ref()));
+        chunks.map(Response::new)
     }
 
     async fn report_attempt(

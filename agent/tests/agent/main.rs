@@ -7,4 +7,6 @@ mod command_line;
 mod coordinator;
 mod faults;
 mod host;
+mod models;
 mod rounds;
+mod simulated;

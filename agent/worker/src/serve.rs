@@ -4,7 +4,9 @@
 //! and writes. Nothing here measures.
 
 use std::{
-    os::unix::net::UnixStream,
+    ffi::OsString,
+    os::unix::{ffi::OsStringExt as _, net::UnixStream},
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -48,6 +50,8 @@ pub enum ServeError {
 /// A round as the reading thread received it.
 struct Job {
     round: wire::Round,
+    /// The file of the model that its workload names by digest.
+    model: Option<PathBuf>,
     received: Instant,
     stop: Arc<AtomicBool>,
 }
@@ -62,6 +66,7 @@ pub fn serve(socket: &UnixStream, preload: &Preload) -> Result<(), ServeError> {
         Ok(None) => return Ok(()),
         Ok(Some(wire::ToWorker {
             message: Some(Request::Setup(setup)),
+            ..
         })) => setup,
         _ => return Err(ServeError::NoSetup),
     };
@@ -79,12 +84,15 @@ pub fn serve(socket: &UnixStream, preload: &Preload) -> Result<(), ServeError> {
 fn read_requests(mut reader: UnixStream, jobs: &mpsc::Sender<Job>) {
     let mut running: Option<Arc<AtomicBool>> = None;
     while let Ok(Some(request)) = frame::read::<wire::ToWorker>(&mut reader) {
+        let model = (!request.model_path.is_empty())
+            .then(|| PathBuf::from(OsString::from_vec(request.model_path)));
         match request.message {
             Some(Request::Round(round)) => {
                 let stop = Arc::new(AtomicBool::new(false));
                 running = Some(Arc::clone(&stop));
                 let job = Job {
                     round,
+                    model,
                     received: Instant::now(),
                     stop,
                 };
@@ -132,7 +140,7 @@ fn serve_rounds(
                     refuse(socket, &round, refused, job.received)?;
                     continue;
                 }
-                match start(place, &key) {
+                match start(place, &key, job.model.as_deref()) {
                     Ok((session, history)) => (key, session, history),
                     Err(failure) => {
                         let end = broken(
@@ -196,8 +204,12 @@ fn refuse(
 }
 
 /// Builds a network and starts its history.
-fn start<'a>(place: &'a Place, key: &SessionKey) -> Result<(Session<'a>, History), Failure> {
-    let mut session = Session::build(place, key)?;
+fn start<'a>(
+    place: &'a Place,
+    key: &SessionKey,
+    model: Option<&Path>,
+) -> Result<(Session<'a>, History), Failure> {
+    let mut session = Session::build_from(place, key, model)?;
     session.reset_peak_memory();
     let history = History::new(session.peak_memory());
     Ok((session, history))
@@ -283,8 +295,7 @@ fn place(
     match DeviceKind::from_wire("setup.kind", setup.kind).map_err(|invalid| invalid.to_string())? {
         DeviceKind::Cpu => Ok((Place::Cpu, None)),
         DeviceKind::Simulated => Err(
-            "a worker runs no simulated devices; they exist in tests of the planner only"
-                .to_owned(),
+            "a worker runs no simulated devices; `batchstep-agent run --simulate` does".to_owned(),
         ),
         DeviceKind::Cuda => cuda_place(&setup.device_id, preload),
     }

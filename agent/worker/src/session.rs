@@ -3,7 +3,7 @@
 //! Data is random and resident, made for the largest batch so far and narrowed for smaller ones. The buffer grows geometrically and only
 //! when a batch needs it, so that a batch that does not fit fails alone.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use batchstep_proto::{
     domain::{Dtype, Mode, Round},
@@ -132,13 +132,26 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When the network cannot be built there.
     pub fn build(place: &'a Place, key: &SessionKey) -> Result<Self, Failure> {
+        Self::build_from(place, key, None)
+    }
+
+    /// The same with the file of the network where the workload names one by its digest.
+    ///
+    /// # Errors
+    /// As [`Session::build`], and where such a file is missing.
+    pub fn build_from(
+        place: &'a Place,
+        key: &SessionKey,
+        file: Option<&Path>,
+    ) -> Result<Self, Failure> {
         if let Place::Cpu = place {
             host::keep_freed_memory();
             if let Some(threads) = key.threads {
                 tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
             }
         }
-        let model = Model::build(&key.workload, key.mode, key.dtype, place.device(), key.seed)?;
+        let device = place.device();
+        let model = Model::build(&key.workload, key.mode, key.dtype, device, key.seed, file)?;
         let events = match place {
             Place::Cpu => None,
             Place::Cuda { driver, .. } => {

@@ -8,8 +8,10 @@ use std::{
 };
 
 use batchstep_proto::domain::{
-    Dtype, Mode, Round, RoundKind, Timing, Visit, VisitFailureKind, VisitRole,
+    AttemptOutcome, Block, Dtype, Mode, Round, RoundKind, Timing, Visit, VisitFailure,
+    VisitFailureKind, VisitRole,
 };
+use batchstep_simulated::{self as simulated, Timings};
 use batchstep_worker::{
     failure::Failure,
     measure::{
@@ -351,4 +353,127 @@ fn a_block_at_the_hosts_pace_is_host_bound_although_the_devices_clock_runs_on() 
     assert!(launching.host_bound(), "{launching:?}");
     let computing = block(0, 100);
     assert!(!computing.host_bound(), "{computing:?}");
+}
+
+/// An event in the words of the worker and of a simulated device, without times.
+#[derive(Debug, PartialEq)]
+enum Told {
+    Progress(u32, u32, &'static str),
+    Block(u32, u32, u32, u32, Option<u64>),
+    Failure(u32, u32, VisitFailureKind),
+}
+
+fn told_by_worker(history: &mut History, subject: &mut Fake, round: &Round) -> Vec<Told> {
+    let mut told = Vec::new();
+    let mut emit = |event| {
+        told.push(match event {
+            Event::Progress {
+                visit,
+                batch_size,
+                phase,
+            } => {
+                let phase = match phase {
+                    Phase::DeviceWarmUp => "device warm-up",
+                    Phase::WarmUp => "warm-up",
+                    Phase::Timing => "timing",
+                };
+                Told::Progress(visit, batch_size, phase)
+            }
+            Event::Block(block) => told_block(&block),
+            Event::Failure(failure) => told_failure(&failure),
+        });
+    };
+    let stop = AtomicBool::new(false);
+    let ended = Runner::new(round, subject, history, &stop, &mut emit, Instant::now()).run();
+    assert_eq!(ended.outcome, Outcome::Finished);
+    told
+}
+
+fn told_by_simulated(machine: &mut simulated::Machine<impl Timings>, round: &Round) -> Vec<Told> {
+    let told = machine.run(round).into_iter().filter_map(|step| {
+        Some(match step.event {
+            simulated::Event::Progress {
+                visit,
+                batch_size,
+                phase,
+            } => {
+                let phase = match phase {
+                    simulated::Phase::DeviceWarmUp => "device warm-up",
+                    simulated::Phase::WarmUp => "warm-up",
+                    simulated::Phase::Timing => "timing",
+                };
+                Told::Progress(visit, batch_size, phase)
+            }
+            simulated::Event::Block(block) => told_block(&block),
+            simulated::Event::Failure(failure) => told_failure(&failure),
+            simulated::Event::Ended(ending) => {
+                assert_eq!(ending.outcome, AttemptOutcome::Finished);
+                return None;
+            }
+        })
+    });
+    told.collect()
+}
+
+fn told_block(block: &Block) -> Told {
+    Told::Block(
+        block.visit,
+        block.batch_size,
+        block.iterations,
+        block.warm_up_iterations,
+        block.peak_memory_bytes,
+    )
+}
+
+fn told_failure(failure: &VisitFailure) -> Told {
+    Told::Failure(failure.visit, failure.batch_size, failure.kind)
+}
+
+/// The same rounds on the stand-in and on a simulated device with its memory and its faults.
+#[test]
+fn a_simulated_device_keeps_to_the_protocol_as_the_worker_does() {
+    let rounds: [(RoundKind, &[u32]); 4] = [
+        (RoundKind::Probe, &[1, 2, 4, 8, 16, 32, 64, 128]),
+        (RoundKind::Measure, &[24, 7, 80, 24, 96, 3, 80, 50]),
+        (RoundKind::Measure, &[101, 12, 150, 24]),
+        (RoundKind::Probe, &[90, 100, 200]),
+    ];
+    for (fails_from, error) in [
+        (u32::MAX, "never"),
+        (40, "CUDA out of memory"),
+        (13, "shapes cannot be multiplied"),
+    ] {
+        let mut subject = fake(fails_from, error);
+        let mut history = History::new(Some(0));
+        let all: std::collections::BTreeSet<u32> = (fails_from.min(300)..300).collect();
+        let out_of_memory = error.contains("memory");
+        let behaviour = simulated::Behaviour {
+            memory: Some(simulated::Memory {
+                total_bytes: 100_000,
+                idle_bytes: 0,
+                bytes_per_sample: 1000,
+            }),
+            faults: simulated::Faults {
+                out_of_memory_at: out_of_memory.then_some(fails_from),
+                errors_at: if out_of_memory { [].into() } else { all },
+                ..simulated::Faults::default()
+            },
+            ..simulated::Behaviour::default()
+        };
+        let mut machine = simulated::Machine::new(|_, _| 1e-3, behaviour, 1);
+        for reference in [None, Some(8), Some(12)] {
+            for (kind, sizes) in rounds {
+                let mut round = round(kind, sizes);
+                round.reference_batch_size = reference;
+                round.timing.device_warm_up_min = Duration::ZERO;
+                round.timing.device_warm_up_max = Duration::from_millis(2);
+                let simulated = told_by_simulated(&mut machine, &round);
+                let worker = told_by_worker(&mut history, &mut subject, &round);
+                assert_eq!(
+                    simulated, worker,
+                    "{error}, {reference:?}, {kind} {sizes:?}"
+                );
+            }
+        }
+    }
 }

@@ -138,7 +138,7 @@ fn networks_have_the_parameters_their_facts_say() {
         "transformer",
     ]) {
         let spec: WorkloadSpec = text.parse().unwrap();
-        let model = Model::build(&spec, Mode::Train, Dtype::F32, Device::Cpu, 0).unwrap();
+        let model = Model::build(&spec, Mode::Train, Dtype::F32, Device::Cpu, 0, None).unwrap();
         assert_eq!(
             Some(model.parameter_count()),
             spec.parameter_count(),

@@ -2,10 +2,12 @@
 //!
 //! - [`sweep`] decides what to measure next and corrects what was measured;
 //! - [`steptable`] turns finished series into rows of the step table;
+//! - [`advise`] answers which batch size to choose, from a row;
 //! - [`fleet`] is the state machine of agents, devices, rounds and leases.
 //!
-//! Arrows run downward: `fleet` uses `sweep`; `steptable` uses `sweep`; neither knows the store or the wire's services.
+//! Arrows run downward: `fleet` uses `sweep`; `steptable` uses `sweep`; `advise` uses `steptable`; none of them knows the store or the wire's services.
 
+pub mod advise;
 pub mod fleet;
 pub mod steptable;
 pub mod sweep;

@@ -26,8 +26,10 @@ const LEAST_FALL: f64 = 0.002;
 pub(crate) struct Effect {
     /// Extra time of the r-th left-over sample, as a share.
     pub(crate) profile: Option<Vec<f64>>,
-    /// The largest extra time over the line through the multiples, averaged over periods, as a share.
+    /// The largest extra time over the line through the multiples, averaged over periods, as a share: as measured or as fitted, whichever is less.
     pub(crate) largest: f64,
+    /// The same as measured, as the profile shows it.
+    pub(crate) shown: f64,
     pub(crate) kind: StepKind,
 }
 
@@ -58,6 +60,7 @@ pub(crate) fn measure(sample: &Sample, law: &Law, reading: &Reading) -> Effect {
     Effect {
         profile,
         largest: largest.min(fitted),
+        shown: largest,
         kind: kind(sample, law, good),
     }
 }

@@ -4,6 +4,8 @@
 //! must be near 1. A curve, a floor or two algorithm switches fit a comb on average, but not at each edge. Repeating
 //! profiles must also look alike in both halves of the range and in odd and even periods.
 
+use std::borrow::Cow;
+
 use crate::answer::{Edge, EdgeSight};
 use crate::fit::{Basis, Law};
 use crate::point::robust_sigma;
@@ -38,6 +40,9 @@ const REACHES: [(f64, f64); 6] = [
 
 /// Batch sizes a window reaches at least.
 const LEAST_REACH: f64 = 3.0;
+
+/// Share of an edge's rise that a level change on it leaves, at most, where it stands for the edge's absence.
+const LEFT_OF_EDGE: f64 = 0.4;
 
 /// Batch sizes to each side of an edge that its noise is estimated from, at least.
 const LEAST_NEIGHBOURHOOD: f64 = 12.0;
@@ -91,6 +96,15 @@ pub(crate) fn inspect(sample: &Sample, law: &Law, reading: &Reading) -> Sighting
         start: f64::from(law.floor.unwrap_or(0).max(sample.first())),
         residuals: law.residuals(sample),
         rest: without_pattern(sample, law, reading),
+        levels: law
+            .terms
+            .iter()
+            .zip(&law.coefficients)
+            .filter_map(|(term, &jump)| match *term {
+                Term::Level(after) => Some((after, jump)),
+                _ => None,
+            })
+            .collect(),
         noise,
     };
     let (repeats, multiples_cheapest) = match &reading.pattern {
@@ -121,6 +135,8 @@ struct Lookout<'a> {
     residuals: Vec<f64>,
     /// Seconds less what other terms explain.
     rest: Vec<f64>,
+    /// The level changes among them: the last batch size before each, and its jump.
+    levels: Vec<(u32, f64)>,
     /// Relative noise over the whole range, what the law misses included.
     noise: f64,
 }
@@ -144,6 +160,7 @@ impl Lookout<'_> {
 
     /// What the narrowest window with power shows.
     fn sight(&self, edge: f64) -> EdgeSight {
+        let rest = self.rest_at(edge);
         for (reach, power) in REACHES {
             let width = (reach * self.reading.period).max(LEAST_REACH);
             let Some(window) = self.window(edge, width) else {
@@ -156,7 +173,7 @@ impl Lookout<'_> {
                 self.noise
             };
             let pattern = |size| self.reading.at(size);
-            match local_share(self.sample, pattern, &self.rest, window, noise) {
+            match local_share(self.sample, pattern, &rest, window, noise) {
                 Some((share, error)) if error <= power => {
                     return if CONFIRMED_SHARE.contains(&share) {
                         EdgeSight::Confirmed
@@ -168,6 +185,22 @@ impl Lookout<'_> {
             }
         }
         EdgeSight::Unclear
+    }
+
+    /// Seconds less what other terms explain, but for a level change on the edge itself that falls by about as much as the pattern rises there: it
+    /// stands for an edge that is missing. Any other may be an algorithm switch that happens to lie there.
+    fn rest_at(&self, edge: f64) -> Cow<'_, [f64]> {
+        let rise = self.reading.at(edge as u32 + 1) - self.reading.at(edge as u32);
+        let hides = |&&(after, jump): &&(u32, f64)| {
+            (f64::from(after) - edge).abs() <= 1.0 && (rise + jump).abs() < LEFT_OF_EDGE * rise
+        };
+        let mut rest = Cow::Borrowed(self.rest.as_slice());
+        for &(after, jump) in self.levels.iter().filter(hides) {
+            for (value, &size) in rest.to_mut().iter_mut().zip(&self.sample.sizes) {
+                *value += jump * Term::Level(after).at(size);
+            }
+        }
+        rest
     }
 
     /// The points within `width` of `edge`, right of the floor; `None` without two on each side.
@@ -297,10 +330,12 @@ fn repeats(sample: &Sample, law: &Law, reading: &Reading, noise: f64) -> bool {
             for (i, residual) in residuals.iter().enumerate().skip(start) {
                 let size = sample.sizes[i];
                 if half(size) == side {
-                    let (unit, weight) = (sample.unit[i], sample.unit[i] * sample.unit[i]);
+                    // What grows is compared before its growth.
+                    let factor = reading.growth_at(size);
+                    let unit = sample.unit[i];
                     let (sum, total) = &mut sums[(size % period) as usize];
-                    *sum += weight * (reading.at(size) + residual / unit);
-                    *total += weight;
+                    *sum += unit * unit * factor * (reading.at(size) + residual / unit);
+                    *total += (unit * factor).powi(2);
                 }
             }
             sums

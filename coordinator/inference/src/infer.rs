@@ -164,7 +164,7 @@ impl Study<'_> {
             "{how} {good}: {} of {} edges confirmed, left-over samples cost up to {} more than the multiples promise",
             found.sighting.confirmed().count(),
             found.sighting.seen(),
-            percent(effect.largest),
+            percent(effect.shown),
         );
         answer
     }
@@ -257,15 +257,34 @@ impl Study<'_> {
             ),
             None => self.shape(rival),
         };
-        answer.next_action = Some(ANY_SIZE.to_owned());
+        answer.reason.push_str(&format!(
+            "; steps up to {:.0} could have shown between {} and {}",
+            self.periods.longest_seen().floor(),
+            self.sample.first(),
+            self.sample.last()
+        ));
+        answer.next_action = Some(if self.is_flat(rival) {
+            // What is flat so far may be the first round of a step that is longer than the range.
+            format!(
+                "measure larger batch sizes, such as --batch-sizes 1-{}: up to {} the time hardly grows, and a first round may not be over",
+                self.sample.last().saturating_mul(4),
+                self.sample.last()
+            )
+        } else {
+            ANY_SIZE.to_owned()
+        });
         answer
+    }
+
+    /// Whether the time hardly grows over the whole range.
+    fn is_flat(&self, rival: &Law) -> bool {
+        rival.at(self.sample.last()) < 1.1 * rival.at(self.sample.first())
     }
 
     /// The growth of the time in words.
     fn shape(&self, rival: &Law) -> String {
-        let (first, last) = (rival.at(self.sample.first()), rival.at(self.sample.last()));
         let bent = |term: &Term| !matches!(term, Term::Constant | Term::Slope | Term::Floor);
-        if last < 1.1 * first {
+        if self.is_flat(rival) {
             format!(
                 "launch-bound: the time hardly grows from batch size {} to {}",
                 self.sample.first(),

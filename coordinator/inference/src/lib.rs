@@ -51,4 +51,5 @@ pub use answer::{
 pub use infer::infer;
 pub use options::Options;
 pub use point::Point;
+pub use term::good_size;
 pub use trace::{Observation, Trace, TraceError};

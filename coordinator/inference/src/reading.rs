@@ -109,6 +109,14 @@ impl Reading {
         }
     }
 
+    /// The factor on the pattern's cost at batch size `size`, 1 unless it grows.
+    pub(crate) fn growth_at(&self, size: u32) -> f64 {
+        match &self.pattern {
+            Pattern::Jump(_) => 1.0,
+            Pattern::Profile(profile) => grown(profile.growth, f64::from(size)),
+        }
+    }
+
     /// Whether `term` is part of this step's pattern.
     pub(crate) fn explains(&self, term: Term) -> bool {
         match term {

@@ -13,10 +13,10 @@ const EXTREME: f64 = 1e60;
 /// Points a round must hold before its speed is compared with the others'.
 const ROUND_POINTS: usize = 5;
 
-/// Standard error of a median over that of a mean, for normal noise.
-const MEDIAN_OVER_MEAN_ERROR: f64 = 1.253;
+/// Standard error of a trimmed mean over that of a mean, for normal noise and five to fifteen blocks.
+const TRIMMED_OVER_MEAN_ERROR: f64 = 1.1;
 
-/// A block, by its round, as a ratio to the median of its batch size.
+/// A block, by its round, as a ratio to the trimmed mean of its batch size.
 #[derive(Clone, Copy, Debug)]
 struct Ratio {
     round: usize,
@@ -30,7 +30,7 @@ pub(crate) struct Sample {
     pub(crate) sizes: Vec<u32>,
     /// The same as floating-point numbers.
     pub(crate) sizes_f64: Vec<f64>,
-    /// Median seconds in units of [`scale`](Self::scale), rounds made comparable.
+    /// Trimmed mean of the seconds in units of [`scale`](Self::scale), rounds made comparable.
     pub(crate) seconds: Vec<f64>,
     /// Square root of each point's weight, about 1.
     pub(crate) weight: Vec<f64>,
@@ -38,7 +38,7 @@ pub(crate) struct Sample {
     pub(crate) unit: Vec<f64>,
     /// Weight times relative time: 1 unless clipped.
     pub(crate) response: Vec<f64>,
-    /// Typical relative standard error of a median, from repeats; `None` without any.
+    /// Typical relative standard error of a trimmed mean, from repeats; `None` without any.
     pub(crate) repeat_error: Option<f64>,
     /// Seconds of one unit.
     pub(crate) scale: f64,
@@ -166,7 +166,7 @@ impl Sample {
                 .zip(&self.weight)
                 .zip(&self.response)
                 .map(|((of_point, weight), &kept)| {
-                    weighted_median(of_point, copies).map_or(kept, |ratio| {
+                    weighted_mean(of_point, copies).map_or(kept, |ratio| {
                         // A point that was clipped as an outlier stays clipped.
                         kept + weight * (ratio - 1.0)
                     })
@@ -207,12 +207,12 @@ fn level_rounds(blocks: &mut [Vec<Ratio>], medians: &mut [f64], rounds: usize) {
                 block.ratio /= speeds[block.round];
                 values.push(block.ratio);
             }
-            *center = median(&mut values);
+            *center = trimmed_mean(&mut values);
         }
     }
 }
 
-/// Relative standard error of the median of `blocks`, at least two.
+/// Relative standard error of the trimmed mean of `blocks`, at least two.
 fn standard_error(blocks: &[Ratio], center: f64) -> f64 {
     let values: Vec<f64> = blocks.iter().map(|block| block.ratio / center).collect();
     let count = values.len() as f64;
@@ -222,24 +222,37 @@ fn standard_error(blocks: &[Ratio], center: f64) -> f64 {
     let by_mean = mean_deviation / (0.797_88 * ((count - 1.0) / count).sqrt());
     let by_median = robust_sigma(&values, 1.0) * (count / (count - 0.8)).min(1.5);
     let sigma = if values.len() < 6 { by_mean } else { by_median };
-    MEDIAN_OVER_MEAN_ERROR * sigma / count.sqrt()
+    TRIMMED_OVER_MEAN_ERROR * sigma / count.sqrt()
 }
 
-/// The median of ascending `blocks`, each counted as often as its round.
-fn weighted_median(blocks: &[Ratio], copies: &[u32]) -> Option<f64> {
+/// Values left out at each end of `count`: one of three or more, a quarter of many.
+fn trimmed(count: u32) -> u32 {
+    if count < 3 { 0 } else { (count / 4).max(1) }
+}
+
+/// The mean of `values` without the smallest and the largest quarter: almost as steady as a mean for normal noise, and as deaf to single outliers as
+/// a median (Tukey 1960). Sorts them.
+fn trimmed_mean(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let cut = trimmed(values.len() as u32) as usize;
+    let kept = &values[cut..values.len() - cut];
+    kept.iter().sum::<f64>() / kept.len() as f64
+}
+
+/// The same of ascending `blocks`, each counted as often as its round; `None` where none is.
+fn weighted_mean(blocks: &[Ratio], copies: &[u32]) -> Option<f64> {
     let total: u32 = blocks.iter().map(|block| copies[block.round]).sum();
     if total == 0 {
         return None;
     }
-    let (mut seen, mut lower) = (0, None);
+    let cut = trimmed(total);
+    let (from, to) = (cut, total - cut);
+    let (mut seen, mut sum) = (0, 0.0);
     for block in blocks {
-        seen += copies[block.round];
-        if 2 * seen > total {
-            return Some((lower.unwrap_or(block.ratio) + block.ratio) / 2.0);
-        }
-        if 2 * seen == total && lower.is_none() {
-            lower = Some(block.ratio);
-        }
+        let next = seen + copies[block.round];
+        let counted = next.min(to).saturating_sub(seen.max(from));
+        sum += f64::from(counted) * block.ratio;
+        seen = next;
     }
-    lower
+    Some(sum / f64::from(to - from))
 }

@@ -77,6 +77,11 @@ impl Periods {
         self.values.is_empty()
     }
 
+    /// The longest period with its least edges in range; 0 when there is none.
+    pub(crate) fn longest_seen(&self) -> f64 {
+        self.values.last().copied().unwrap_or(0.0)
+    }
+
     /// Whether `period` is resolved and long or short enough.
     pub(crate) fn holds(&self, period: f64) -> bool {
         (self.shortest..=self.longest).contains(&period)

@@ -121,8 +121,9 @@ pub(crate) fn rounds_begun(size: u32, period: f64, offset: f64) -> f64 {
     ((f64::from(size) - offset) / period - EDGE_SLACK_PERIODS).ceil()
 }
 
-/// The largest batch size within `rounds` rounds: `floor(rounds * period + offset)`.
-pub(crate) fn good_size(rounds: f64, period: f64, offset: f64) -> f64 {
+/// The good batch size at the end of `rounds` rounds, the largest within them: `floor(rounds * period + offset)`, all in samples.
+#[must_use]
+pub fn good_size(rounds: f64, period: f64, offset: f64) -> f64 {
     (rounds * period + offset + EDGE_SLACK_PERIODS * period).floor()
 }
 

@@ -2,7 +2,9 @@
 
 mod support;
 
-use batchstep_inference::{Inference, Observation, Options, StepKind, Trace, Verdict, infer};
+use batchstep_inference::{
+    EdgeSight, Inference, Observation, Options, StepKind, Trace, Verdict, infer,
+};
 use batchstep_laws::{Random, Scatter};
 use support::{comb, measure};
 
@@ -108,6 +110,30 @@ fn edges_under_the_floor_do_not_count() {
     assert_eq!(answer.step, Some(10.0), "{}", answer.reason);
     assert!(answer.jump_at.unwrap() >= 30, "{:?}", answer.jump_at);
     assert!(answer.recommended_batch_sizes[0] >= 30);
+}
+
+#[test]
+fn a_jump_that_is_not_there_is_a_missed_edge() {
+    // Sixteen samples a round, but the one that should begin after 64 costs nothing.
+    let answer = answer(192, |b| {
+        let rounds = comb(b, 16.0, 0.0);
+        0.2 + 0.1 * (rounds - f64::from(u8::from(b > 64)))
+    });
+    assert_eq!(answer.step, Some(16.0), "{}", answer.reason);
+    let sight = |at: u32| {
+        answer
+            .edges
+            .iter()
+            .find(|edge| edge.batch_size == at)
+            .map(|edge| edge.sight)
+    };
+    assert_eq!(sight(64), Some(EdgeSight::Missed));
+    assert_eq!(sight(48), Some(EdgeSight::Confirmed));
+    assert!(
+        answer.reason.contains("10 of 11 edges"),
+        "{}",
+        answer.reason
+    );
 }
 
 #[test]

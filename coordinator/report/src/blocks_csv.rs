@@ -1,7 +1,7 @@
 //! `blocks.csv`: every timed block, so that others can analyse again. Called by [`write()`](crate::write()) and by `batchstep export`; the columns
 //! `batch_size`, `seconds` and `round` are those that `batchstep analyze` reads. Drops nothing and rounds nothing.
 
-use batchstep_proto::domain::{Dtype, Mode, VisitRole};
+use batchstep_proto::domain::{DeviceKind, Dtype, Mode, VisitRole};
 use batchstep_proto::wire;
 use serde::Serialize;
 
@@ -15,6 +15,7 @@ struct Line<'a> {
     series_id: &'a str,
     device_id: &'a str,
     device_model: &'a str,
+    device_kind: Option<&'static str>,
     /// `name:key=value,..`.
     workload: &'a str,
     mode: Option<&'static str>,
@@ -67,10 +68,11 @@ pub fn blocks_csv(records: &[wire::BlockRecord]) -> Result<String, csv::Error> {
 }
 
 /// The header, also there when no block is.
-const COLUMNS: [&str; 27] = [
+const COLUMNS: [&str; 28] = [
     "series_id",
     "device_id",
     "device_model",
+    "device_kind",
     "workload",
     "mode",
     "dtype",
@@ -105,6 +107,9 @@ fn line(record: &wire::BlockRecord) -> Option<Line<'_>> {
         series_id: &record.series_id,
         device_id: &record.device_id,
         device_model: &record.device_model,
+        device_kind: DeviceKind::from_wire("device_kind", record.device_kind)
+            .ok()
+            .map(DeviceKind::word),
         workload: &record.workload,
         mode: Mode::from_wire("mode", record.mode).ok().map(Mode::word),
         dtype: Dtype::from_wire("dtype", record.dtype)

@@ -1,11 +1,14 @@
 //! The wording of single values: durations, throughputs, steps, verdicts. Used by the command line's tables, the Markdown table and the page,
 //! so that one number reads the same everywhere. Never rounds what goes into JSON or CSV.
 
-use batchstep_core::steptable::{Row, StepKind, Verdict};
+use batchstep_core::steptable::{Edge, EdgeSight, Row, StepKind, Verdict};
 use batchstep_proto::domain::DeviceKind;
 
 /// What stands where a value is absent.
 pub const ABSENT: &str = "–";
+
+/// Edges of one sight that are listed.
+const EDGES_SHOWN: usize = 8;
 
 /// From here on numbers are written with an exponent: their digits would fill lines.
 const LONGEST_PLAIN: f64 = 1e15;
@@ -134,6 +137,24 @@ pub fn confidence(confidence: f64) -> String {
     format!("{floored:.2}")
 }
 
+/// A number of bytes with a binary prefix and three significant digits: "512 MiB", "1.25 GiB".
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    let (mut value, mut unit) = (bytes as f64, "B");
+    for larger in ["KiB", "MiB", "GiB", "TiB"] {
+        // What three digits would write as 1024 is 1 of the next unit.
+        if value < 1023.5 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    format!(
+        "{} {unit}",
+        significant(value, if value < 1000.0 { 3 } else { 4 })
+    )
+}
+
 /// A verdict in words.
 #[must_use]
 pub const fn verdict(verdict: Verdict) -> &'static str {
@@ -151,12 +172,47 @@ pub const fn verdict(verdict: Verdict) -> &'static str {
 /// What one sample too many costs: "33 costs 41 % more than 32".
 #[must_use]
 pub fn jump(row: &Row) -> Option<String> {
-    let (at, relative) = (row.jump_at?, row.jump_relative?);
-    Some(if relative < 0.0 {
-        format!("{} costs {} less than {at}", at + 1, percent(-relative))
+    jump_at(row.jump_at, row.jump_relative)
+}
+
+/// The same from its two numbers.
+#[must_use]
+pub fn jump_at(at: Option<u32>, relative: Option<f64>) -> Option<String> {
+    at.zip(relative).map(|(at, relative)| jump_of(at, relative))
+}
+
+fn jump_of(at: u32, relative: f64) -> String {
+    let next = u64::from(at) + 1;
+    if relative < 0.0 {
+        format!("{next} costs {} less than {at}", percent(-relative))
     } else {
-        format!("{} costs {} more than {at}", at + 1, percent(relative))
-    })
+        format!("{next} costs {} more than {at}", percent(relative))
+    }
+}
+
+/// What the timings show of the edges that a step predicts: "4 confirmed, 1 missed (after 48), 1 unclear (after 96)"; `None` without edges.
+#[must_use]
+pub fn edges(edges: &[Edge]) -> Option<String> {
+    let after = |sight: EdgeSight| -> Vec<u32> {
+        let of_sight = edges.iter().filter(|edge| edge.sight == sight);
+        of_sight.map(|edge| edge.batch_size).collect()
+    };
+    let mut words = Vec::new();
+    let confirmed = after(EdgeSight::Confirmed).len();
+    if confirmed > 0 {
+        words.push(format!("{confirmed} confirmed"));
+    }
+    for (sight, word) in [
+        (EdgeSight::Missed, "missed"),
+        (EdgeSight::Unclear, "unclear"),
+    ] {
+        let sizes = after(sight);
+        if !sizes.is_empty() {
+            let listed = batch_sizes(&sizes, EDGES_SHOWN);
+            words.push(format!("{} {word} (after {listed})", sizes.len()));
+        }
+    }
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// Up to `limit` batch sizes: "16, 32, 48, … 512".
@@ -211,9 +267,15 @@ pub fn setting(row: &Row) -> String {
 /// The device's name, with a mark on what is no real device: "Test GPU (simulated)".
 #[must_use]
 pub fn device(row: &Row) -> String {
-    match row.device_kind {
-        DeviceKind::Simulated => format!("{} (simulated)", row.device_model),
-        DeviceKind::Cuda | DeviceKind::Cpu => row.device_model.clone(),
+    device_name(&row.device_model, row.device_kind)
+}
+
+/// A device's name, marked in the same way.
+#[must_use]
+pub fn device_name(model: &str, kind: DeviceKind) -> String {
+    match kind {
+        DeviceKind::Simulated => format!("{model} (simulated)"),
+        DeviceKind::Cuda | DeviceKind::Cpu => model.to_owned(),
     }
 }
 
@@ -237,12 +299,27 @@ pub fn software(row: &Row) -> String {
 /// The answer in one line: "Step 16: 33 costs 41 % more than 32", "No step of 0.4 % or more", "Irregular".
 #[must_use]
 pub fn headline(row: &Row) -> String {
-    match (row.verdict, row.step) {
-        (Verdict::Step, Some(step)) => match jump(row) {
-            Some(jump) => format!("Step {}: {jump}", period(step)),
+    headline_of(
+        row.verdict,
+        row.step,
+        row.jump_at.zip(row.jump_relative),
+        row.smallest_detectable_jump,
+    )
+}
+
+/// The same from its parts: `jump` is a good batch size and what one sample more costs there.
+pub(crate) fn headline_of(
+    found: Verdict,
+    step: Option<f64>,
+    jump: Option<(u32, f64)>,
+    smallest_detectable_jump: Option<f64>,
+) -> String {
+    match (found, step) {
+        (Verdict::Step, Some(step)) => match jump {
+            Some((at, relative)) => format!("Step {}: {}", period(step), jump_of(at, relative)),
             None => format!("Step {}", period(step)),
         },
-        (Verdict::NoStep, _) => row.smallest_detectable_jump.map_or_else(
+        (Verdict::NoStep, _) => smallest_detectable_jump.map_or_else(
             || "No step".to_owned(),
             |jump| format!("No step of {} or more", percent(jump)),
         ),
@@ -320,6 +397,10 @@ mod tests {
 
     #[test]
     fn shares_and_rates_are_short() {
+        assert_eq!(bytes(512), "512 B");
+        assert_eq!(bytes(1023 << 20), "1023 MiB");
+        assert_eq!(bytes(5 << 28), "1.25 GiB");
+        assert_eq!(bytes((1 << 30) - 1), "1 GiB");
         assert_eq!(percent(0.412), "41 %");
         assert_eq!(percent(0.0995), "10 %");
         assert_eq!(percent(0.004_2), "0.42 %");

@@ -1,7 +1,7 @@
 //! Reports: what a sweep found, as files that people open.
 //!
 //! [`write()`] turns a table and its timed blocks into a folder of JSON, CSV, Markdown, SVG plots and one self-contained HTML page;
-//! [`cells`], [`table_markdown`] and [`table_csv`] hold the wording that the command line shares with the page. Rendering is pure: only
+//! [`cells`], [`siblings`], [`table_markdown`] and [`table_csv`] hold the wording that the command line shares with the page. Rendering is pure: only
 //! [`write()`] touches the file system, and nothing here asks a coordinator, reads a clock or decides what the numbers mean.
 
 use batchstep_core::steptable::Table;
@@ -15,6 +15,7 @@ mod error;
 mod markdown;
 mod page;
 mod plots;
+pub mod siblings;
 mod table_csv;
 mod write;
 
@@ -23,7 +24,7 @@ pub use draw::Theme;
 pub use error::ReportError;
 pub use markdown::table_markdown;
 pub use page::html;
-pub use plots::step_picture;
+pub use plots::{step_picture, timings_picture};
 pub use table_csv::table_csv;
 pub use write::write;
 

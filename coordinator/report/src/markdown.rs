@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 
 use batchstep_core::steptable::{Row, Verdict};
 
-use crate::{cells, distinct};
+use crate::{cells, distinct, siblings};
 
 /// Recommended batch sizes shown in a cell.
 const SIZES_SHOWN: usize = 5;
 
-/// The rows as a Markdown table, followed by the reasons and next actions of rows without a step.
+/// The rows as a Markdown table, followed by the reasons and next actions of rows without a step, and by what the devices of a row say where they are several.
 #[must_use]
 pub fn table_markdown(rows: &[Row]) -> String {
     render(&rows.iter().collect::<Vec<_>>())
@@ -39,7 +39,7 @@ pub(crate) fn render(rows: &[&Row]) -> String {
             cells::device(row),
             distinct::workload(row, rows),
             distinct::setting(row, rows),
-            cells::verdict(row.verdict).to_owned(),
+            siblings::verdict(row),
             cells::step(row),
             cells::jump(row).unwrap_or_else(|| cells::ABSENT.to_owned()),
             cells::batch_sizes(&row.recommended_batch_sizes, SIZES_SHOWN),
@@ -54,7 +54,7 @@ pub(crate) fn render(rows: &[&Row]) -> String {
     }
     let mut remarks = rows
         .iter()
-        .filter(|row| row.verdict != Verdict::Step)
+        .filter(|row| row.verdict != Verdict::Step || row.devices.len() > 1)
         .peekable();
     if remarks.peek().is_some() {
         out.push('\n');
@@ -73,6 +73,9 @@ pub(crate) fn render(rows: &[&Row]) -> String {
             let _ = write!(out, ". Next: {}", escape(action));
         }
         out.push('\n');
+        for line in siblings::lines(row) {
+            let _ = writeln!(out, "  - {}", escape(&line));
+        }
     }
     out
 }

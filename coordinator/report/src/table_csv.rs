@@ -1,7 +1,7 @@
 //! `table.csv`: one line per row of the step table, for spreadsheets and scripts. Called by [`write()`](crate::write()) and by
 //! `--format csv`. Carries the numbers of the JSON unrounded; lists become words separated by spaces.
 
-use batchstep_core::steptable::Row;
+use batchstep_core::steptable::{DeviceAnswer, Row, Verdict};
 use serde::Serialize;
 
 use crate::cells;
@@ -47,10 +47,16 @@ struct Line<'a> {
     batchstep: Option<&'a str>,
     reason: &'a str,
     next_action: Option<&'a str>,
+    representative_device: &'a str,
+    step_spread: Option<f64>,
+    time_spread: Option<f64>,
+    largest_time_spread: Option<f64>,
+    largest_time_spread_at: Option<u32>,
+    device_answers: String,
 }
 
 /// The header, also there when no row is.
-const COLUMNS: [&str; 38] = [
+const COLUMNS: [&str; 44] = [
     "device_model",
     "device_kind",
     "compute_units",
@@ -89,9 +95,16 @@ const COLUMNS: [&str; 38] = [
     "batchstep",
     "reason",
     "next_action",
+    "representative_device",
+    "step_spread",
+    "time_spread",
+    "largest_time_spread",
+    "largest_time_spread_at",
+    "device_answers",
 ];
 
-/// The rows as CSV with a header. `other_steps` holds `period:jump` pairs, `parameters` holds `key=value` pairs.
+/// The rows as CSV with a header. `other_steps` holds `period:jump` pairs, `parameters` holds `key=value` pairs, and
+/// `device_answers` holds `device=verdict:step:confidence:relative_time`, with nothing between the colons where a value is absent.
 ///
 /// # Errors
 /// When the CSV writer fails, which it does not for text in memory.
@@ -131,7 +144,7 @@ fn line(row: &Row) -> Line<'_> {
         }),
         mode: row.mode.word(),
         dtype: row.dtype.word(),
-        verdict: verdict(row),
+        verdict: verdict(row.verdict),
         step_samples: row.step,
         step_low_samples: row.step_interval.map(|[low, _]| low),
         step_high_samples: row.step_interval.map(|[_, high]| high),
@@ -169,13 +182,30 @@ fn line(row: &Row) -> Line<'_> {
         batchstep: row.software.batchstep.as_deref(),
         reason: &row.reason,
         next_action: row.next_action.as_deref(),
+        representative_device: &row.representative_device,
+        step_spread: row.spread.and_then(|spread| spread.step),
+        time_spread: row.spread.and_then(|spread| spread.time),
+        largest_time_spread: row.spread.and_then(|spread| spread.largest_time),
+        largest_time_spread_at: row.spread.and_then(|spread| spread.largest_time_at),
+        device_answers: words(&row.device_answers, device_answer),
     }
 }
 
+fn device_answer(answer: &DeviceAnswer) -> String {
+    let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+    format!(
+        "{}={}:{}:{}:{}",
+        answer.device,
+        verdict(answer.verdict),
+        number(answer.step),
+        number(answer.confidence),
+        number(answer.relative_time)
+    )
+}
+
 /// The verdict's word in the JSON contract.
-const fn verdict(row: &Row) -> &'static str {
-    use batchstep_core::steptable::Verdict;
-    match row.verdict {
+const fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
         Verdict::Step => "step",
         Verdict::NoStep => "no_step",
         Verdict::Irregular => "irregular",

@@ -8,7 +8,8 @@ mod common;
 use std::collections::HashSet;
 
 use batchstep_core::steptable::{DetailedRow, Verdict};
-use batchstep_report::{Report, Theme, html, step_picture, write};
+use batchstep_inference::{Observation, Options, Trace, infer};
+use batchstep_report::{Report, Theme, html, step_picture, timings_picture, write};
 use roxmltree::{Document, Node};
 
 /// Name and content of every SVG file of a report.
@@ -134,7 +135,7 @@ fn every_plot_of_every_row_is_a_well_formed_picture() {
 fn each_plot_comes_light_and_dark_and_differs_in_colours_alone() {
     let plots = plots_of(common::staircase());
     assert_eq!(plots.len(), 6);
-    for kind in ["iteration-time", "throughput", "profile"] {
+    for kind in ["iteration-time", "throughput", "folded"] {
         let without_style = |svg: &str| {
             svg.split("<style>").next().unwrap().to_owned() + svg.split("</style>").nth(1).unwrap()
         };
@@ -200,7 +201,7 @@ fn a_row_without_a_step_says_why() {
         .unwrap();
     assert_eq!(row.row.verdict, Verdict::Insufficient);
     let plots = plots_of(row);
-    assert_eq!(plots.len(), 4, "no profile without a step");
+    assert_eq!(plots.len(), 4, "nothing to fold without a step");
     let words = words(named(&plots, "iteration-time-light"));
     assert!(
         words.iter().any(|text| text.starts_with("Insufficient")),
@@ -211,6 +212,112 @@ fn a_row_without_a_step_says_why() {
             .iter()
             .any(|text| text.starts_with("The confidence in the best period")),
         "{words:?}"
+    );
+}
+
+fn gallery_row(wanted: &str) -> DetailedRow {
+    let mut rows = common::gallery().into_iter();
+    rows.find(|(name, _)| *name == wanted).unwrap().1
+}
+
+/// How many shapes of a class a picture has.
+fn shapes(svg: &str, class: &str) -> usize {
+    let document = Document::parse(svg).unwrap();
+    document
+        .descendants()
+        .filter(|node| node.attribute("class") == Some(class))
+        .count()
+}
+
+#[test]
+fn edges_are_marked_as_they_were_seen() {
+    let plots = plots_of(gallery_row("missed"));
+    let svg = named(&plots, "iteration-time-light");
+    let words = words(svg);
+    // Each has one more in the legend.
+    for (class, marks, legend) in [
+        ("edge", 6, "6 edges confirmed"),
+        ("edge-missed", 2, "2 missed"),
+        ("edge-unclear", 1, "1 unclear"),
+    ] {
+        assert_eq!(shapes(svg, class), marks + 1, "{class}");
+        assert!(words.iter().any(|text| text == legend), "{words:?}");
+    }
+    assert!(svg.contains("<title>edge after batch size 64: missed"));
+    assert!(svg.contains("6 confirmed, 2 missed (after 64, 112), 1 unclear (after 144)"));
+    assert_eq!(shapes(named(&plots, "throughput-light"), "edge"), 0);
+    let page = html(&common::report(vec![gallery_row("missed")], Vec::new()));
+    assert!(page.contains("<dd>6 confirmed, 2 missed (after 64, 112), 1 unclear (after 144)</dd>"));
+}
+
+#[test]
+fn every_measured_batch_size_from_the_first_good_one_is_folded() {
+    for (name, first) in [
+        ("fractional", 26),
+        ("remainder", 8),
+        ("floor", 72),
+        ("sparse", 32),
+    ] {
+        let row = gallery_row(name);
+        let plots = plots_of(row.clone());
+        let svg = named(&plots, "folded-light");
+        let expected = row
+            .points
+            .iter()
+            .filter(|point| point.batch_size >= first)
+            .count();
+        let tips = svg.matches("<title>batch size ").count();
+        assert_eq!(tips, expected, "{name}");
+    }
+    // Where two jumps are missing, those rounds lie along zero and the others do not.
+    let row = gallery_row("missed");
+    let plots = plots_of(row);
+    let svg = named(&plots, "folded-light");
+    let tip = |size: u32| {
+        let start = svg.find(&format!("<title>batch size {size}: ")).unwrap();
+        svg[start..].split("</title>").next().unwrap().to_owned()
+    };
+    assert!(
+        tip(81).contains(": 1") && tip(81).contains("% more"),
+        "{}",
+        tip(81)
+    );
+    assert!(tip(65).contains(": 0."), "{}", tip(65));
+}
+
+#[test]
+fn timings_of_any_origin_make_one_picture_for_both_themes() {
+    let trace = |law: fn(f64) -> f64| {
+        let observations = (0..5_u32).flat_map(|round| {
+            (1..=96_u32).map(move |batch_size| Observation {
+                batch_size,
+                round,
+                seconds: law(f64::from(batch_size)) * (1.0 + 1e-4 * f64::from(round)),
+            })
+        });
+        Trace::new(observations.collect()).unwrap()
+    };
+    let staircase = trace(|b| 20e-6 + 12e-6 * (b / 16.0).ceil());
+    let inference = infer(&staircase, &Options::default());
+    let svg = timings_picture("<my> timings.csv", &staircase, &inference);
+    check("staircase", &svg);
+    assert!(svg.contains("@media screen and (prefers-color-scheme:dark)"));
+    let text = words(&svg);
+    assert_eq!(text[0], "<my> timings.csv");
+    assert!(
+        text.iter()
+            .any(|text| text.starts_with("Step 16: 17 costs"))
+    );
+    assert!(text.iter().any(|text| text.starts_with("Every round laid")));
+    assert!(text.iter().any(|text| text.ends_with("edges confirmed")));
+
+    let line = trace(|b| 20e-6 + 1e-6 * b);
+    let svg = timings_picture("line", &line, &infer(&line, &Options::default()));
+    check("line", &svg);
+    assert!(
+        !words(&svg)
+            .iter()
+            .any(|text| text.starts_with("Every round laid"))
     );
 }
 

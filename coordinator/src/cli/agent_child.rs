@@ -3,6 +3,7 @@
 
 use std::{
     env,
+    ffi::OsStr,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -31,11 +32,15 @@ pub(super) struct AgentChild {
 }
 
 impl AgentChild {
-    /// Starts an agent that dials `coordinator` and keeps its state in `data_dir`.
+    /// Starts an agent that dials `coordinator` and keeps its state in `data_dir`; with `simulate` it offers the devices of that file.
     ///
     /// # Errors
     /// When there is no agent to start, or its log cannot be written.
-    pub(super) fn start(coordinator: &str, data_dir: &Path) -> Result<Self> {
+    pub(super) fn start(
+        coordinator: &str,
+        data_dir: &Path,
+        simulate: Option<&Path>,
+    ) -> Result<Self> {
         let program = program()?;
         let log = data_dir.join("agent.log");
         let sink = File::create(&log)
@@ -47,6 +52,11 @@ impl AgentChild {
             .args(["run", "--exit-with-parent", "--coordinator", coordinator])
             .arg("--state-dir")
             .arg(data_dir.join("agent"))
+            .args(
+                simulate
+                    .into_iter()
+                    .flat_map(|file| [OsStr::new("--simulate"), file.as_os_str()]),
+            )
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::from(copy))

@@ -1,17 +1,23 @@
 //! `batchstep analyze`: the step in timings of any origin. Reads a file, asks the inference, prints its answer; judges nothing itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use batchstep_core::{
     steptable::{SCHEMA_VERSION, Unsettled, settled},
     sweep::REQUIRED_ROUNDS,
 };
 use batchstep_inference::{Inference, Options as InferenceOptions, Trace, Verdict, infer};
+use batchstep_report::timings_picture;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Exit, analyze_view, args::Format, csv_export::Plan, csv_input, exit, text};
+use super::{
+    Exit, analyze_view,
+    args::Format,
+    exit, text,
+    timings::{self, Choices, Input, Plan, Timings},
+};
 
 /// Confidence from which an answer counts as certain.
 const HIGH_CONFIDENCE: f64 = 0.95;
@@ -19,33 +25,42 @@ const HIGH_CONFIDENCE: f64 = 0.95;
 /// Flags of `batchstep analyze`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The file has the header batch_size,seconds and one row per timed block or iteration, in order of measurement; seconds are
-per iteration. Repeated batch sizes are welcome: they are what the confidence rests on. A column `round` groups rows that were
-measured close in time; without one, the k-th row of each batch size is round k. Further columns are ignored, except in our own
-blocks.csv, which is known by its columns series_id and role: there the corrected times of the measuring blocks are judged as the table
-judges them.
+    after_help = "One row per timed block or iteration, in order of measurement, with a batch size and the seconds per iteration. Repeated \
+batch sizes are welcome: they are what the confidence rests on. A column `round` groups rows that were measured close in time; \
+without one, the k-th row of each batch size is round k.
+
+The header batch_size,seconds needs no flags, and neither do two bare columns of numbers, batch size first. Commas, semicolons, \
+tabs and blanks are told apart by the first lines, decimal commas by the numbers; lines that begin with # are comments. Other \
+files need the flags that the error names.
+
+Our own blocks.csv is known by its columns series_id and role: there the corrected times of the measuring blocks are judged as \
+the table judges them.
 
 Examples:
   batchstep analyze timings.csv
+  batchstep analyze bench.tsv --batch-size-column bs --seconds-column latency_ms --unit ms
+  batchstep analyze rates.csv --seconds-column throughput --unit samples/s --plot rates.svg
   my-benchmark | batchstep analyze - --format json
   batchstep analyze report/blocks.csv --series 3f2a"
 )]
 pub(super) struct Options {
-    /// CSV file with the columns batch_size and seconds; - reads stdin.
-    #[arg(value_name = "FILE.csv")]
+    /// File of timings; - reads stdin.
+    #[arg(value_name = "FILE")]
     file: PathBuf,
     /// How the answer is printed.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+    /// Write the plots of the answer to this SVG file, which is replaced.
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
     /// Seed of the resampling behind the confidence [default: a fixed one].
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Which series of a blocks.csv, by the beginning of its id.
-    #[arg(long, value_name = "ID")]
-    series: Option<String>,
     /// End with code 4 when the step is less than 95 % certain.
     #[arg(long)]
     strict: bool,
+    #[command(flatten)]
+    choices: Choices,
 }
 
 /// The published JSON.
@@ -54,17 +69,20 @@ struct Answer<'a> {
     schema_version: u32,
     #[serde(flatten)]
     inference: &'a Inference,
+    /// How the file was read.
+    input: &'a Input,
 }
 
 /// Analyses one file.
 ///
 /// # Errors
-/// When the file is not a list of timings.
+/// When the file is not a list of timings, or the plot cannot be written.
 pub(super) fn run(options: &Options) -> Result<Exit> {
-    let csv_input::Timings {
+    let Timings {
         observations,
         export,
-    } = csv_input::read(&options.file, options.series.as_deref()).map_err(|error| {
+        input,
+    } = timings::read(&options.file, &options.choices).map_err(|error| {
         match std::error::Error::source(&error) {
             Some(source) => exit::usage(source.to_string()).context(error.to_string()),
             None => exit::usage(error.to_string()),
@@ -94,16 +112,37 @@ pub(super) fn run(options: &Options) -> Result<Exit> {
         Some(unsettled) => withdraw(&mut inference, unsettled),
         None => mention_few_repeats(&trace, &mut inference),
     }
+    if let Some(path) = &options.plot {
+        let picture = timings_picture(&name(&options.file), &trace, &inference);
+        std::fs::write(path, picture).with_context(|| {
+            format!(
+                "cannot write the plot {}: is its folder there and writable?",
+                path.display()
+            )
+        })?;
+    }
     match options.format {
         Format::Json => text::print_json(&Answer {
             schema_version: SCHEMA_VERSION,
             inference: &inference,
+            input: &input,
         })?,
-        Format::Table => text::print_line(&analyze_view::for_people(&trace, &inference))?,
+        Format::Table => text::print_line(&analyze_view::for_people(&trace, &inference, &input))?,
         Format::Csv => text::print(&analyze_view::csv(&inference)?)?,
         Format::Markdown => text::print_line(&analyze_view::markdown(&inference))?,
     }
     Ok(exit_of(&inference, options.strict))
+}
+
+/// What a plot calls the file.
+fn name(file: &Path) -> String {
+    if file.as_os_str() == "-" {
+        return "timings from stdin".to_owned();
+    }
+    file.file_name()
+        .unwrap_or(file.as_os_str())
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// Takes an answer back that too few blocks stand behind; the timings and the throughput stay.
@@ -122,11 +161,12 @@ fn withdraw(inference: &mut Inference, unsettled: Unsettled) {
         reason: unsettled.to_string(),
         next_action: Some("measure again with a larger --budget".to_owned()),
         recommended_batch_sizes: Vec::new(),
+        edges: Vec::new(),
         ..inference.clone()
     };
 }
 
-/// Says that repeats are there, but fewer than a measurement of our own would have taken.
+/// Says that there are no repeats, or fewer than a measurement of our own would have taken.
 fn mention_few_repeats(trace: &Trace, inference: &mut Inference) {
     let most = trace
         .points()
@@ -134,7 +174,11 @@ fn mention_few_repeats(trace: &Trace, inference: &mut Inference) {
         .map(|point| point.blocks)
         .max()
         .unwrap_or(0);
-    if (2..REQUIRED_ROUNDS as usize).contains(&most) {
+    if most == 1 {
+        inference.reason.push_str(
+            "; no batch size was timed twice, and without repeats the confidence cannot be high",
+        );
+    } else if (2..REQUIRED_ROUNDS as usize).contains(&most) {
         inference.reason.push_str(&format!(
             "; no batch size has more than {most} timings, and {REQUIRED_ROUNDS} each make a firm answer"
         ));

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
-use batchstep_inference::{Inference, Trace, Verdict};
+use batchstep_inference::{EdgeSight, Inference, Trace, Verdict};
 use batchstep_report::cells;
 
-use super::text;
+use super::{text, timings::Input};
 
 /// Longest bar of the profile, in characters.
 const BAR_CHARACTERS: f64 = 32.0;
@@ -24,7 +24,7 @@ const fn word(verdict: Verdict) -> &'static str {
 }
 
 /// The answer in a few lines.
-pub(super) fn for_people(trace: &Trace, inference: &Inference) -> String {
+pub(super) fn for_people(trace: &Trace, inference: &Inference, input: &Input) -> String {
     let mut out = headline(inference);
     out.push('\n');
     let mut line = |name: &str, value: String| {
@@ -46,6 +46,9 @@ pub(super) fn for_people(trace: &Trace, inference: &Inference) -> String {
             text::count(points.len() as u64, "batch size")
         ),
     );
+    if let Some(words) = reading(input) {
+        line("read", words);
+    }
     line("why", inference.reason.clone());
     if let (Some(at), Some(jump)) = (inference.jump_at, inference.jump_relative) {
         line(
@@ -55,6 +58,14 @@ pub(super) fn for_people(trace: &Trace, inference: &Inference) -> String {
                 cells::percent(jump)
             ),
         );
+    }
+    // Where all are confirmed, the reason says so.
+    let doubtful = inference
+        .edges
+        .iter()
+        .any(|edge| edge.sight != EdgeSight::Confirmed);
+    if let Some(edges) = cells::edges(&inference.edges).filter(|_| doubtful) {
+        line("edges", edges);
     }
     for other in &inference.other_steps {
         line(
@@ -102,6 +113,36 @@ pub(super) fn for_people(trace: &Trace, inference: &Inference) -> String {
         out.push_str(&bars(profile));
     }
     out
+}
+
+/// How the file was read, unless it has the usual form and the usual names.
+fn reading(input: &Input) -> Option<String> {
+    let mut words = Vec::new();
+    let columns = (
+        input.batch_size_column.as_str(),
+        input.seconds_column.as_str(),
+    );
+    let usual = matches!(columns, ("batch_size", "seconds" | "corrected_seconds"));
+    if !usual || input.unit != "s" {
+        words.push(format!(
+            "batch sizes from column {}, values in {} from column {}",
+            columns.0, input.unit, columns.1
+        ));
+    }
+    if let Some(round) = input
+        .round_column
+        .as_deref()
+        .filter(|name| *name != "round")
+    {
+        words.push(format!("rounds from column {round}"));
+    }
+    if input.separator != "comma" {
+        words.push(format!("separated by {}", input.separator));
+    }
+    if input.decimal != "point" {
+        words.push("decimal commas".to_owned());
+    }
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 fn headline(inference: &Inference) -> String {

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use batchstep_proto::{
     domain::{BatchSizes, DeviceSelector, Dtype, Mode, Strategy, SweepSpec, VisitOrder},
     limits,
+    size::Size,
     workload::WorkloadSpec,
 };
 use clap::{
@@ -13,6 +14,7 @@ use clap::{
 };
 
 use super::text;
+use crate::store::ModelLimits;
 
 /// Measuring time per device and workload when none is given: two workloads on a CPU take a few minutes.
 const USUAL_BUDGET: &str = "2m";
@@ -60,6 +62,37 @@ impl CoordinatorArgs {
             String::new()
         } else {
             format!(" --coordinator {}", text::shell_word(&self.coordinator))
+        }
+    }
+}
+
+/// How much room a coordinator gives to people's own networks.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct ModelArgs {
+    /// Largest network of your own (a TorchScript file) that is taken.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "2GiB",
+        env = "BATCHSTEP_MAX_MODEL_SIZE"
+    )]
+    max_model_size: Size,
+    /// Room for all of them together; `batchstep model` lists and removes them.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "24GiB",
+        env = "BATCHSTEP_MAX_MODELS_SIZE"
+    )]
+    max_models_size: Size,
+}
+
+impl ModelArgs {
+    /// The same for the store.
+    pub(super) const fn limits(self) -> ModelLimits {
+        ModelLimits {
+            one: self.max_model_size.0,
+            all: self.max_models_size.0,
         }
     }
 }
@@ -209,12 +242,14 @@ fn usual_workloads() -> Vec<WorkloadSpec> {
     ]
 }
 
-fn mode_parser() -> impl TypedValueParser<Value = Mode> {
+/// The words of `--mode`.
+pub(super) fn mode_parser() -> impl TypedValueParser<Value = Mode> {
     PossibleValuesParser::new(Mode::ALL.iter().map(|mode| mode.word()))
         .try_map(|word| word.parse::<Mode>())
 }
 
-fn dtype_parser() -> impl TypedValueParser<Value = Dtype> {
+/// The words of `--dtype`.
+pub(super) fn dtype_parser() -> impl TypedValueParser<Value = Dtype> {
     PossibleValuesParser::new(Dtype::ALL.iter().map(|dtype| dtype.word()))
         .try_map(|word| word.parse::<Dtype>())
 }

@@ -16,6 +16,7 @@ use batchstep_proto::{
 };
 
 use super::{args::SweepArgs, exit, export, machine::Machine, sweep, text};
+use crate::store::ModelLimits;
 
 /// Name of the preset, on the wire and in reports.
 const NAME: &str = "article";
@@ -137,7 +138,7 @@ impl Drop for Passing {
 }
 
 async fn probe(spec: &SweepSpec, folder: &Path) -> Result<Vec<wire::BlockRecord>> {
-    let mut machine = Machine::start(folder).await?;
+    let mut machine = Machine::start(folder, ModelLimits::default(), None).await?;
     let probe = SweepSpec {
         batch_sizes: BatchSizes::Listed(PROBE_SIZES.to_vec()),
         iterations: None,

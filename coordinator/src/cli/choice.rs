@@ -6,6 +6,8 @@ use batchstep_proto::{
     wire,
 };
 
+use batchstep_report::cells;
+
 use super::exit;
 
 /// The devices to measure.
@@ -19,7 +21,8 @@ pub(super) struct Choice<'a> {
     pub cpu_instead: bool,
 }
 
-/// What a selector means among `devices`. `all` means the GPUs, or the CPU where none of them can be used.
+/// What a selector means among `devices`. `all` means the GPUs, or the CPU where none of them can be used; simulated devices
+/// where there is nothing else.
 ///
 /// # Errors
 /// When it means none, names one that does not exist, or none of them can be used.
@@ -33,13 +36,15 @@ pub(super) fn choose<'a>(
             .filter(|device| device.kind() == kind)
             .collect()
     };
-    let (gpus, cpus) = (
+    let (gpus, cpus, simulated) = (
         of_kind(wire::DeviceKind::Cuda),
         of_kind(wire::DeviceKind::Cpu),
+        of_kind(wire::DeviceKind::Simulated),
     );
     let (meant, instead) = match selector {
         DeviceSelector::Cpu => (cpus, None),
         DeviceSelector::Gpu => (gpus, None),
+        DeviceSelector::All if gpus.is_empty() && cpus.is_empty() => (simulated, None),
         DeviceSelector::All if gpus.is_empty() => (cpus, None),
         DeviceSelector::All => (gpus, Some(cpus)),
         DeviceSelector::Listed(ids) => (listed(devices, ids)?, None),
@@ -106,6 +111,14 @@ fn why_not(device: &wire::Device) -> String {
         .map(|reason| reason.message.as_str())
         .collect();
     format!("  {} ({}): {}", device.model, device.id, reasons.join("; "))
+}
+
+/// A device as people know it, with a mark on what is no real device.
+pub(super) fn name(device: &wire::Device) -> String {
+    DeviceKind::from_wire("kind", device.kind).map_or_else(
+        |_| device.model.clone(),
+        |kind| cells::device_name(&device.model, kind),
+    )
 }
 
 fn listing(devices: &[wire::Device]) -> String {
@@ -193,6 +206,26 @@ mod tests {
             error.contains("too hot") && error.contains("no worker"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn all_means_simulated_devices_where_there_is_nothing_else() {
+        let simulated = device("SIM-1", wire::DeviceKind::Simulated, None);
+        let both = [
+            simulated.clone(),
+            device("CPU-1", wire::DeviceKind::Cpu, None),
+        ];
+        assert_eq!(
+            ids(&choose(&both, &DeviceSelector::All).unwrap()),
+            ["CPU-1"]
+        );
+        let alone = [simulated];
+        assert_eq!(
+            ids(&choose(&alone, &DeviceSelector::All).unwrap()),
+            ["SIM-1"]
+        );
+        assert_eq!(name(&alone[0]), "Model SIM-1 (simulated)");
+        assert!(choose(&alone, &DeviceSelector::Cpu).is_err());
     }
 
     #[test]

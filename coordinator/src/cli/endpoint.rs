@@ -13,7 +13,7 @@ use tonic::{
 };
 
 use super::{args::CoordinatorArgs, exit};
-use crate::serve;
+use crate::{serve, store::ModelLimits};
 
 /// The operator's side of a coordinator.
 pub(super) type Client = OperatorServiceClient<Channel>;
@@ -51,7 +51,7 @@ impl Connection {
                         data_dir.display()
                     )));
                 }
-                let embedded = Embedded::start(data_dir).await?;
+                let embedded = Embedded::start(data_dir, ModelLimits::default()).await?;
                 Ok(Self {
                     client: connect(embedded.url()).await?,
                     embedded: Some(embedded),
@@ -85,12 +85,12 @@ pub(super) struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the data directory, which is made when missing, and serves it.
+    /// Opens the data directory, which is made when missing, and serves it, with room for models within `models`.
     ///
     /// # Errors
     /// When the directory cannot be used or no port is free.
-    pub(super) async fn start(data_dir: &Path) -> Result<Self> {
-        let store = serve::open_store(data_dir).await?;
+    pub(super) async fn start(data_dir: &Path, models: ModelLimits) -> Result<Self> {
+        let store = serve::open_store(data_dir, models).await?;
         let listener = serve::bind(([127, 0, 0, 1], 0).into()).await?;
         let address = listener
             .local_addr()
@@ -160,7 +160,7 @@ pub(super) fn refusal(status: Status) -> anyhow::Error {
         status.message().to_owned()
     };
     match status.code() {
-        Code::InvalidArgument | Code::NotFound => {
+        Code::InvalidArgument | Code::NotFound | Code::FailedPrecondition => {
             exit::usage(format!("the coordinator refuses: {message}"))
         }
         Code::Unavailable => anyhow!(

@@ -18,8 +18,8 @@ use clap::Args;
 
 use super::{
     Exit,
-    args::{Format, SweepArgs},
-    article, choice, exit, export, follow,
+    args::{Format, ModelArgs, SweepArgs},
+    article, choice, exit, export, follow, hand_over,
     machine::Machine,
     signals::Interrupts,
     sweep, sweep_view, tables, text,
@@ -27,6 +27,10 @@ use super::{
 
 /// Where the report goes unless told otherwise.
 const USUAL_OUTPUT: &str = "batchstep-report";
+
+/// Where results are kept within the XDG data directory, and those of simulated devices.
+const USUAL_DATA: &str = "batchstep";
+const SIMULATED_DATA: &str = "batchstep-simulated";
 
 /// Flags of `batchstep local`.
 #[derive(Debug, Args)]
@@ -38,7 +42,8 @@ Examples:
   batchstep local --workload linear:inputs=1024,outputs=1024 --threads 1 --budget 1m
   batchstep local --devices gpu --workload resnet50 --dtype bf16 --batch-sizes 1-256
   batchstep local --workload torchscript:path=model.pt,input=3x224x224,target=class:10
-  batchstep local --preset article --budget 10m"
+  batchstep local --preset article --budget 10m
+  batchstep local --simulate docs/examples/simulated.toml"
 )]
 pub(super) struct Options {
     /// Folder of the report; made when missing.
@@ -47,6 +52,9 @@ pub(super) struct Options {
     /// Where everything measured is kept [default: batchstep in the XDG data directory].
     #[arg(long, value_name = "DIR", env = "BATCHSTEP_DATA_DIR")]
     data_dir: Option<PathBuf>,
+    /// Measure simulated devices, described by this file, instead of this machine's; results are marked, and kept apart unless --data-dir says otherwise.
+    #[arg(long, value_name = "FILE.toml")]
+    simulate: Option<PathBuf>,
     /// Go on with the newest unfinished sweep of the data directory.
     #[arg(long, conflicts_with_all = ["workloads", "batch_sizes", "mode", "dtype", "threads", "strategy", "budget", "precision", "iterations", "seed", "visit_order", "devices", "preset"])]
     resume: bool,
@@ -56,6 +64,8 @@ pub(super) struct Options {
     /// How the table is printed.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+    #[command(flatten)]
+    models: ModelArgs,
     #[command(flatten)]
     sweep: SweepArgs,
 }
@@ -129,7 +139,13 @@ fn data_dir(options: &Options) -> Result<PathBuf> {
     };
     absolute("XDG_DATA_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
-        .map(|home| home.join("batchstep"))
+        .map(|home| {
+            home.join(if options.simulate.is_some() {
+                SIMULATED_DATA
+            } else {
+                USUAL_DATA
+            })
+        })
         .ok_or_else(|| exit::usage("neither XDG_DATA_HOME nor HOME is set; say where results are kept with --data-dir DIR"))
 }
 
@@ -142,6 +158,7 @@ fn spec(options: &Options) -> Result<Option<SweepSpec>> {
     if options.sweep.preset.is_some() {
         article::apply(&mut spec, &options.sweep)?;
     }
+    hand_over::check(&spec)?;
     sweep::checked(spec).map(Some)
 }
 
@@ -161,7 +178,12 @@ async fn prepare(
     data_dir: &Path,
     spec: Option<SweepSpec>,
 ) -> Result<Option<(Machine, String, Vec<String>)>> {
-    let mut machine = Machine::start(data_dir).await?;
+    let mut machine = Machine::start(
+        data_dir,
+        options.models.limits(),
+        options.simulate.as_deref(),
+    )
+    .await?;
     let unfinished = unfinished(&mut machine).await?;
     let Some(mut spec) = spec else {
         let Some(newest) = unfinished.last() else {
@@ -183,10 +205,10 @@ async fn prepare(
     for reason in &choice.left_out {
         eprintln!("{reason}");
     }
-    let names: Vec<&str> = choice
+    let names: Vec<String> = choice
         .devices
         .iter()
-        .map(|device| device.model.as_str())
+        .map(|device| choice::name(device))
         .collect();
     eprintln!("Measuring on {}.", names.join(", "));
     let on_cpu = choice
@@ -209,6 +231,8 @@ async fn prepare(
             return Ok(None);
         }
     }
+    hand_over::hand_over(&mut machine.client, &mut spec).await?;
+    let spec = sweep::checked(spec)?;
     for sweep in &unfinished {
         let blocks: u32 = sweep.series.iter().map(|series| series.blocks).sum();
         sweep::cancel_sweep(
@@ -304,9 +328,15 @@ fn verdict(table: &Table, sweep: &wire::Sweep, format: Format) -> Exit {
     }
 }
 
-/// `--data-dir` and `--output` as they were given, for commands that go on from here.
+/// `--simulate`, `--data-dir` and `--output` as they were given, for commands that go on from here.
 fn places(options: &Options) -> String {
     let mut places = String::new();
+    if let Some(file) = &options.simulate {
+        places.push_str(&format!(
+            " --simulate {}",
+            text::shell_word(&file.to_string_lossy())
+        ));
+    }
     if let Some(data_dir) = &options.data_dir {
         places.push_str(&format!(
             " --data-dir {}",

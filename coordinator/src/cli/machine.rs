@@ -14,6 +14,7 @@ use super::{
     endpoint::{self, Client, Embedded, refusal},
     follow, text,
 };
+use crate::store::ModelLimits;
 
 /// How long an agent may take to say hello: it looks for devices and checks its worker first.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
@@ -37,13 +38,17 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// Starts both and waits until the agent has said hello.
+    /// Starts both and waits until the agent has said hello; with `simulate` it offers the devices of that file instead of this machine's.
     ///
     /// # Errors
     /// When the data directory cannot be used, or the agent does not come up.
-    pub(super) async fn start(data_dir: &Path) -> Result<Self> {
-        let coordinator = Embedded::start(data_dir).await?;
-        let mut agent = AgentChild::start(coordinator.url(), data_dir)?;
+    pub(super) async fn start(
+        data_dir: &Path,
+        models: ModelLimits,
+        simulate: Option<&Path>,
+    ) -> Result<Self> {
+        let coordinator = Embedded::start(data_dir, models).await?;
+        let mut agent = AgentChild::start(coordinator.url(), data_dir, simulate)?;
         let mut client = endpoint::connect(coordinator.url()).await?;
         let devices = hello(&mut client, &mut agent).await?;
         Ok(Self {

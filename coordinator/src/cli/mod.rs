@@ -3,25 +3,25 @@
 //! One module per noun. `args`, `exit`, `logs`, `signals` and `text` know no commands; commands know them, never each other's flags, so that the
 //! arrows run downward. Nothing here decides what to measure or what a trace means.
 
+mod advise;
+mod advise_view;
 mod agent_child;
 mod analyze;
 mod analyze_view;
 mod args;
 mod article;
 mod choice;
-mod csv_columns;
-mod csv_error;
-mod csv_export;
-mod csv_input;
-mod csv_value;
 mod endpoint;
 pub mod exit;
 mod export;
 mod follow;
 mod forewarning;
+mod hand_over;
 mod local;
 pub mod logs;
 mod machine;
+mod memory_size;
+mod model;
 mod progress;
 mod serve;
 mod signals;
@@ -29,6 +29,7 @@ mod sweep;
 mod sweep_view;
 mod tables;
 mod text;
+mod timings;
 mod workloads;
 
 use std::io::{self, Write as _};
@@ -55,6 +56,7 @@ const _: () = assert!(version::PROTOCOL == 1, "VERSION names the protocol");
     after_help = "Examples:
   batchstep local                                  measure this machine
   batchstep local --workload linear --budget 30s   one layer, half a minute
+  batchstep advise --workload linear --near 34     what batch size 34 costs, and what is better
   batchstep analyze timings.csv                    find the step in your own timings
 
 Exit codes: 0 done, 1 bad news, 2 usage, 3 incomplete, insufficient or failed, 4 ambiguous (with --strict)."
@@ -84,8 +86,18 @@ enum Command {
   batchstep sweep cancel last"
     )]
     Sweep(sweep::Command),
+    /// List and remove the networks of people's own that a coordinator keeps.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  batchstep model list
+  batchstep model remove net.pt"
+    )]
+    Model(model::Command),
     /// Print the step table.
     Table(tables::Options),
+    /// Choose a batch size: the good ones, and what another one costs.
+    Advise(advise::Options),
     /// Write the report of a stored sweep, or print its timed blocks.
     Export(export::Options),
     /// Find the step in timings of any origin.
@@ -119,7 +131,9 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Local(options) => local::run(options).await,
         Command::Serve(options) => serve::run(options).await,
         Command::Sweep(command) => sweep::run(command).await,
+        Command::Model(command) => model::run(command).await,
         Command::Table(options) => tables::run(options).await,
+        Command::Advise(options) => advise::run(options).await,
         Command::Export(options) => export::run(options).await,
         Command::Analyze(options) => analyze::run(&options),
         Command::Workloads(options) => workloads::run(&options),

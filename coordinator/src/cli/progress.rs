@@ -270,7 +270,11 @@ fn new_bar(bars: &MultiProgress, label: &str) -> ProgressBar {
 }
 
 fn label_of(series: &wire::Series) -> String {
-    format!("{} on {}", series.workload, series.device_model)
+    format!(
+        "{} on {}",
+        text::short_digests(&series.workload),
+        text::device(series)
+    )
 }
 
 const fn is_over(state: wire::SeriesState) -> bool {

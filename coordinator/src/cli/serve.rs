@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, exit, signals::Interrupts};
+use super::{Exit, args::ModelArgs, exit, signals::Interrupts};
 use crate::serve::{self, ServeError};
 
 /// Flags of `batchstep serve`.
@@ -21,9 +21,11 @@ Examples:
   batchstep-agent run --coordinator http://127.0.0.1:7847 --state-dir ./agent"
 )]
 pub(super) struct Options {
-    /// Where the database is kept; made when missing.
+    /// Where the database and models are kept; made when missing.
     #[arg(long, value_name = "DIR", env = "BATCHSTEP_DATA_DIR")]
     data_dir: PathBuf,
+    #[command(flatten)]
+    models: ModelArgs,
     /// Address and port to listen on.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7847")]
     listen: SocketAddr,
@@ -44,7 +46,7 @@ pub(super) async fn run(options: Options) -> Result<Exit> {
     let address = listener
         .local_addr()
         .context("cannot tell the address that is listened on")?;
-    let store = serve::open_store(&options.data_dir).await?;
+    let store = serve::open_store(&options.data_dir, options.models.limits()).await?;
     tracing::info!(%address, data_dir = %options.data_dir.display(), "The coordinator listens.");
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();

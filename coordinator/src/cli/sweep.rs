@@ -16,7 +16,7 @@ use super::{
     args::{CoordinatorArgs, Format, SweepArgs},
     article,
     endpoint::{Client, Connection, refusal},
-    exit, follow, forewarning,
+    exit, follow, forewarning, hand_over,
     signals::Interrupts,
     sweep_view, tables, text,
 };
@@ -43,7 +43,8 @@ pub(super) enum Command {
 Examples:
   batchstep sweep run --workload linear --budget 1m
   batchstep sweep run --devices gpu --workload cnn --dtype tf32 --detach
-  batchstep sweep run --workload conv:inputs=128 --batch-sizes 1-256 --strategy dense")]
+  batchstep sweep run --workload conv:inputs=128 --batch-sizes 1-256 --strategy dense
+  batchstep sweep run --workload torchscript:path=net.pt,input=3x224x224,target=class:10")]
 pub(super) struct Run {
     #[command(flatten)]
     coordinator: CoordinatorArgs,
@@ -142,7 +143,8 @@ async fn run_sweep(options: Run) -> Result<Exit> {
     if options.sweep.preset.is_some() {
         article::apply(&mut spec, &options.sweep)?;
     }
-    let spec = checked(spec)?;
+    hand_over::check(&spec)?;
+    let mut spec = checked(spec)?;
     let mut connection = Connection::open(&options.coordinator).await?;
     if article::is_whole(&spec) {
         let forewarning = forewarning::of(&mut connection.client, &spec).await?;
@@ -156,7 +158,8 @@ async fn run_sweep(options: Run) -> Result<Exit> {
             return Ok(Exit::Usage);
         }
     }
-    let sweep = submit(&mut connection.client, spec).await?;
+    hand_over::hand_over(&mut connection.client, &mut spec).await?;
+    let sweep = submit(&mut connection.client, checked(spec)?).await?;
     if options.detach || connection.is_embedded() {
         if connection.is_embedded() {
             eprintln!("The sweep waits in the data directory for a coordinator and its agents.");

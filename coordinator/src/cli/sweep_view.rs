@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use anyhow::{Context as _, Result};
 use batchstep_proto::{
-    domain::{BatchSizes, Dtype, Mode},
+    domain::{BatchSizes, DeviceKind, Dtype, Mode},
     wire,
 };
 use batchstep_report::cells;
@@ -43,7 +43,7 @@ fn workloads(sweep: &wire::Sweep) -> String {
 }
 
 /// A moment to the second; a text that is none as it is.
-fn when(timestamp: &str) -> String {
+pub(super) fn when(timestamp: &str) -> String {
     timestamp.parse::<jiff::Timestamp>().map_or_else(
         |_| timestamp.to_owned(),
         |moment| moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
@@ -81,7 +81,7 @@ fn lines(mut table: comfy_table::Table, sweeps: &[wire::Sweep]) -> String {
             sweep.sweep_id.clone(),
             state_word(sweep.state()).to_owned(),
             when(&sweep.submitted_at),
-            workloads(sweep),
+            text::short_digests(&workloads(sweep)),
             format!("{}/{} over", series_over(sweep), sweep.series.len()),
             blocks(sweep).to_string(),
         ]);
@@ -174,8 +174,8 @@ pub(super) fn show(sweep: &wire::Sweep, explain: bool) -> String {
         for series in &sweep.series {
             table.add_row([
                 series.series_id.chars().take(8).collect(),
-                series.workload.clone(),
-                series.device_model.clone(),
+                text::short_digests(&series.workload),
+                text::device(series),
                 series.hostname.clone(),
                 series_word(series.state()).to_owned(),
                 series.rounds_done.to_string(),
@@ -200,7 +200,12 @@ pub(super) fn show(sweep: &wire::Sweep, explain: bool) -> String {
                 ("", state) => series_word(state).to_owned(),
                 (why, _) => why.to_owned(),
             };
-            let _ = writeln!(out, "{} on {}: {why}", series.workload, series.device_model);
+            let _ = writeln!(
+                out,
+                "{} on {}: {why}",
+                series.workload,
+                text::device(series)
+            );
         }
     }
     out
@@ -213,7 +218,7 @@ fn describe(spec: &wire::SweepSpec) -> String {
         .map_or_else(|_| "?".to_owned(), |sizes| sizes.to_string());
     let mut out = format!(
         "{}; {mode}, {dtype}, batch sizes {sizes}",
-        spec.workloads.join(", ")
+        text::short_digests(&spec.workloads.join(", "))
     );
     if !article::has_no_budget(spec) {
         let _ = write!(
@@ -246,6 +251,7 @@ pub(super) fn as_json(sweep: &wire::Sweep) -> Value {
                 "series_id": series.series_id,
                 "device_id": series.device_id,
                 "device_model": series.device_model,
+                "device_kind": DeviceKind::from_wire("kind", series.device_kind).ok(),
                 "hostname": series.hostname,
                 "workload": series.workload,
                 "threads": series.threads,

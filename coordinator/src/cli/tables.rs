@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result};
 use batchstep_core::steptable::{Row, Table, Verdict};
 use batchstep_proto::wire;
-use batchstep_report::{cells, table_csv, table_markdown};
+use batchstep_report::{cells, siblings, table_csv, table_markdown};
 use clap::Args;
 use comfy_table::{ContentArrangement, presets};
 
@@ -53,8 +53,19 @@ pub(super) async fn run(options: Options) -> Result<Exit> {
         simulated: options.simulated,
         ..Default::default()
     };
-    let table = fetch(&mut connection.client, request).await?;
+    let table = fetch(&mut connection.client, request.clone()).await?;
     print(&table, options.format)?;
+    if table.rows.is_empty() && !request.simulated {
+        let simulated = wire::GetTableRequest {
+            simulated: true,
+            ..request
+        };
+        let hidden = fetch(&mut connection.client, simulated).await?.rows.len();
+        if hidden > 0 {
+            let rows = text::count(u32::try_from(hidden).unwrap_or(u32::MAX), "row");
+            eprintln!("Not shown: {rows} of simulated devices; --simulated shows them.");
+        }
+    }
     connection.close().await?;
     Ok(Exit::Done)
 }
@@ -89,6 +100,7 @@ pub(super) fn summary(table: &Table) -> Table {
     for row in &mut table.rows {
         row.points.clear();
         row.fitted.clear();
+        row.edges.clear();
     }
     table
 }
@@ -136,17 +148,31 @@ fn for_people(rows: &[Row]) -> String {
     {
         text = records(&columns);
     }
-    for row in rows.iter().filter(|row| row.verdict != Verdict::Step) {
-        text.push_str(&format!(
-            "\n{} on {}: {}: {}",
-            short_workload(row, rows),
-            cells::device(row),
-            cells::verdict(row.verdict),
-            row.reason
-        ));
-        if let Some(action) = &row.next_action {
-            text.push_str(&format!("\n  next: {action}"));
-        }
+    for row in rows {
+        text.push_str(&remarks(row, rows));
+    }
+    text
+}
+
+/// What stands below the table: why a row has no step and what to do, and what the devices of a row say where they are several.
+fn remarks(row: &Row, rows: &[Row]) -> String {
+    let devices = siblings::lines(row);
+    let explained = row.verdict != Verdict::Step;
+    if !explained && devices.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "\n{} on {}: {}: {}",
+        short_workload(row, rows),
+        cells::device(row),
+        cells::verdict(row.verdict),
+        row.reason
+    );
+    for line in devices {
+        text.push_str(&format!("\n  {line}"));
+    }
+    if let Some(action) = row.next_action.as_ref().filter(|_| explained) {
+        text.push_str(&format!("\n  next: {action}"));
     }
     text
 }
@@ -178,7 +204,7 @@ fn columns(row: &Row, rows: &[Row]) -> [String; 8] {
         cells::device(row),
         short_workload(row, rows),
         cells::setting(row),
-        cells::verdict(row.verdict).to_owned(),
+        siblings::verdict(row),
         cells::step(row),
         cells::jump(row).unwrap_or_else(|| cells::ABSENT.to_owned()),
         cells::batch_sizes(&row.recommended_batch_sizes, SIZES_SHOWN),
@@ -230,8 +256,12 @@ fn short_workload(row: &Row, rows: &[Row]) -> String {
     let ambiguous = rows
         .iter()
         .any(|other| other.workload == row.workload && other.parameters != row.parameters);
+    // A user's own network.
+    let name = row.parameters.get("name").and_then(|name| name.as_str());
     if ambiguous {
-        cells::workload_spec(row)
+        text::short_digests(&cells::workload_spec(row))
+    } else if let Some(name) = name {
+        format!("{} {name}", row.workload)
     } else {
         row.workload.clone()
     }

@@ -7,6 +7,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use batchstep_proto::{domain::DeviceKind, wire};
+use batchstep_report::cells;
 
 /// Writes data to stdout.
 ///
@@ -36,6 +38,15 @@ pub(super) fn print_line(line: &str) -> Result<()> {
 /// As [`print`].
 pub(super) fn print_json(value: &impl serde::Serialize) -> Result<()> {
     print_line(&serde_json::to_string_pretty(value).context("cannot write the answer as JSON")?)
+}
+
+/// The device of a series as people know it, with a mark on what is no real device.
+pub(super) fn device(series: &wire::Series) -> String {
+    let kind = DeviceKind::from_wire("device_kind", series.device_kind);
+    kind.map_or_else(
+        |_| series.device_model.clone(),
+        |kind| cells::device_name(&series.device_model, kind),
+    )
 }
 
 /// One word of a command line, quoted when the shell would split or expand it.
@@ -87,6 +98,27 @@ pub(super) fn this_command_with(flags: &[&str]) -> String {
         .join(" ")
 }
 
+/// Digests cut to what people recognise them by: `sha256:3f2a9c01be12..`.
+pub(super) fn short_digests(text: &str) -> String {
+    const BEGIN: &str = "sha256:";
+    const SHOWN: usize = 12;
+    let mut parts = text.split(BEGIN);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str(BEGIN);
+        let digits = part
+            .find(|c: char| !c.is_ascii_hexdigit())
+            .unwrap_or(part.len());
+        let (digest, rest) = part.split_at(digits);
+        match digest.get(..SHOWN).filter(|_| digest.len() == 64) {
+            Some(shown) => out.push_str(&format!("{shown}..")),
+            None => out.push_str(digest),
+        }
+        out.push_str(rest);
+    }
+    out
+}
+
 /// "1 block", "2 blocks".
 pub(super) fn count(number: impl Into<u64>, noun: &str) -> String {
     let number = number.into();
@@ -116,6 +148,18 @@ mod tests {
         assert_eq!(shell_word("a b"), "'a b'");
         assert_eq!(shell_word("it's"), r"'it'\''s'");
         assert_eq!(shell_word(""), "''");
+    }
+
+    #[test]
+    fn digests_are_cut_and_all_else_is_kept() {
+        let digest = "0123456789abcdef".repeat(4);
+        assert_eq!(
+            short_digests(&format!("torchscript:model=sha256:{digest},input=3")),
+            "torchscript:model=sha256:0123456789ab..,input=3"
+        );
+        for plain in ["linear", "sha256:12ab", "", "a sha256: b"] {
+            assert_eq!(short_digests(plain), plain);
+        }
     }
 
     #[test]

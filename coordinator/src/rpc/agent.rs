@@ -10,16 +10,18 @@ use batchstep_proto::{
     ids::AgentId,
     limits, version,
     wire::{
-        self, AgentMessage, CoordinatorMessage, ReportAttemptRequest, ReportAttemptResponse,
-        ReportInventoryRequest, ReportInventoryResponse, agent_message::Message,
-        agent_service_server::AgentService, held_attempt, report_attempt_response,
+        self, AgentMessage, CoordinatorMessage, DownloadModelRequest, ReportAttemptRequest,
+        ReportAttemptResponse, ReportInventoryRequest, ReportInventoryResponse,
+        agent_message::Message, agent_service_server::AgentService, held_attempt,
+        report_attempt_response,
     },
 };
 use jiff::Timestamp;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{id, invalid, store_failed};
+use super::{id, invalid, models, store_failed};
 use crate::{
     engine::Engine,
     store::{Inventory, Store},
@@ -34,13 +36,18 @@ const DIGEST_BYTES: usize = 64;
 pub struct Agents<S> {
     engine: Engine,
     store: Arc<S>,
+    shutdown: CancellationToken,
 }
 
 impl<S> Agents<S> {
-    /// The service over this task and store.
+    /// The service over this task and store; its downloads end when `shutdown` is set.
     #[must_use]
-    pub const fn new(engine: Engine, store: Arc<S>) -> Self {
-        Self { engine, store }
+    pub const fn new(engine: Engine, store: Arc<S>, shutdown: CancellationToken) -> Self {
+        Self {
+            engine,
+            store,
+            shutdown,
+        }
     }
 }
 
@@ -49,6 +56,7 @@ type Messages = ReceiverStream<Result<CoordinatorMessage, Status>>;
 #[tonic::async_trait]
 impl<S: Store> AgentService for Agents<S> {
     type SessionStream = Messages;
+    type DownloadModelStream = models::Chunks;
 
     async fn session(
         &self,
@@ -104,6 +112,15 @@ impl<S: Store> AgentService for Agents<S> {
         Ok(Response::new(ReportAttemptResponse {
             disposition: disposition_to_wire(disposition) as i32,
         }))
+    }
+
+    async fn download_model(
+        &self,
+        request: Request<DownloadModelRequest>,
+    ) -> Result<Response<models::Chunks>, Status> {
+        let shutdown = self.shutdown.clone();
+        let chunks = models::download(self.store.models(), request.get_ref(), shutdown).await;
+        chunks.map(Response::new)
     }
 
     async fn report_inventory(

@@ -23,7 +23,7 @@ fn series(stored: &StoredHistory) -> Vec<BlockRecord> {
             series_id: plan.id.to_string(),
             device_id: plan.device.id.clone(),
             device_model: plan.device.model.clone(),
-            workload: plan.workload.to_string(),
+            workload: plan.workload.labelled().to_string(),
             mode: plan.spec.mode.to_wire(),
             dtype: plan.spec.dtype.to_wire(),
             threads: plan.threads,
@@ -36,6 +36,7 @@ fn series(stored: &StoredHistory) -> Vec<BlockRecord> {
                 .map(|flag| flag.word().to_owned())
                 .collect(),
             attempt_id: attempt.to_string(),
+            device_kind: plan.device.kind.to_wire(),
         })
         .collect()
 }

@@ -5,6 +5,7 @@
 mod agent;
 mod enrollment;
 mod export;
+mod models;
 mod operator;
 mod sweeps;
 mod table;

@@ -8,19 +8,21 @@ use batchstep_proto::{
     ids::{AgentId, RequestId, SweepId},
     wire::{
         BlockRecord, CancelSweepRequest, CancelSweepResponse, DrainAgentRequest,
-        DrainAgentResponse, Event, ExportBlocksRequest, GetSweepRequest, GetSweepResponse,
-        GetTableRequest, GetTableResponse, ListAgentsRequest, ListAgentsResponse,
-        ListSweepsRequest, ListSweepsResponse, SubmitSweepRequest, SubmitSweepResponse,
-        WatchEventsRequest, operator_service_server::OperatorService,
+        DrainAgentResponse, Event, ExportBlocksRequest, FindModelRequest, FindModelResponse,
+        GetSweepRequest, GetSweepResponse, GetTableRequest, GetTableResponse, ListAgentsRequest,
+        ListAgentsResponse, ListModelsRequest, ListModelsResponse, ListSweepsRequest,
+        ListSweepsResponse, RemoveModelRequest, RemoveModelResponse, SubmitSweepRequest,
+        SubmitSweepResponse, UploadModelRequest, UploadModelResponse, WatchEventsRequest,
+        operator_service_server::OperatorService,
     },
 };
 use futures_util::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    export, id, invalid, reason, store_failed, sweeps,
+    export, id, invalid, models, reason, store_failed, sweeps,
     table::{self, Filter},
     watch,
 };
@@ -69,6 +71,7 @@ impl<S: Store> OperatorService for Operators<S> {
             .spec
             .ok_or_else(|| invalid(InvalidField::new("spec", "is missing")))?;
         let spec = SweepSpec::try_from(spec).map_err(invalid)?;
+        models::require(self.store.models(), &spec)?;
         let sweep = self.engine.submit(request_id, spec).await?;
         Ok(Response::new(SubmitSweepResponse {
             sweep_id: sweep.to_string(),
@@ -182,6 +185,38 @@ impl<S: Store> OperatorService for Operators<S> {
         Ok(Response::new(Box::pin(tokio_stream::iter(
             records.into_iter().map(Ok),
         ))))
+    }
+
+    async fn find_model(
+        &self,
+        request: Request<FindModelRequest>,
+    ) -> Result<Response<FindModelResponse>, Status> {
+        models::find(self.store.models(), request.get_ref()).map(Response::new)
+    }
+
+    async fn upload_model(
+        &self,
+        request: Request<Streaming<UploadModelRequest>>,
+    ) -> Result<Response<UploadModelResponse>, Status> {
+        let parts = request.into_inner();
+        let taken = models::upload(self.store.models(), parts, &self.shutdown).await;
+        taken.map(Response::new)
+    }
+
+    async fn list_models(
+        &self,
+        _request: Request<ListModelsRequest>,
+    ) -> Result<Response<ListModelsResponse>, Status> {
+        let listed = models::list(self.store.models(), &self.engine).await;
+        listed.map(Response::new)
+    }
+
+    async fn remove_model(
+        &self,
+        request: Request<RemoveModelRequest>,
+    ) -> Result<Response<RemoveModelResponse>, Status> {
+        let removed = models::remove(self.store.models(), &self.engine, request.get_ref()).await;
+        removed.map(Response::new)
     }
 
     async fn watch_events(

@@ -81,7 +81,7 @@ fn series(stored: StoredSeries) -> wire::Series {
         device_model: stored.plan.device.model,
         device_kind: stored.plan.device.kind.to_wire(),
         hostname: stored.plan.hostname,
-        workload: stored.plan.workload.to_string(),
+        workload: stored.plan.workload.labelled().to_string(),
         threads: stored.plan.threads,
         state: match stored.state {
             SeriesState::Waiting => wire::SeriesState::Waiting,

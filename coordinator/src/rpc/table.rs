@@ -31,7 +31,7 @@ impl Filter {
         };
         (self.simulated || plan.device.kind != DeviceKind::Simulated)
             && part(&plan.device.model, &self.device_model)
-            && part(&plan.workload.to_string(), &self.workload)
+            && part(&plan.workload.labelled().to_string(), &self.workload)
     }
 }
 

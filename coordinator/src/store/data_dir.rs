@@ -62,6 +62,11 @@ impl DataDir {
         })
     }
 
+    /// The folder of models in it.
+    pub(super) fn models(&self) -> PathBuf {
+        self.path.join("models")
+    }
+
     /// The database in it.
     pub(super) fn database(&self) -> PathBuf {
         self.path.join("coordinator.db")

@@ -21,13 +21,16 @@ use batchstep_proto::{
 use jiff::Timestamp;
 
 use super::{
-    Inventory, ReadRound, Store, StoreError, StoredEvent, StoredHistory, StoredSeries, StoredSweep,
-    history,
+    Inventory, Models, ReadRound, Store, StoreError, StoredEvent, StoredHistory, StoredSeries,
+    StoredSweep, history,
 };
 
 /// A store that ends with the process.
 #[derive(Debug, Clone, Default)]
-pub struct Memory(Arc<Mutex<Tables>>);
+pub struct Memory {
+    tables: Arc<Mutex<Tables>>,
+    models: Models,
+}
 
 #[derive(Debug, Clone, Default)]
 struct Tables {
@@ -86,7 +89,7 @@ impl Memory {
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
         // A commit replaces the tables only when it is complete, so a panic elsewhere leaves them consistent.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -438,6 +441,10 @@ impl Store for Memory {
     ) -> Result<(), StoreError> {
         self.tables().inventories.insert(agent, inventory.clone());
         Ok(())
+    }
+
+    fn models(&self) -> &Models {
+        &self.models
     }
 
     async fn inventory(&self, agent: AgentId) -> Result<Option<Inventory>, StoreError> {

@@ -1,4 +1,4 @@
-//! What the coordinator keeps: sweeps, series, rounds, attempts, every report, the journal and the inventories.
+//! What the coordinator keeps: sweeps, series, rounds, attempts, every report, the journal, the inventories and people's models.
 //!
 //! [`Store`] is what the rest of the coordinator asks; [`Sqlite`] keeps it in a data directory and [`Memory`] in the process, for simulations and
 //! tests. One suite of contract tests runs against both. A store decides nothing: the fleet's state machine says what is recorded.
@@ -6,6 +6,7 @@
 mod data_dir;
 mod error;
 mod memory;
+mod models;
 mod sqlite;
 
 use std::future::Future;
@@ -22,6 +23,7 @@ use jiff::Timestamp;
 
 pub use error::StoreError;
 pub use memory::Memory;
+pub use models::{Content, Found, ModelError, ModelLimits, Models, StoredModel, Upload};
 pub use sqlite::Sqlite;
 
 /// The coordinator's memory. Every method is safe to call from several tasks; what a finished [`Store::commit`] wrote survives a crash.
@@ -83,6 +85,9 @@ pub trait Store: Send + Sync + 'static {
         agent: AgentId,
         inventory: &Inventory,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The models that people uploaded.
+    fn models(&self) -> &Models;
 
     /// The newest inventory of an agent.
     fn inventory(

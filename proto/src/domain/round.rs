@@ -235,7 +235,7 @@ impl From<Round> for wire::Round {
             device_id: round.device_id,
             index: round.index,
             kind: round.kind.to_wire(),
-            workload: round.workload.to_string(),
+            workload: round.workload.labelled().to_string(),
             mode: round.mode.to_wire(),
             dtype: round.dtype.to_wire(),
             threads: round.threads,

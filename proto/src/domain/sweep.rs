@@ -198,7 +198,11 @@ impl TryFrom<wire::SweepSpec> for SweepSpec {
 impl From<SweepSpec> for wire::SweepSpec {
     fn from(spec: SweepSpec) -> Self {
         Self {
-            workloads: spec.workloads.iter().map(ToString::to_string).collect(),
+            workloads: spec
+                .workloads
+                .iter()
+                .map(|workload| workload.labelled().to_string())
+                .collect(),
             batch_sizes: spec.batch_sizes.into_list(),
             mode: spec.mode.to_wire(),
             dtype: spec.dtype.to_wire(),

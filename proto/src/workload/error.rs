@@ -122,6 +122,18 @@ pub enum WorkloadError {
         /// As written.
         value: u32,
     },
+    /// Two parameters that exclude each other.
+    #[error(
+        "parameters {parameter} and {other} of workload {workload} exclude each other; give one of them"
+    )]
+    Excluded {
+        /// Its name.
+        workload: &'static str,
+        /// The parameter.
+        parameter: &'static str,
+        /// The other one.
+        other: &'static str,
+    },
     /// Text that does not have its parameter's form.
     #[error("parameter {parameter} of workload {workload} is {text:?}, not {form}")]
     Malformed {

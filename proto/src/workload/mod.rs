@@ -15,7 +15,7 @@ pub use catalogue::{
     CATALOGUE, Cnn, Conv, Definition, Linear, Matmul, ParameterDefinition, ResNet50, Transformer,
 };
 pub use error::WorkloadError;
-pub use torchscript::{NotATarget, Target, TorchScript};
+pub use torchscript::{ModelRef, ModelSource, NotATarget, Target, TorchScript};
 
 /// A network with all of its parameters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +75,24 @@ impl WorkloadSpec {
         }
     }
 
+    /// The canonical form with its labels: what a user's own network is called. Never a key.
+    #[must_use]
+    pub const fn labelled(&self) -> Labelled<'_> {
+        Labelled(self)
+    }
+
+    /// The user's own network behind this workload, if it is one that the coordinator hands out.
+    #[must_use]
+    pub const fn model(&self) -> Option<&ModelRef> {
+        match self {
+            Self::TorchScript(TorchScript {
+                source: ModelSource::Content(model),
+                ..
+            }) => Some(model),
+            _ => None,
+        }
+    }
+
     /// The same by name, as the JSON contract prints them.
     #[must_use]
     pub fn parameter_map(&self) -> BTreeMap<String, ParameterValue> {
@@ -94,12 +112,31 @@ impl fmt::Display for ParameterValue {
     }
 }
 
-/// The canonical form: the name, then every parameter that differs from its default.
+/// The canonical form, equal for equal specs: the name, then every parameter that differs from its default. Labels are left out.
 impl fmt::Display for WorkloadSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, false)
+    }
+}
+
+/// A spec with its labels, as it travels and as people see it: see [`WorkloadSpec::labelled`].
+#[derive(Debug, Clone, Copy)]
+pub struct Labelled<'a>(&'a WorkloadSpec);
+
+impl fmt::Display for Labelled<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, true)
+    }
+}
+
+impl WorkloadSpec {
+    fn write(&self, f: &mut fmt::Formatter<'_>, labels: bool) -> fmt::Result {
         f.write_str(self.name())?;
         let mut separator = ':';
         for (name, value) in self.parameters() {
+            if !labels && name == TorchScript::LABEL {
+                continue;
+            }
             let default = catalogue::definition(self.name())
                 .and_then(|definition| definition.parameter(name))
                 .and_then(|parameter| parameter.default);
@@ -167,6 +204,29 @@ mod tests {
     }
 
     #[test]
+    fn content_is_the_key_and_its_name_a_label() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        let named = format!("torchscript:model={digest},name=my net.pt,input=8");
+        let spec: WorkloadSpec = named.parse().unwrap();
+        assert_eq!(spec.labelled().to_string(), named);
+        let canonical = format!("torchscript:model={digest},input=8");
+        assert_eq!(spec.to_string(), canonical);
+        let nameless: WorkloadSpec = canonical.parse().unwrap();
+        assert_eq!(spec, nameless);
+        assert_eq!(spec.cmp(&nameless), std::cmp::Ordering::Equal);
+        assert_eq!(
+            serde_json::to_value(spec.parameter_map()).unwrap(),
+            serde_json::json!({"model": digest, "name": "my net.pt", "input": "8"})
+        );
+        assert_eq!(spec.model().unwrap().to_string(), "my net.pt");
+        assert_eq!(nameless.model().unwrap().to_string(), "sha256:0a0a0a0a0a0a");
+        let other: WorkloadSpec = canonical.replace("0a0a", "0a0b").parse().unwrap();
+        assert_ne!(spec, other);
+        let file: WorkloadSpec = "torchscript:path=a.pt,input=8".parse().unwrap();
+        assert!(file.model().is_none());
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_what_would_be_right() {
         for (text, expected) in [
             (
@@ -208,6 +268,18 @@ mod tests {
             (
                 "torchscript:input=3",
                 "workload torchscript needs the parameter path: the file that torch.jit.save wrote",
+            ),
+            (
+                "torchscript:path=a.pt,model=sha256:00,input=3",
+                "parameters path and model of workload torchscript exclude each other; give one of them",
+            ),
+            (
+                "torchscript:path=a.pt,name=b,input=3",
+                "parameters name and path of workload torchscript exclude each other; give one of them",
+            ),
+            (
+                "torchscript:model=sha256:00,input=3",
+                "parameter model of workload torchscript is \"sha256:00\", not sha256: and 64 hexadecimal digits",
             ),
             (
                 "torchscript:path=a.pt,input=0x3",

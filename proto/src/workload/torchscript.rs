@@ -1,21 +1,93 @@
 //! The user's own network: a file written by `torch.jit.save`, the shape of one sample, and what it is trained towards.
+//!
+//! People name a file; the command line hands its content to the coordinator and puts the digest in the file's place. From there on the content is
+//! what is measured, and its name is for people only.
 
-use std::{fmt, str::FromStr};
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+};
 
 use super::{
     Definition, ParameterDefinition, ParameterValue, WorkloadError,
     parse::{Arguments, shortened},
 };
+use crate::model::{ModelDigest, ModelName};
 
-/// A TorchScript module on the agent's host.
+/// A TorchScript module and how it is fed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TorchScript {
-    /// File on the agent's host. Holds no comma.
-    pub path: String,
+    /// Which network.
+    pub source: ModelSource,
     /// Shape of one sample, without the batch dimension.
     pub input: Vec<u32>,
     /// What training compares the output with; `None`: the network can only be run with `--mode infer`.
     pub target: Option<Target>,
+}
+
+/// Where the network comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ModelSource {
+    /// A file on the host that reads the spec; holds no comma. What people type; a coordinator takes no such spec.
+    File(String),
+    /// Content that the coordinator has, and hands to agents.
+    Content(ModelRef),
+}
+
+/// A model by its content. Two are equal when their content is: the name is a label.
+#[derive(Debug, Clone)]
+pub struct ModelRef {
+    /// Its identity.
+    pub digest: ModelDigest,
+    /// What the file was called that it came from.
+    pub name: Option<ModelName>,
+}
+
+impl PartialEq for ModelRef {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for ModelRef {}
+
+impl PartialOrd for ModelRef {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ModelRef {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.digest.cmp(&other.digest)
+    }
+}
+
+impl Hash for ModelRef {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.digest.hash(state);
+    }
+}
+
+/// For people: the name where there is one, else the beginning of the digest.
+impl fmt::Display for ModelRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => name.fmt(f),
+            None => f.write_str(&self.digest.short()),
+        }
+    }
+}
+
+impl fmt::Display for ModelSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.write_str(path),
+            Self::Content(model) => model.fmt(f),
+        }
+    }
 }
 
 /// What training compares an output with.
@@ -28,6 +100,8 @@ pub enum Target {
 }
 
 const PATH: &str = "path";
+const MODEL: &str = "model";
+const NAME: &str = "name";
 const INPUT: &str = "input";
 const TARGET: &str = "target";
 /// Largest number of outputs.
@@ -39,6 +113,9 @@ impl TorchScript {
     /// What people type.
     pub const NAME: &'static str = "torchscript";
 
+    /// The one parameter that is a label: no part of the canonical form.
+    pub(super) const LABEL: &'static str = NAME;
+
     /// Its entry in the catalogue.
     pub const DEFINITION: Definition = Definition {
         name: Self::NAME,
@@ -48,7 +125,19 @@ impl TorchScript {
                 name: PATH,
                 default: None,
                 range: (0, 0),
-                meaning: "The file that torch.jit.save wrote, on the agent's host.",
+                meaning: "The file that torch.jit.save wrote; its content is handed to the coordinator.",
+            },
+            ParameterDefinition {
+                name: MODEL,
+                default: None,
+                range: (0, 0),
+                meaning: "Instead of a path, the digest of content that the coordinator has: sha256: and 64 hexadecimal digits.",
+            },
+            ParameterDefinition {
+                name: NAME,
+                default: None,
+                range: (0, 0),
+                meaning: "With model: what people call it. Not part of what is measured.",
             },
             ParameterDefinition {
                 name: INPUT,
@@ -72,10 +161,17 @@ impl TorchScript {
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join("x");
-        let mut parameters = vec![
-            (PATH, ParameterValue::Text(self.path.clone())),
-            (INPUT, ParameterValue::Text(shape)),
-        ];
+        let mut parameters = match &self.source {
+            ModelSource::File(path) => vec![(PATH, ParameterValue::Text(path.clone()))],
+            ModelSource::Content(ModelRef { digest, name }) => {
+                let digest = (MODEL, ParameterValue::Text(digest.to_string()));
+                let name = name
+                    .as_ref()
+                    .map(|name| (Self::LABEL, ParameterValue::Text(name.to_string())));
+                std::iter::once(digest).chain(name).collect()
+            }
+        };
+        parameters.push((INPUT, ParameterValue::Text(shape)));
         if let Some(target) = self.target {
             parameters.push((TARGET, ParameterValue::Text(target.to_string())));
         }
@@ -94,15 +190,11 @@ impl TorchScript {
             text: shortened(text),
             form,
         };
-        let path = arguments
-            .text(PATH)
-            .filter(|path| !path.is_empty())
-            .ok_or_else(|| missing(PATH, "the file that torch.jit.save wrote"))?;
         let input = arguments
             .text(INPUT)
             .ok_or_else(|| missing(INPUT, "the shape of one sample, such as 3x256x256"))?;
         Ok(Self {
-            path: path.to_owned(),
+            source: source(arguments)?,
             input: shape(input).ok_or_else(|| {
                 malformed(INPUT, input, "the shape of one sample such as 3x256x256")
             })?,
@@ -114,6 +206,44 @@ impl TorchScript {
                 })
                 .transpose()?,
         })
+    }
+}
+
+/// Either a path, or a digest and perhaps a name.
+fn source(arguments: &Arguments) -> Result<ModelSource, WorkloadError> {
+    let workload = TorchScript::NAME;
+    let text = |parameter| arguments.text(parameter).filter(|text| !text.is_empty());
+    let excluded = |parameter, other| WorkloadError::Excluded {
+        workload,
+        parameter,
+        other,
+    };
+    let malformed = |parameter, text, form| WorkloadError::Malformed {
+        workload,
+        parameter,
+        text: shortened(text),
+        form,
+    };
+    match (text(PATH), text(MODEL), text(NAME)) {
+        (None, None, _) => Err(WorkloadError::Missing {
+            workload,
+            parameter: PATH,
+            meaning: "the file that torch.jit.save wrote",
+        }),
+        (Some(_), Some(_), _) => Err(excluded(PATH, MODEL)),
+        (Some(_), None, Some(_)) => Err(excluded(NAME, PATH)),
+        (Some(path), None, None) => Ok(ModelSource::File(path.to_owned())),
+        (None, Some(digest), name) => Ok(ModelSource::Content(ModelRef {
+            digest: digest
+                .parse()
+                .map_err(|_| malformed(MODEL, digest, "sha256: and 64 hexadecimal digits"))?,
+            name: name
+                .map(|name| {
+                    name.parse()
+                        .map_err(|_| malformed(NAME, name, "a file's name of at most 255 bytes"))
+                })
+                .transpose()?,
+        })),
     }
 }
 

@@ -112,8 +112,7 @@ fn single(class: Class, r: &mut Random, effect: f64, period: f64) -> Draw {
         _ => law.combs.push(comb(period, 0.0, effect)),
     }
     let last = match class {
-        // Long enough to tell the period from its neighbours by 1 %.
-        Class::Fractional => (period * periods).max(100.0),
+        Class::Fractional => telling(period, period * periods),
         _ => first - 1.0 + period * periods + offset,
     };
     match class {
@@ -217,6 +216,39 @@ fn sawtooth(r: &mut Random, period: u32, effect: f64) -> Remainder {
         extra,
         proportional: false,
     }
+}
+
+/// The least range, from `last` on, in which no period more than 1 % away predicts the good batch sizes of `period`, with whatever offset.
+fn telling(period: f64, last: f64) -> f64 {
+    const TOLD_APART: f64 = 0.01;
+    let good = |k: f64, period: f64, offset: f64| (k * period + offset + 1e-9).floor();
+    let mimics = |last: f64| {
+        let rounds = (last / period) as u32;
+        (-60..=60)
+            .map(|step| 1.0 + f64::from(step) * 0.001)
+            .filter(|ratio| (ratio - 1.0).abs() > TOLD_APART)
+            .map(|ratio| {
+                if (ratio * period).fract() < 0.02 {
+                    (ratio * period).round()
+                } else {
+                    ratio * period
+                }
+            })
+            .any(|other| {
+                (-8..=8)
+                    .map(|quarter| f64::from(quarter) / 4.0)
+                    .any(|offset| {
+                        (1..=rounds).all(|k| {
+                            good(f64::from(k), period, 0.0) == good(f64::from(k), other, offset)
+                        })
+                    })
+            })
+    };
+    let mut last = last;
+    while mimics(last) {
+        last += period;
+    }
+    last
 }
 
 /// A period that is not close to a multiple or a divisor of `period`.

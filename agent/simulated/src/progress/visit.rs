@@ -18,7 +18,6 @@ pub(super) struct Ready {
     warm_up: WarmUp,
     iterations: u32,
     one: Iteration,
-    known_peak: Option<u64>,
 }
 
 /// Iterations that nobody counts.
@@ -89,13 +88,11 @@ impl<T: Timings> RoundInProgress<'_, T> {
         if killed_every > 0 && self.machine.visits.is_multiple_of(killed_every) {
             return Err(Miss::Died);
         }
-        let known_peak = self.worker().memory.peak(visit.batch_size);
         let (one, warm_up, settled) = self.make_warm(visit.batch_size)?;
         Ok(Ready {
             warm_up,
             iterations: visit.iterations.unwrap_or(settled),
             one,
-            known_peak,
         })
     }
 
@@ -227,18 +224,15 @@ impl<T: Timings> RoundInProgress<'_, T> {
             warm_up,
             iterations,
             one,
-            known_peak,
         } = ready;
         let began = self.machine.now;
         let each = self.machine.scattered(one.seconds, iterations);
         let elapsed = duration(each * f64::from(iterations));
         let memory = self.machine.behaviour.memory;
         let peak_memory_bytes = memory.map(|memory| {
-            known_peak.unwrap_or_else(|| {
-                let peak = memory.peak_bytes(visit.batch_size);
-                self.worker().memory.record(visit.batch_size, peak);
-                peak
-            })
+            let peak = memory.peak_bytes(visit.batch_size);
+            self.worker().memory.record(visit.batch_size, peak);
+            peak
         });
         let told = self.machine.behaviour.telemetry(began);
         self.spend(elapsed, duration(each));

@@ -178,6 +178,15 @@ fn the_share_of_the_devices_own_clock_is_told() {
 }
 
 #[test]
+fn a_law_without_time_ends_all_the_same() {
+    let mut round = round(RoundKind::Measure, &[16]);
+    round.reference_batch_size = Some(16);
+    let steps = Machine::new(|_, _| 1e-300, Behaviour::default(), 1).run(&round);
+    assert_eq!(outcome(&steps), AttemptOutcome::Finished);
+    assert!(ending(&steps).elapsed < Duration::from_secs(2));
+}
+
+#[test]
 fn the_same_seed_tells_the_same_story() {
     let behaviour = Behaviour {
         scatter: Scatter {

@@ -10,6 +10,8 @@ mod single;
 mod torchscript;
 mod transformer;
 
+use std::path::Path;
+
 use batchstep_proto::{
     domain::{Dtype, Mode},
     workload::WorkloadSpec,
@@ -69,7 +71,7 @@ pub const fn storage(dtype: Dtype) -> Kind {
 }
 
 impl Model {
-    /// Builds a network with weights drawn from `seed`.
+    /// Builds a network with weights drawn from `seed`; `file` holds the content that a TorchScript workload names by its digest.
     ///
     /// # Errors
     /// When the dtype does not exist on the device, memory runs out, or a TorchScript file cannot be used.
@@ -79,6 +81,7 @@ impl Model {
         dtype: Dtype,
         device: Device,
         seed: u64,
+        file: Option<&Path>,
     ) -> Result<Self, Failure> {
         if dtype == Dtype::Tf32 && !device.is_cuda() {
             return Err(Failure::workload(
@@ -97,7 +100,7 @@ impl Model {
             WorkloadSpec::ResNet50(spec) => resnet50::build(spec, &mut parameters)?,
             WorkloadSpec::Transformer(spec) => transformer::build(spec, &mut parameters)?,
             WorkloadSpec::TorchScript(spec) => {
-                let (plan, parameters) = torchscript::load(spec, mode, device, kind)?;
+                let (plan, parameters) = torchscript::load(spec, file, mode, device, kind)?;
                 return Ok(Self {
                     plan,
                     parameters,

@@ -1,10 +1,13 @@
-//! The user's own network, as `torch.jit.save` wrote it. Every error names the file.
+//! The user's own network, as `torch.jit.save` wrote it. Every error names it as its user does.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
 
 use batchstep_proto::{
     domain::Mode,
-    workload::{Target, TorchScript},
+    workload::{ModelSource, Target, TorchScript},
 };
 use tch::{CModule, Device, Kind, Tensor};
 
@@ -13,7 +16,7 @@ use crate::failure::Failure;
 
 #[derive(Debug)]
 struct Script {
-    path: String,
+    name: String,
     module: CModule,
 }
 
@@ -21,13 +24,14 @@ impl Network for Script {
     fn forward(&self, input: &Tensor, _training: bool) -> Result<Tensor, Failure> {
         self.module
             .forward_ts(&[input])
-            .map_err(|error| Failure::from(error).while_doing(&self.path))
+            .map_err(|error| Failure::from(error).while_doing(&self.name))
     }
 }
 
-/// Loads `torchscript` and the tensors it learns.
+/// Loads `torchscript` and the tensors it learns. `file` holds content that is named by its digest.
 pub(super) fn load(
     spec: &TorchScript,
+    file: Option<&Path>,
     mode: Mode,
     device: Device,
     kind: Kind,
@@ -35,22 +39,32 @@ pub(super) fn load(
     if mode == Mode::Train && spec.target.is_none() {
         return Err(Failure::workload(format!(
             "{} cannot be trained without a target: add target=class:N or target=values:N, or use the mode infer",
-            spec.path
+            spec.source
         )));
     }
-    load_module(spec, mode, device, kind).map_err(|failure| failure.while_doing(&spec.path))
+    let path = match (&spec.source, file) {
+        (ModelSource::File(path), _) => Path::new(path),
+        (ModelSource::Content(_), Some(file)) => file,
+        (ModelSource::Content(model), None) => {
+            return Err(Failure::workload(format!(
+                "{model}: the agent handed over no file with its content"
+            )));
+        }
+    };
+    load_module(spec, path, mode, device, kind).map_err(|failure| failure.while_doing(&spec.source))
 }
 
 fn load_module(
     spec: &TorchScript,
+    path: &Path,
     mode: Mode,
     device: Device,
     kind: Kind,
 ) -> Result<(Plan, Vec<Tensor>), Failure> {
     // libtorch's own text for a missing file is about its archive reader.
-    std::fs::File::open(&spec.path)
+    std::fs::File::open(path)
         .map_err(|error| Failure::workload(format!("cannot be read: {error}")))?;
-    let mut module = CModule::load_on_device(&spec.path, device)?;
+    let mut module = CModule::load_on_device(path, device)?;
     if kind != Kind::Float {
         // The one module call of tch without a fallible form.
         catch_unwind(AssertUnwindSafe(|| module.to(device, kind, false)))
@@ -73,7 +87,7 @@ fn load_module(
     }
     let plan = Plan {
         network: Box::new(Script {
-            path: spec.path.clone(),
+            name: spec.source.to_string(),
             module,
         }),
         input: spec.input.iter().copied().map(i64::from).collect(),

@@ -3,7 +3,7 @@
 
 mod worker;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use batchstep_proto::{
     domain::{
@@ -299,6 +299,48 @@ fn what_cannot_be_built_breaks_its_round_only() {
     ));
     let (_, end) = worker.until_end();
     assert_eq!(outcome(&end), AttemptOutcome::Finished);
+}
+
+#[test]
+fn content_named_by_its_digest_comes_with_the_round() {
+    let file = Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/data/perceptron.pt"
+    ));
+    // The agent has checked it: the worker takes its word.
+    let workload = format!(
+        "torchscript:model=sha256:{},name=my net.pt,input=6,target=class:3",
+        "ab".repeat(32)
+    );
+    let mut worker = Worker::ready();
+    let asked = || round(&workload, vec![visit(2, VisitRole::Measure)]);
+    worker.send_with(Request::Round(asked().into()), Some(file));
+    let (replies, end) = worker.until_end();
+    assert_eq!(outcome(&end), AttemptOutcome::Finished, "{}", end.message);
+    assert_eq!(blocks(&replies).len(), 1);
+
+    let mut other = asked();
+    other.seed += 1;
+    worker.send(Request::Round(other.clone().into()));
+    let (_, end) = worker.until_end();
+    assert_eq!(outcome(&end), AttemptOutcome::Broken);
+    assert!(
+        end.message
+            .contains("my net.pt: the agent handed over no file"),
+        "{}",
+        end.message
+    );
+
+    worker.send_with(
+        Request::Round(other.into()),
+        Some(Path::new("/no/such/file")),
+    );
+    let (_, end) = worker.until_end();
+    assert!(
+        end.message.contains("my net.pt: cannot be read"),
+        "{}",
+        end.message
+    );
 }
 
 #[test]

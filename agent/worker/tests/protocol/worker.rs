@@ -3,8 +3,9 @@
 use std::{
     os::{
         fd::{AsRawFd, OwnedFd},
-        unix::{net::UnixStream, process::CommandExt as _},
+        unix::{ffi::OsStrExt as _, net::UnixStream, process::CommandExt as _},
     },
+    path::Path,
     process::{Child, Command, ExitStatus},
     time::{Duration, Instant},
 };
@@ -65,8 +66,14 @@ impl Worker {
     }
 
     pub fn send(&mut self, message: Request) {
+        self.send_with(message, None);
+    }
+
+    /// The same with the file of a model.
+    pub fn send_with(&mut self, message: Request, model: Option<&Path>) {
         let message = wire::ToWorker {
             message: Some(message),
+            model_path: model.map_or_else(Vec::new, |path| path.as_os_str().as_bytes().to_vec()),
         };
         frame::write(self.socket.as_mut().unwrap(), &message).unwrap();
     }

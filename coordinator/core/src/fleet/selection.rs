@@ -84,16 +84,23 @@ pub(super) fn threads(spec: &SweepSpec, candidate: &Candidate<'_>) -> Option<u32
     })
 }
 
-/// What `All` means: of each host everything but the processors, or those where there is nothing else.
+/// What `All` means: of each host everything but the processors, or those where there is nothing else. Simulated devices stand for real ones only
+/// where no host has any.
 fn defaults<'a>(known: &Candidates<'a>) -> Vec<Candidate<'a>> {
     let is_cpu = |candidate: &Candidate<'_>| candidate.device.kind == DeviceKind::Cpu;
+    let is_real = |candidate: &&Candidate<'_>| candidate.device.kind != DeviceKind::Simulated;
+    if !known.values().any(|candidate| is_real(&candidate)) {
+        return known.values().copied().collect();
+    }
     let equipped: BTreeSet<*const HostFacts> = known
         .values()
+        .filter(is_real)
         .filter(|candidate| !is_cpu(candidate))
         .map(|candidate| std::ptr::from_ref(candidate.host))
         .collect();
     known
         .values()
+        .filter(is_real)
         .filter(|candidate| {
             !is_cpu(candidate) || !equipped.contains(&std::ptr::from_ref(candidate.host))
         })

@@ -89,7 +89,7 @@ impl State {
             device_model: series.plan.device.model.clone(),
             device_kind: series.plan.device.kind.to_wire(),
             hostname: series.plan.hostname.clone(),
-            workload: series.plan.workload.to_string(),
+            workload: series.plan.workload.labelled().to_string(),
             threads: series.plan.threads,
             state: series_state(state) as i32,
             rounds_done: series.summary.rounds_done,
@@ -136,7 +136,8 @@ impl State {
         if let Some(other) = running {
             return format!(
                 "device {device} is busy with {} of sweep {}",
-                other.plan.workload, other.plan.sweep
+                other.plan.workload.labelled(),
+                other.plan.sweep
             );
         }
         if let Some(obstacle) = self.obstacle(device) {

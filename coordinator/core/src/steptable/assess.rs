@@ -2,6 +2,8 @@
 //!
 //! Called once per series by `rows`; never compares devices.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use batchstep_inference::{Inference, Options, Trace, Verdict as Inferred, infer};
 use batchstep_proto::domain::VisitFailureKind;
 
@@ -25,7 +27,8 @@ pub(super) struct Assessment {
     pub inference: Inference,
     pub points: Vec<PointRow>,
     pub out_of_memory_at: Option<u32>,
-    pub batch_sizes_measured: u32,
+    /// Batch sizes behind the inference.
+    pub measured: BTreeSet<u32>,
     pub blocks: u32,
     pub measuring_seconds: f64,
     /// The largest batch size behind the inference.
@@ -55,9 +58,14 @@ impl Assessment {
         }
         add_remarks(series, &corrected, quality, &mut inference);
         let records = &series.history.rounds;
+        let peaks = peaks(series);
         Self {
             verdict,
-            points: trace.iter().flat_map(Trace::points).map(point).collect(),
+            points: trace
+                .iter()
+                .flat_map(Trace::points)
+                .map(|of_size| point(of_size, &peaks))
+                .collect(),
             out_of_memory_at: records
                 .iter()
                 .flat_map(|record| &record.failures)
@@ -69,7 +77,11 @@ impl Assessment {
                 })
                 .map(|failure| failure.batch_size)
                 .min(),
-            batch_sizes_measured: count(trace.as_ref().map_or(0, |trace| trace.points().len())),
+            measured: trace
+                .iter()
+                .flat_map(Trace::points)
+                .map(|point| point.batch_size)
+                .collect(),
             blocks: count(corrected.blocks.len()),
             measuring_seconds: records
                 .iter()
@@ -82,14 +94,6 @@ impl Assessment {
                 .map_or(0, |point| point.batch_size),
             inference,
         }
-    }
-
-    /// True for an answer, as opposed to the statement that there is none yet.
-    pub(super) const fn decisive(&self) -> bool {
-        matches!(
-            self.verdict,
-            Verdict::Step | Verdict::NoStep | Verdict::Irregular
-        )
     }
 }
 
@@ -236,7 +240,24 @@ fn rounds(count: usize) -> String {
     format!("{count} {}", if count == 1 { "round" } else { "rounds" })
 }
 
-fn point(point: &batchstep_inference::Point) -> PointRow {
+/// Highest memory in use at each batch size, bytes.
+fn peaks(series: &SeriesResult<'_>) -> BTreeMap<u32, u64> {
+    let mut peaks = BTreeMap::new();
+    for block in series
+        .history
+        .rounds
+        .iter()
+        .flat_map(|record| &record.blocks)
+    {
+        if let Some(bytes) = block.peak_memory_bytes {
+            let peak: &mut u64 = peaks.entry(block.batch_size).or_default();
+            *peak = bytes.max(*peak);
+        }
+    }
+    peaks
+}
+
+fn point(point: &batchstep_inference::Point, peaks: &BTreeMap<u32, u64>) -> PointRow {
     PointRow {
         batch_size: point.batch_size,
         seconds: point.median,
@@ -244,6 +265,7 @@ fn point(point: &batchstep_inference::Point) -> PointRow {
         high: point.high,
         blocks: count(point.blocks),
         outliers: count(point.outliers),
+        peak_memory_bytes: peaks.get(&point.batch_size).copied(),
     }
 }
 

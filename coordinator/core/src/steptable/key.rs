@@ -2,6 +2,8 @@
 //!
 //! Series with different keys never share a row; the order of keys is the order of the table.
 
+use std::borrow::Cow;
+
 use batchstep_proto::domain::{DeviceKind, Dtype, Mode, Software};
 
 use crate::sweep::{History, SeriesPlan};
@@ -47,4 +49,41 @@ impl Key {
             software,
         }
     }
+}
+
+/// The history, in parts if its rounds were measured with different software: a driver or an agent may be replaced while a sweep goes on. In order of
+/// first use; rounds that tell of no software belong to what was in use before them.
+pub(super) fn by_software(history: &History) -> Vec<Cow<'_, History>> {
+    let mut parts: Vec<(&Software, Vec<usize>)> = Vec::new();
+    let mut current = None;
+    let mut untold = Vec::new();
+    for (index, record) in history.rounds.iter().enumerate() {
+        if let Some(facts) = &record.facts {
+            let known = parts
+                .iter()
+                .position(|(software, _)| **software == facts.software);
+            current = Some(known.unwrap_or_else(|| {
+                parts.push((&facts.software, Vec::new()));
+                parts.len() - 1
+            }));
+        }
+        match current {
+            Some(part) => parts[part].1.push(index),
+            None => untold.push(index),
+        }
+    }
+    if parts.len() < 2 {
+        return vec![Cow::Borrowed(history)];
+    }
+    parts[0].1.splice(0..0, untold);
+    parts
+        .into_iter()
+        .map(|(_, rounds)| {
+            let rounds = rounds
+                .into_iter()
+                .map(|index| history.rounds[index].clone())
+                .collect();
+            Cow::Owned(History { rounds })
+        })
+        .collect()
 }

@@ -3,16 +3,24 @@
 //! Called by the coordinator's `GetTable` and by tests; never decides what to measure.
 
 mod advice;
+mod agreement;
 mod assess;
+mod combine;
+mod device_answer;
 mod key;
 pub mod row;
 mod rows;
+mod spread;
 #[cfg(test)]
 mod tests;
+mod verdict;
+mod voice;
 
 pub use crate::sweep::{Unsettled, settled};
+pub use device_answer::{DeviceAnswer, Spread};
 pub use row::{
     BestThroughput, DetailedRow, Edge, EdgeSight, FittedPoint, OtherStep, PointRow, Row,
-    SCHEMA_VERSION, StepKind, Table, Verdict,
+    SCHEMA_VERSION, StepKind, Table,
 };
 pub use rows::{SeriesResult, rows};
+pub use verdict::Verdict;

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::{
+    device_answer::{DeviceAnswer, Spread},
+    verdict::Verdict,
+};
 pub use batchstep_inference::{BestThroughput, Edge, EdgeSight, FittedPoint, OtherStep, StepKind};
 use batchstep_proto::domain::{DeviceKind, Dtype, Mode, Software};
 use serde::{Deserialize, Serialize};
@@ -16,26 +20,6 @@ pub struct Table {
     pub schema_version: u32,
     /// Ordered by device model, workload, parameters, mode, dtype, threads, software.
     pub rows: Vec<DetailedRow>,
-}
-
-/// What is known about the step, measurement included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// There is one.
-    Step,
-    /// There is none of the size stated.
-    NoStep,
-    /// The time jumps, but not periodically.
-    Irregular,
-    /// Too little was measured to say.
-    Insufficient,
-    /// Devices of one model disagree.
-    Disputed,
-    /// Other processes used the device.
-    Contended,
-    /// The device slowed itself down.
-    Throttled,
 }
 
 /// One row of the step table.
@@ -93,16 +77,25 @@ pub struct Row {
     pub knee_batch_size: Option<u32>,
     /// Smallest batch size that did not fit into memory.
     pub out_of_memory_at: Option<u32>,
-    /// Batch sizes with at least one block.
+    /// Batch sizes with at least one block, of the devices behind the row.
     pub batch_sizes_measured: u32,
-    /// Timed blocks, reference and probe blocks included.
+    /// Timed blocks, reference and probe blocks included, of the devices behind the row.
     pub blocks: u32,
-    /// Seconds in timed blocks.
+    /// Seconds in them.
     pub measuring_seconds: f64,
-    /// Devices whose blocks are in this row.
+    /// All devices that measured this, by id, also those that have no answer.
     pub devices: Vec<String>,
-    /// Devices that agree with the verdict and the step.
+    /// Devices whose answer is the row's; of a dispute, those of the largest group that agree with each other.
     pub agreeing_devices: u32,
+    /// The device whose curve, offset, jumps, good batch sizes and throughput the row shows.
+    #[serde(default)]
+    pub representative_device: String,
+    /// How far the devices with an answer lie apart; `null` with fewer than two of them.
+    #[serde(default)]
+    pub spread: Option<Spread>,
+    /// What each device says by itself, in the order of `devices`.
+    #[serde(default)]
+    pub device_answers: Vec<DeviceAnswer>,
     /// Versions that are part of the key.
     pub software: Software,
 }
@@ -139,4 +132,7 @@ pub struct PointRow {
     pub blocks: u32,
     /// Of these, outside Tukey's fences.
     pub outliers: u32,
+    /// Highest memory in use at this batch size, bytes; `null` where nothing told.
+    #[serde(default)]
+    pub peak_memory_bytes: Option<u64>,
 }

@@ -314,16 +314,19 @@ fn spent_with(plan: &SeriesPlan, history: &History, least: u32) -> Conclusion {
         message,
     };
     if least >= required {
-        let message = match plan.spec.strategy {
-            Strategy::Adaptive => {
-                let advice = advice(plan, history);
-                format!("the budget is spent before the verdict was certain{advice}")
-            }
-            Strategy::Dense => {
-                "the budget is spent; the precision asked for was not reached everywhere".to_owned()
-            }
+        let (message, advised) = match plan.spec.strategy {
+            Strategy::Adaptive => ("the budget is spent before the verdict was certain", true),
+            Strategy::Dense => (
+                "the budget is spent; the precision asked for was not reached everywhere",
+                false,
+            ),
         };
-        return with_omissions(plan, history, conclusion(message));
+        let mut end = with_omissions(plan, history, conclusion(message.to_owned()));
+        // What was left out brings its own advice.
+        if advised && left_out(plan, history).is_none() {
+            end.message.push_str(&advice(plan, history));
+        }
+        return end;
     }
     conclusion(format!(
         "the budget is spent after {least} of the {required} measuring rounds needed{}",

@@ -80,11 +80,12 @@ pub type Results = BTreeMap<Group, Counts>;
 pub struct Campaign {
     groups: Vec<(Group, u64)>,
     seed: u64,
+    options: Options,
 }
 
 impl Campaign {
     /// Every class; `scale` 1 draws the published number of traces, from seed `seed` on.
-    pub fn new(seed: u64, scale: f64) -> Self {
+    pub fn new(seed: u64, scale: f64, edge_guard: bool) -> Self {
         let traces = |published: f64| (published * scale).round().max(1.0) as u64;
         let mut groups = Vec::new();
         for class in Class::all() {
@@ -112,7 +113,15 @@ impl Campaign {
                 }
             }
         }
-        Self { groups, seed }
+        let options = Options {
+            edge_guard,
+            ..Options::default()
+        };
+        Self {
+            groups,
+            seed,
+            options,
+        }
     }
 
     /// Draws, measures and judges every trace.
@@ -125,7 +134,11 @@ impl Campaign {
                 .collect();
             running
                 .into_iter()
-                .flat_map(|worker| worker.join().unwrap_or_default())
+                .flat_map(|worker| {
+                    worker
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
                 .collect()
         })
     }
@@ -142,14 +155,14 @@ impl Campaign {
             for k in 0..traces {
                 // No law is drawn twice: groups take turns in the seeds.
                 let seed =
-                    self.seed + k * 8 + 2 * group.noise as u64 % 8 + u64::from(group.few_rounds);
+                    self.seed + 10 * k + 2 * group.noise as u64 + u64::from(group.few_rounds);
                 let case = Case::of(
                     group.class,
                     seed,
                     NOISE[group.noise],
                     rounds[k as usize % rounds.len()],
                 );
-                counts.count(case.judge(&infer(&case.trace, &Options::default())));
+                counts.count(case.judge(&infer(&case.trace, &self.options)));
             }
             done.push((group, counts));
         }

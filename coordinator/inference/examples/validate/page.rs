@@ -112,7 +112,7 @@ fn cell(counts: Counts) -> String {
     let wrong = if wrong == 0 {
         String::new()
     } else {
-        format!(" / {wrong} of {}", counts.traces)
+        format!(" / {}", share(wrong, counts.traces))
     };
     format!(
         " {:.1} [{:.1}, {:.1}]{wrong} |",

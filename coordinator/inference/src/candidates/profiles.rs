@@ -1,5 +1,7 @@
 //! Laws with a remainder profile: one column per residue, or one or two shapes that say the same with fewer.
 
+use std::collections::BTreeSet;
+
 use super::combs::comb_law;
 use super::{MOST_CHANGES, SCAN_PRICE};
 use crate::alternatives::Alternatives;
@@ -16,6 +18,10 @@ const SHAPE_PEAKS: usize = 5;
 /// Price, in parameters, of letting the cost of left-over samples grow.
 const GROWTH_PRICE: f64 = 0.5;
 
+/// How often a growth is read again from the law that it gave, and the relative change that ends that.
+const MOST_REGROWN: u32 = 3;
+const SAME_GROWTH: f64 = 0.1;
+
 /// Growth from which the constant part no longer matters.
 const MOST_GROWTH: f64 = 1e3;
 
@@ -26,26 +32,72 @@ pub(super) fn profiles(
     alternatives: &Alternatives,
     periods: &Periods,
 ) -> Vec<Law> {
-    profile_peaks(
+    let peaks = profile_peaks(
         sample,
         criterion,
         &alternatives.bases,
         periods,
         PROFILE_PEAKS,
-    )
-    .into_iter()
-    .flat_map(|(period, base)| {
+    );
+    let mut laws: Vec<Law> = peaks
+        .iter()
+        .map(|&(period, base)| {
+            profile_law(sample, criterion, &alternatives.bases[base], period, 0.0)
+        })
+        .collect();
+    laws.extend(growing(sample, criterion, alternatives, &peaks));
+    laws
+}
+
+/// The same with costs that grow, for the periods of `peaks` and their divisors: without growth a multiple fits better, since it can be dearer where
+/// the batch is larger.
+fn growing(
+    sample: &Sample,
+    criterion: &Criterion,
+    alternatives: &Alternatives,
+    peaks: &[(u32, usize)],
+) -> Vec<Law> {
+    let mut tried = BTreeSet::new();
+    let mut laws = Vec::new();
+    for &(peak, base) in peaks {
         let base = &alternatives.bases[base];
-        let same = profile_law(sample, criterion, base, period, 0.0);
-        let growing = growth(base).map(|growth| {
-            let mut law = profile_law(sample, criterion, base, period, growth);
-            law.reprice(criterion, GROWTH_PRICE);
-            law
-        });
-        [Some(same), growing]
-    })
-    .flatten()
-    .collect()
+        // Bends and changes of a base may stand in for the growth: the straight line has it whole.
+        let line = alternatives
+            .bases
+            .iter()
+            .find(|line| line.floor == base.floor)
+            .unwrap_or(base);
+        let Some(growth) = growth(line) else {
+            continue;
+        };
+        for period in (2..=peak).filter(|period| peak.is_multiple_of(*period)) {
+            if tried.insert(period) {
+                laws.push(growing_law(sample, criterion, base, period, growth));
+            }
+        }
+    }
+    laws
+}
+
+/// The law whose left-over costs grow as its own smooth part does, from a first `growth` that the left-over costs themselves have blurred.
+fn growing_law(
+    sample: &Sample,
+    criterion: &Criterion,
+    base: &Law,
+    period: u32,
+    mut growth: f64,
+) -> Law {
+    let mut law = profile_law(sample, criterion, base, period, growth);
+    for _ in 0..MOST_REGROWN {
+        let own = self::growth(&law).unwrap_or(growth);
+        if (own / growth - 1.0).abs() < SAME_GROWTH {
+            break;
+        }
+        growth = own;
+        law = profile_law(sample, criterion, base, period, growth);
+    }
+    law.reprice(criterion, GROWTH_PRICE);
+    law
 }
 
 /// Growth with each sample of what costs a share of the time of `base`; `None` where that does not grow.

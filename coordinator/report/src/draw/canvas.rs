@@ -33,26 +33,13 @@ impl Canvas {
 
     /// A rectangle from its upper left corner, with rounded corners of `radius`.
     pub(crate) fn rectangle(&mut self, class: &str, corner: Point, size: Point, radius: f64) {
-        self.rectangle_with_tip(class, corner, size, radius, "");
-    }
-
-    /// The same with a text that shows on hovering.
-    pub(crate) fn rectangle_with_tip(
-        &mut self,
-        class: &str,
-        corner: Point,
-        size: Point,
-        radius: f64,
-        tip: &str,
-    ) {
         let _ = write!(
             self.body,
-            r#"<rect class="{class}" x="{:.2}" y="{:.2}" width="{:.2}" height="{:.2}" rx="{radius:.1}">{}</rect>"#,
+            r#"<rect class="{class}" x="{:.2}" y="{:.2}" width="{:.2}" height="{:.2}" rx="{radius:.1}"/>"#,
             corner.0,
             corner.1,
             size.0.max(0.0),
-            size.1.max(0.0),
-            tooltip(tip)
+            size.1.max(0.0)
         );
     }
 
@@ -77,6 +64,32 @@ impl Canvas {
             x + radius,
             y + radius,
             x - radius,
+            tooltip(tip)
+        );
+    }
+
+    /// A triangle that points up.
+    pub(crate) fn triangle(&mut self, class: &str, center: Point, radius: f64, tip: &str) {
+        let (x, y) = center;
+        let _ = write!(
+            self.body,
+            r#"<path class="{class}" d="M{x:.2} {:.2}L{:.2} {:.2}L{:.2} {:.2}Z">{}</path>"#,
+            y - radius,
+            x + radius,
+            y + 0.8 * radius,
+            x - radius,
+            y + 0.8 * radius,
+            tooltip(tip)
+        );
+    }
+
+    /// Two crossing strokes.
+    pub(crate) fn cross(&mut self, class: &str, center: Point, radius: f64, tip: &str) {
+        let (left, right) = (center.0 - radius, center.0 + radius);
+        let (top, bottom) = (center.1 - radius, center.1 + radius);
+        let _ = write!(
+            self.body,
+            r#"<path class="{class}" d="M{left:.2} {top:.2}L{right:.2} {bottom:.2}M{left:.2} {bottom:.2}L{right:.2} {top:.2}">{}</path>"#,
             tooltip(tip)
         );
     }
@@ -137,6 +150,33 @@ impl Picture {
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}\n",
             self.element("bs", &style)
         )
+    }
+
+    /// A file of its own that follows the viewer's preference; light where the viewer has none or knows none.
+    pub(crate) fn adaptive(&self) -> String {
+        let style = format!(
+            "<style>{}\n@media screen and (prefers-color-scheme:dark){{{}}}</style>",
+            literal_css(Theme::Light),
+            literal_css(Theme::Dark)
+        );
+        format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}\n",
+            self.element("bs", &style)
+        )
+    }
+
+    /// This picture with `below` under it, as one with this one's title and both descriptions.
+    pub(crate) fn above(self, below: &Self) -> Self {
+        let (width, height) = self.size;
+        Self {
+            size: (width.max(below.size.0), height + below.size.1),
+            title: self.title,
+            description: format!("{} {}", self.description, below.description),
+            body: format!(
+                "{}<g transform=\"translate(0 {height})\">{}</g>",
+                self.body, below.body
+            ),
+        }
     }
 
     /// An element for a page that holds the rules; `id` must be unique there.

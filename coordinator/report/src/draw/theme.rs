@@ -69,8 +69,13 @@ const RULES: &str = "\
 .bs .jump-fill{fill:$jump}\
 .bs text.jump-label{fill:$jump;font-weight:650;font-size:13px}\
 .bs text.note{fill:$muted;font-size:12px}\
+.bs .edge{fill:$jump;stroke:$surface;stroke-width:1}\
+.bs .edge-unclear{fill:$surface;stroke:$jump;stroke-width:1.3}\
+.bs .edge-missed{fill:none;stroke:$ink;stroke-width:2.2;stroke-linecap:round}\
+.bs .early{opacity:.4}\
+.bs .middle{opacity:.7}\
+.bs .faint{stroke-width:1.2;opacity:.55}\
 .bs .limit{stroke:$muted;stroke-width:1.2;stroke-dasharray:5 4}\
-.bs .bar{fill:$data}\
 .bs .slot{fill:none;stroke:$axis;stroke-width:1.2}\
 .bs .slot-used{fill:$data}\
 .bs .slot-extra{fill:$jump}\

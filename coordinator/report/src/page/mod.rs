@@ -152,9 +152,12 @@ fn explanation() -> Markup {
             dl.terms {
                 dt { "Staircase" } dd { "Time jumps after a multiple of the step and stays up." }
                 dt { "Remainder" } dd { "Left-over samples take a slower path; time falls back at each multiple." }
+                dt { "Edges" } dd { "Where the step predicts a jump, marked on the axis: confirmed, where the timings show it; missed, where it would have shown and does not; unclear, where too few batch sizes or too much noise surround it." }
+                dt { "Every round laid over the others" } dd { "Each batch size at its place within its round, with its extra time over the line through the good batch sizes. A step that repeats gives one pattern; with larger batches the same jump is a smaller share, so late rounds lie flatter. A round without the pattern lies along 0 %." }
                 dt { "Confidence" } dd { "The share of resampled measurements that give the same step, or the agreement of odd with even rounds if that is less. High from 0.95." }
                 dt { "No step" } dd { "A result, not a failure: any jump at least as large as the one stated would have been found." }
                 dt { "Insufficient, contended, throttled" } dd { "The measurement cannot tell; the row says what to do next." }
+                dt { "Disputed" } dd { "Devices of one model give answers that cannot both be true; each device's own answer is in the row's section, and none of them is averaged." }
                 dt { "Recommended" } dd { "Batch sizes at the end of a full round, from where the time begins to grow." }
                 dt { "Knee" } dd { "The smallest batch size within 5 % of the best throughput." }
             }

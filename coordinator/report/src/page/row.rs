@@ -3,7 +3,7 @@
 use batchstep_core::steptable::{DetailedRow, Row, Verdict};
 use maud::{Markup, PreEscaped, html};
 
-use crate::{cells, distinct, plots};
+use crate::{cells, distinct, plots, siblings};
 
 /// The id of a row's section.
 pub(super) fn anchor(index: usize) -> String {
@@ -44,7 +44,11 @@ pub(super) fn section(
                     figure { (PreEscaped(plot.svg.inline(&format!("{id}-{}", plot.name)))) }
                 }
             }
-            (facts(row))
+            @if row.devices.len() > 1 && !detailed.points.is_empty() {
+                p.muted { "The curve is that of " (row.representative_device) "." }
+            }
+            (facts(detailed))
+            (devices_table(row))
             (points(detailed))
         }
     }
@@ -59,7 +63,8 @@ fn recommended(row: &Row) -> Markup {
     }
 }
 
-fn facts(row: &Row) -> Markup {
+fn facts(detailed: &DetailedRow) -> Markup {
+    let row = &detailed.row;
     let samples = |[low, high]: [f64; 2]| {
         format!(
             "{} to {} samples",
@@ -88,6 +93,7 @@ fn facts(row: &Row) -> Markup {
                 .filter(|offset| *offset != 0.0)
                 .map(|offset| format!("{} samples", cells::period(offset))),
         ),
+        ("Predicted edges", cells::edges(&detailed.edges)),
         ("Other steps (jump)", (!others.is_empty()).then_some(others)),
         (
             "Smallest detectable jump",
@@ -126,6 +132,7 @@ fn facts(row: &Row) -> Markup {
             row.compute_units.map(|units| units.to_string()),
         ),
         ("Devices", Some(devices(row))),
+        ("Spread of the devices", siblings::spread(row)),
         ("Workload", Some(cells::workload_spec(row))),
         (
             "Software",
@@ -149,6 +156,45 @@ fn devices(row: &Row) -> String {
             row.devices.join(", "),
             row.agreeing_devices
         ),
+    }
+}
+
+/// What each of several devices says by itself.
+fn devices_table(row: &Row) -> Markup {
+    let absent = || cells::ABSENT.to_owned();
+    html! {
+        @if row.devices.len() > 1 {
+            details open[row.verdict == Verdict::Disputed] {
+                summary { "What each device says" }
+                div.scroll tabindex="0" {
+                    table.numbers {
+                        thead { tr {
+                            th scope="col" { "Device" }
+                            th scope="col" { "Host" }
+                            th scope="col" { "Answer" }
+                            th.number scope="col" { "Confidence" }
+                            th scope="col" { "One sample more" }
+                            th scope="col" { "Best throughput" }
+                            th.number scope="col" { "Iteration time" }
+                            th.number scope="col" { "Blocks" }
+                        } }
+                        tbody { @for answer in &row.device_answers { tr {
+                            th scope="row" { (answer.device) }
+                            td { (answer.hostname) }
+                            td { (siblings::said(answer)) @if answer.agrees { " (agrees)" } }
+                            td.number { (answer.confidence.map_or_else(absent, cells::confidence)) }
+                            td { (cells::jump_at(answer.jump_at, answer.jump_relative).unwrap_or_else(absent)) }
+                            td { @match &answer.best_throughput {
+                                Some(best) => { (cells::throughput(best.samples_per_second)) " at " (best.batch_size) }
+                                None => { (cells::ABSENT) }
+                            } }
+                            td.number { (answer.relative_time.map_or_else(absent, |ratio| format!("× {}", cells::significant(ratio, 4)))) }
+                            td.number { (answer.blocks) }
+                        } } }
+                    }
+                }
+            }
+        }
     }
 }
 

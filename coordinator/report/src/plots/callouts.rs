@@ -13,7 +13,7 @@ const LABEL_SIZE: f64 = 14.3;
 
 /// The recommended batch sizes that lie on the curve, with their places.
 pub(super) fn marks(curve: &Curve<'_>) -> Vec<(u32, Point)> {
-    let sizes = &curve.row.recommended_batch_sizes;
+    let sizes = &curve.study.recommended_batch_sizes;
     sizes
         .iter()
         .filter_map(|&size| Some((size, curve.at(size, curve.value(size)?))))
@@ -75,7 +75,7 @@ pub(super) fn label_marks(
 
 /// The cost of one sample more than the first confirmed good batch size.
 pub(super) fn jump(curve: &Curve<'_>, canvas: &mut Canvas, labels: &mut Labels) {
-    let (Some(at), Some(relative)) = (curve.row.jump_at, curve.row.jump_relative) else {
+    let (Some(at), Some(relative)) = (curve.study.jump_at, curve.study.jump_relative) else {
         return;
     };
     let Some(words) = curve.quantity.jump(at, relative) else {
@@ -126,7 +126,7 @@ pub(super) fn jump(curve: &Curve<'_>, canvas: &mut Canvas, labels: &mut Labels) 
 
 /// The batch size with the best throughput.
 pub(super) fn best(curve: &Curve<'_>, canvas: &mut Canvas, labels: &mut Labels) {
-    let Some(best) = curve.row.best_throughput.as_ref() else {
+    let Some(best) = curve.study.best_throughput else {
         return;
     };
     if !matches!(
@@ -157,7 +157,7 @@ pub(super) fn limits(curve: &Curve<'_>, canvas: &mut Canvas, labels: &mut Labels
     if matches!(
         curve.quantity,
         Quantity::SamplesPerSecond | Quantity::PatchesPerSecond
-    ) && let Some(knee) = curve.row.knee_batch_size
+    ) && let Some(knee) = curve.study.knee_batch_size
     {
         vertical(
             curve,
@@ -167,7 +167,7 @@ pub(super) fn limits(curve: &Curve<'_>, canvas: &mut Canvas, labels: &mut Labels
             &format!("knee {knee}: within 5 % of the best"),
         );
     }
-    if let Some(limit) = curve.row.out_of_memory_at {
+    if let Some(limit) = curve.study.out_of_memory_at {
         vertical(
             curve,
             canvas,

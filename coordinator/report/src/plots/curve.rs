@@ -1,12 +1,14 @@
 //! A quantity against batch size: points with their intervals, the fitted law, and the good batch sizes. Used for iteration time, throughput and
 //! the article's plots, which differ in the quantity alone.
 
-use batchstep_core::steptable::{DetailedRow, PointRow, Row};
+use batchstep_core::steptable::{Edge, PointRow};
 
 use super::callouts;
-use super::frame::{self, BOTTOM, Key, LEFT, RIGHT};
+use super::edges;
+use super::frame::{self, BOTTOM, Heading, Key, LEFT, RIGHT};
 use super::labels::Labels;
 use super::quantity::Quantity;
+use super::study::Study;
 use crate::cells;
 use crate::draw::{Anchor, Canvas, Picture, Point, Scale};
 
@@ -27,9 +29,9 @@ const BATCH_SIZE_TICKS: usize = 14;
 /// An out-of-memory batch size is shown on the axis up to this multiple of the largest one measured.
 const OUT_OF_MEMORY_SHARE: f64 = 1.5;
 
-/// The curve of one row, ready to draw.
+/// The curve of one study, ready to draw.
 pub(super) struct Curve<'a> {
-    pub(super) row: &'a Row,
+    pub(super) study: &'a Study<'a>,
     pub(super) quantity: Quantity,
     pub(super) points: Vec<&'a PointRow>,
     /// Batch size and value of the fitted law.
@@ -39,11 +41,11 @@ pub(super) struct Curve<'a> {
     pub(super) top: f64,
 }
 
-/// Draws `quantity` of `row` against batch size.
-pub(crate) fn draw(row: &DetailedRow, quantity: Quantity) -> Picture {
+/// Draws `quantity` of `study` against batch size.
+pub(crate) fn draw(study: &Study<'_>, quantity: Quantity) -> Picture {
     let mut canvas = Canvas::default();
-    let top = frame::heading(&mut canvas, &row.row, quantity.title());
-    match Curve::new(row, quantity, top) {
+    let top = frame::heading(&mut canvas, study, Heading::Full, quantity.title());
+    match Curve::new(study, quantity, top) {
         Some(curve) => curve.draw(&mut canvas),
         None => canvas.text(
             "note",
@@ -54,20 +56,20 @@ pub(crate) fn draw(row: &DetailedRow, quantity: Quantity) -> Picture {
     }
     canvas.finish(
         frame::size(),
-        &name(&row.row, quantity),
-        &description(row, quantity),
+        &format!("{}: {}", quantity.title(), study.subject()),
+        &description(study, quantity),
     )
 }
 
 impl<'a> Curve<'a> {
-    fn new(row: &'a DetailedRow, quantity: Quantity, top: f64) -> Option<Self> {
+    fn new(study: &'a Study<'a>, quantity: Quantity, top: f64) -> Option<Self> {
         let usable = |seconds: f64| seconds.is_finite() && seconds > 0.0;
-        let points: Vec<&PointRow> = row
+        let points: Vec<&PointRow> = study
             .points
             .iter()
             .filter(|point| point.batch_size > 0 && usable(point.seconds))
             .collect();
-        let fitted: Vec<(u32, f64)> = row
+        let fitted: Vec<(u32, f64)> = study
             .fitted
             .iter()
             .filter(|point| point.batch_size > 0 && usable(point.seconds))
@@ -80,7 +82,7 @@ impl<'a> Curve<'a> {
             .collect();
         let (first, last) = (points.first()?, points.last()?);
         let mut largest_batch = f64::from(last.batch_size);
-        if let Some(limit) = row.row.out_of_memory_at.map(f64::from)
+        if let Some(limit) = study.out_of_memory_at.map(f64::from)
             && limit > largest_batch
             && limit <= OUT_OF_MEMORY_SHARE * largest_batch
         {
@@ -109,7 +111,7 @@ impl<'a> Curve<'a> {
             lowest
         };
         Some(Self {
-            row: &row.row,
+            study,
             quantity,
             x: Scale::batch_sizes(f64::from(first.batch_size), largest_batch, LEFT, RIGHT),
             y: Scale::quantities(lowest, reach, HEADROOM, BOTTOM, top),
@@ -156,6 +158,9 @@ impl<'a> Curve<'a> {
             self.dots(canvas);
         }
         callouts::limits(self, canvas, &mut labels);
+        if let Some(edges) = self.edges() {
+            edges::on_axis(canvas, edges, |place| self.x.at(place));
+        }
         callouts::draw_marks(self, canvas, &mut labels, &marks);
         callouts::jump(self, canvas, &mut labels);
         callouts::best(self, canvas, &mut labels);
@@ -204,7 +209,7 @@ impl<'a> Curve<'a> {
     /// Shades every other round of the step, so that its rhythm shows.
     fn bands(&self, canvas: &mut Canvas) {
         let Some(step) = self
-            .row
+            .study
             .step
             .filter(|step| *step >= 1.0 && !self.x.is_logarithmic())
         else {
@@ -213,7 +218,7 @@ impl<'a> Curve<'a> {
         if step * self.x.density() < BAND_LEAST {
             return;
         }
-        let offset = self.row.offset.unwrap_or(0.0);
+        let offset = self.study.offset;
         let edge = |round: f64| {
             self.x
                 .at((round * step + offset + 1e-9).floor() + 0.5)
@@ -247,7 +252,7 @@ impl<'a> Curve<'a> {
                 cells::significant(tick * factor, 4)
             }
         });
-        let ticks = self.x.batch_size_ticks(BATCH_SIZE_TICKS, self.row.step);
+        let ticks = self.x.batch_size_ticks(BATCH_SIZE_TICKS, self.study.step);
         let places = ticks
             .into_iter()
             .map(|tick| (self.x.at(tick), cells::significant(tick, 12)));
@@ -256,7 +261,18 @@ impl<'a> Curve<'a> {
         } else {
             "batch size, samples"
         };
-        frame::horizontal_axis(canvas, places, title);
+        frame::horizontal_axis(canvas, places);
+        let counts = self.edges().map(edges::counts).unwrap_or_default();
+        let entries: Vec<(Key, &str)> = counts
+            .iter()
+            .map(|(sight, words)| (Key::Edge(*sight), words.as_str()))
+            .collect();
+        frame::axis_legend(canvas, title, &entries);
+    }
+
+    /// The edges, on the curve that shows them.
+    fn edges(&self) -> Option<&'a [Edge]> {
+        (self.quantity == Quantity::Seconds).then_some(self.study.edges)
     }
 
     fn intervals(&self, canvas: &mut Canvas) {
@@ -306,32 +322,19 @@ fn interval(point: &PointRow, quantity: Quantity) -> [f64; 2] {
     })
 }
 
-fn name(row: &Row, quantity: Quantity) -> String {
-    format!(
-        "{}: {} on {}, {}",
-        quantity.title(),
-        row.workload,
-        cells::device(row),
-        cells::setting(row)
-    )
-}
-
-fn description(row: &DetailedRow, quantity: Quantity) -> String {
-    let range = match (row.points.first(), row.points.last()) {
-        (Some(first), Some(last)) => {
-            format!(
-                "{} batch sizes from {} to {}.",
-                row.points.len(),
-                first.batch_size,
-                last.batch_size
-            )
-        }
-        _ => "No batch size was measured.".to_owned(),
+fn description(study: &Study<'_>, quantity: Quantity) -> String {
+    let range = match study.points {
+        [] => "No batch size was measured.".to_owned(),
+        [only] => format!("1 batch size: {}.", only.batch_size),
+        [first, .., last] => format!(
+            "{} batch sizes from {} to {}.",
+            study.points.len(),
+            first.batch_size,
+            last.batch_size
+        ),
     };
-    let best = row
-        .row
+    let best = study
         .best_throughput
-        .as_ref()
         .filter(|_| !quantity.lower_is_better())
         .map_or_else(String::new, |best| {
             format!(
@@ -340,18 +343,23 @@ fn description(row: &DetailedRow, quantity: Quantity) -> String {
                 best.batch_size
             )
         });
-    let recommended = if row.row.recommended_batch_sizes.is_empty() {
+    let recommended = if study.recommended_batch_sizes.is_empty() {
         String::new()
     } else {
         format!(
             " Recommended batch sizes: {}.",
-            cells::batch_sizes(&row.row.recommended_batch_sizes, 12)
+            cells::batch_sizes(study.recommended_batch_sizes, 12)
         )
     };
+    let edges = if quantity == Quantity::Seconds {
+        cells::edges(study.edges).map_or_else(String::new, |words| format!(" Edges: {words}."))
+    } else {
+        String::new()
+    };
     format!(
-        "{range} {}. {}{recommended}{best}",
-        cells::headline(&row.row),
-        cells::sentence(&row.row.reason)
+        "{range} {}. {}{edges}{recommended}{best}",
+        study.headline,
+        cells::sentence(study.reason)
     )
     .trim_end()
     .to_owned()

@@ -1,7 +1,8 @@
 //! What surrounds every plot: heading, answer, legend, grid, axes and their titles. Plots draw their data into the area that is left.
 
-use batchstep_core::steptable::{Row, Verdict};
+use batchstep_core::steptable::{EdgeSight, Verdict};
 
+use super::study::Study;
 use crate::cells;
 use crate::draw::{Anchor, Canvas, Point, Scale, ellipsis, width, wrap};
 
@@ -22,32 +23,49 @@ pub(crate) const BOTTOM: f64 = HEIGHT - 58.0;
 /// How a legend entry is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Key {
+    /// A median and its interval.
     Data,
+    /// A median alone, and one of an early round.
+    Dot,
+    EarlyDot,
     Fit,
     Mark,
+    Edge(EdgeSight),
+}
+
+/// How much a plot says above its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heading {
+    /// What was measured, how, and the answer.
+    Full,
+    /// What is shown, for a plot below one that says the rest.
+    Continued,
 }
 
 /// Draws the heading and returns the top of the data area.
-pub(crate) fn heading(canvas: &mut Canvas, row: &Row, title: &str) -> f64 {
+pub(crate) fn heading(canvas: &mut Canvas, study: &Study<'_>, form: Heading, title: &str) -> f64 {
     let limit = WIDTH - 2.0 * MARGIN;
-    let name = format!("{} on {}", row.workload, cells::device(row));
+    if form == Heading::Continued {
+        canvas.text("lead", Anchor::Start, (MARGIN, 32.0), title);
+        return 78.0;
+    }
     canvas.text(
         "title",
         Anchor::Start,
         (MARGIN, 38.0),
-        &ellipsis(&name, TITLE_ESTIMATE, limit),
+        &ellipsis(&study.name, TITLE_ESTIMATE, limit),
     );
-    let about = about(row, title, limit);
+    let about = about(study, title, limit);
     canvas.text("sub", Anchor::Start, (MARGIN, 59.0), &about);
     let mut y = 86.0;
     canvas.text(
         "lead",
         Anchor::Start,
         (MARGIN, y),
-        &ellipsis(&answer(row), LEAD_ESTIMATE, limit),
+        &ellipsis(&answer(study), LEAD_ESTIMATE, limit),
     );
-    if row.verdict != Verdict::Step {
-        for line in wrap(&cells::sentence(&row.reason), 12.5, limit, 2) {
+    if study.verdict != Verdict::Step {
+        for line in wrap(&cells::sentence(study.reason), 12.5, limit, 2) {
             y += 18.0;
             canvas.text("note", Anchor::Start, (MARGIN, y), &line);
         }
@@ -55,36 +73,33 @@ pub(crate) fn heading(canvas: &mut Canvas, row: &Row, title: &str) -> f64 {
     y + 46.0
 }
 
-/// What is shown and how it was measured, leaving out first the blocks and then the parameters where `limit` pixels are too few.
-fn about(row: &Row, title: &str, limit: f64) -> String {
-    let setting = cells::setting(row);
-    let parameters = cells::parameters(row)
-        .map(|parameters| format!(" · {parameters}"))
-        .unwrap_or_default();
-    let blocks = if row.blocks > 0 {
-        format!(" · {} blocks", row.blocks)
-    } else {
-        String::new()
+/// What is shown and how it was measured, leaving out the last details where `limit` pixels are too few.
+fn about(study: &Study<'_>, title: &str, limit: f64) -> String {
+    let with = |details: &[String]| {
+        std::iter::once(title)
+            .chain(details.iter().map(String::as_str))
+            .collect::<Vec<_>>()
+            .join(" · ")
     };
-    let full = format!("{title}{parameters} · {setting}{blocks}");
-    let shorter = format!("{title}{parameters} · {setting}");
-    [full, shorter]
-        .into_iter()
+    let details = &study.details;
+    (1..=details.len())
+        .rev()
+        .map(|count| with(&details[..count]))
         .find(|line| width(line, 13.0) <= limit)
-        .unwrap_or_else(|| ellipsis(&format!("{title} · {setting}{blocks}"), 13.0, limit))
+        .unwrap_or_else(|| ellipsis(&with(&details[..details.len().min(1)]), 13.0, limit))
 }
 
-/// The answer of the row in one line.
-fn answer(row: &Row) -> String {
-    let mut line = cells::headline(row);
-    if let (Verdict::Step, Some(kind)) = (row.verdict, row.kind) {
+/// The answer in one line.
+fn answer(study: &Study<'_>) -> String {
+    let mut line = study.headline.clone();
+    if let (Verdict::Step, Some(kind)) = (study.verdict, study.kind) {
         line = format!("{line} · {}", cells::kind(kind));
-        if let Some(confidence) = row.confidence {
+        if let Some(confidence) = study.confidence {
             line = format!("{line}, confidence {}", cells::confidence(confidence));
         }
     }
-    if !row.other_steps.is_empty() {
-        let others: Vec<String> = row
+    if !study.other_steps.is_empty() {
+        let others: Vec<String> = study
             .other_steps
             .iter()
             .map(|other| cells::period(other.step))
@@ -96,8 +111,25 @@ fn answer(row: &Row) -> String {
 
 /// Draws the legend right-aligned just above the data area.
 pub(crate) fn legend(canvas: &mut Canvas, top: f64, entries: &[(Key, &str)]) {
-    let y = top - 14.0;
+    keys(canvas, top - 14.0, entries);
+}
+
+/// Draws the axis title and, right of it, what the marks on the axis mean.
+pub(crate) fn axis_legend(canvas: &mut Canvas, title: &str, entries: &[(Key, &str)]) {
+    let y = BOTTOM + 44.0;
+    let start = keys(canvas, y, entries);
+    canvas.text(
+        "axis-title",
+        Anchor::Middle,
+        ((LEFT + start.min(RIGHT)) / 2.0, y),
+        title,
+    );
+}
+
+/// Entries that end at the right border, on one baseline; returns where they begin.
+fn keys(canvas: &mut Canvas, y: f64, entries: &[(Key, &str)]) -> f64 {
     let mut x = RIGHT;
+    let mut start = x;
     for (key, words) in entries.iter().rev() {
         x -= width(words, 12.0);
         canvas.text("legend", Anchor::Start, (x, y), words);
@@ -108,10 +140,30 @@ pub(crate) fn legend(canvas: &mut Canvas, top: f64, entries: &[(Key, &str)]) {
                 canvas.line("interval", (at.0, at.1 - 7.0), (at.0, at.1 + 7.0));
                 canvas.disc("data", at, 3.4, "");
             }
+            Key::Dot => canvas.disc("data", at, 3.4, ""),
+            Key::EarlyDot => canvas.disc("data early", at, 3.4, ""),
             Key::Fit => canvas.line("fit", (at.0 - 9.0, at.1), (at.0 + 7.0, at.1)),
             Key::Mark => canvas.diamond("mark", at, 6.0, ""),
+            Key::Edge(sight) => edge_mark(canvas, *sight, (at.0 + 3.0, at.1), 5.0, ""),
         }
+        start = x - 12.0;
         x -= 26.0;
+    }
+    start
+}
+
+/// The mark of an edge, which says whether the timings show it.
+pub(crate) fn edge_mark(
+    canvas: &mut Canvas,
+    sight: EdgeSight,
+    center: Point,
+    radius: f64,
+    tip: &str,
+) {
+    match sight {
+        EdgeSight::Confirmed => canvas.triangle("edge", center, radius, tip),
+        EdgeSight::Unclear => canvas.triangle("edge-unclear", center, radius, tip),
+        EdgeSight::Missed => canvas.cross("edge-missed", center, 0.85 * radius, tip),
     }
 }
 
@@ -131,11 +183,10 @@ pub(crate) fn vertical_axis(
     canvas.text("axis-title", Anchor::Start, (MARGIN, top - 14.0), title);
 }
 
-/// Draws the horizontal axis with labels at `ticks`, leaving out those that would touch, and its title.
+/// Draws the horizontal axis with labels at `places`, leaving out those that would touch. Its title comes with [`axis_legend`].
 pub(crate) fn horizontal_axis(
     canvas: &mut Canvas,
     places: impl IntoIterator<Item = (f64, String)>,
-    title: &str,
 ) {
     canvas.line("axis", (LEFT, BOTTOM), (RIGHT, BOTTOM));
     let mut free_from = f64::NEG_INFINITY;
@@ -147,12 +198,6 @@ pub(crate) fn horizontal_axis(
             free_from = x + half + 6.0;
         }
     }
-    canvas.text(
-        "axis-title",
-        Anchor::Middle,
-        ((LEFT + RIGHT) / 2.0, BOTTOM + 44.0),
-        title,
-    );
 }
 
 /// The size of every plot in whole pixels.

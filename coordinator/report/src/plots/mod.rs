@@ -1,18 +1,25 @@
-//! The plots of a row: iteration time and throughput against batch size, the profile of a period, and the article's two. [`of`] says which
-//! a row gets; the page shows them inline and the report folder holds them as files. Draws what the row says and computes no statistics.
+//! The plots of a row: iteration time and throughput against batch size, the measurement folded onto one period, and the article's two. [`of`] says
+//! which a row gets; the page shows them inline and the report folder holds them as files; [`timings_picture`] is for `analyze`. Draws what the
+//! answer says and computes no statistics.
 
 mod callouts;
 mod curve;
+mod edges;
+mod fold;
+mod folded;
 mod frame;
 mod labels;
-mod profile;
 mod quantity;
 mod schematic;
+mod study;
 
 use batchstep_core::steptable::{DetailedRow, Row};
+use batchstep_inference::{Inference, Trace};
 
-use crate::{Theme, draw::Picture};
+use crate::{Theme, cells, draw::Picture};
+use frame::Heading;
 use quantity::Quantity;
+use study::Study;
 
 pub use schematic::step_picture;
 
@@ -20,18 +27,20 @@ pub use schematic::step_picture;
 const ARTICLE: &str = "article";
 
 /// Every name a plot can be filed under.
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 6] = [
     ARTICLE_ITERATIONS,
     ARTICLE_PATCHES,
     ITERATION_TIME,
     THROUGHPUT,
-    PROFILE,
+    FOLDED,
+    // Of reports before there was a folded plot.
+    "profile",
 ];
 const ARTICLE_ITERATIONS: &str = "article-iterations-per-second";
 const ARTICLE_PATCHES: &str = "article-patches-per-second";
 const ITERATION_TIME: &str = "iteration-time";
 const THROUGHPUT: &str = "throughput";
-const PROFILE: &str = "profile";
+const FOLDED: &str = "folded";
 
 /// Longest file stem, characters.
 const STEM_LENGTH: usize = 80;
@@ -45,44 +54,52 @@ pub(crate) struct Plot {
 
 /// The plots of `row`; none where it has no points because nobody asked for them.
 pub(crate) fn of(row: &DetailedRow, preset: Option<&str>) -> Vec<Plot> {
-    if row.points.is_empty() {
-        return Vec::new();
-    }
-    let samples = if preset == Some(ARTICLE) {
-        Quantity::PatchesPerSecond
-    } else {
-        Quantity::SamplesPerSecond
-    };
-    let mut plots = Vec::new();
-    if preset == Some(ARTICLE) {
-        plots.push(Plot {
-            name: ARTICLE_ITERATIONS,
-            svg: curve::draw(row, Quantity::IterationsPerSecond),
-        });
-        plots.push(Plot {
-            name: ARTICLE_PATCHES,
-            svg: curve::draw(row, samples),
-        });
-    }
-    plots.push(Plot {
-        name: ITERATION_TIME,
-        svg: curve::draw(row, Quantity::Seconds),
-    });
-    if preset != Some(ARTICLE) {
-        plots.push(Plot {
-            name: THROUGHPUT,
-            svg: curve::draw(row, samples),
-        });
-    }
-    plots.extend(profile::draw(&row.row).map(|svg| Plot { name: PROFILE, svg }));
-    plots
+    of_study(&Study::of_row(row), preset)
 }
 
 /// The plots of `row` for a page whose text gives the reason: without it.
 pub(crate) fn beside_text(row: &DetailedRow, preset: Option<&str>) -> Vec<Plot> {
-    let mut row = row.clone();
-    row.row.reason.clear();
-    of(&row, preset)
+    let mut study = Study::of_row(row);
+    study.reason = "";
+    of_study(&study, preset)
+}
+
+fn of_study(study: &Study<'_>, preset: Option<&str>) -> Vec<Plot> {
+    if study.points.is_empty() {
+        return Vec::new();
+    }
+    let curve = |name, quantity| Plot {
+        name,
+        svg: curve::draw(study, quantity),
+    };
+    let mut plots = if preset == Some(ARTICLE) {
+        vec![
+            curve(ARTICLE_ITERATIONS, Quantity::IterationsPerSecond),
+            curve(ARTICLE_PATCHES, Quantity::PatchesPerSecond),
+            curve(ITERATION_TIME, Quantity::Seconds),
+        ]
+    } else {
+        vec![
+            curve(ITERATION_TIME, Quantity::Seconds),
+            curve(THROUGHPUT, Quantity::SamplesPerSecond),
+        ]
+    };
+    plots.extend(folded::draw(study, Heading::Full).map(|svg| Plot { name: FOLDED, svg }));
+    plots
+}
+
+/// One SVG file of timings of any origin, called `name`, and what was inferred from them: iteration time against batch size and, with a step, the
+/// same folded onto one period. Light or dark as the viewer asks, light where it cannot.
+#[must_use]
+pub fn timings_picture(name: &str, trace: &Trace, inference: &Inference) -> String {
+    let points = study::points(trace);
+    let study = Study::of_timings(name, &points, inference);
+    let curve = curve::draw(&study, Quantity::Seconds);
+    match folded::draw(&study, Heading::Continued) {
+        Some(folded) => curve.above(&folded),
+        None => curve,
+    }
+    .adaptive()
 }
 
 /// The file name of one plot in one theme.
@@ -105,7 +122,7 @@ pub(crate) fn is_file_name(file: &str) -> bool {
 /// The beginning of the file names of a row's plots: its place in the table, then what it is, in plain lower-case letters.
 pub(crate) fn file_stem(index: usize, row: &Row) -> String {
     let mut words = vec![
-        row.device_model.clone(),
+        cells::device(row),
         row.workload.clone(),
         row.mode.to_string(),
         row.dtype.to_string(),

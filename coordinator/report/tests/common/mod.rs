@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use batchstep_core::steptable::{
-    BestThroughput, DetailedRow, FittedPoint, OtherStep, PointRow, Row, SCHEMA_VERSION, StepKind,
-    Table, Verdict,
+    BestThroughput, DetailedRow, Edge, EdgeSight, FittedPoint, OtherStep, PointRow, Row,
+    SCHEMA_VERSION, StepKind, Table, Verdict,
 };
 use batchstep_proto::domain::{DeviceKind, Dtype, Mode, Software};
 use batchstep_proto::wire;
@@ -31,6 +31,7 @@ pub fn row(
                 high: seconds * (1.0 + 1.6 * noise * unit(3.0)),
                 blocks: 9,
                 outliers: 0,
+                peak_memory_bytes: None,
             }
         })
         .collect();
@@ -89,6 +90,9 @@ pub fn row(
             measuring_seconds: 93.1,
             devices: vec!["CPU-5f1d".to_owned()],
             agreeing_devices: 1,
+            representative_device: "CPU-5f1d".to_owned(),
+            spread: None,
+            device_answers: Vec::new(),
             software: Software {
                 libtorch: Some("2.11.0".to_owned()),
                 batchstep: Some("0.1.0".to_owned()),
@@ -147,6 +151,27 @@ pub fn with_step(
         .filter(|size| *size >= jump_at)
         .take(32)
         .collect();
+    detailed.edges = (1..)
+        .map(|k| (f64::from(k) * step).floor() as u32)
+        .filter(|size| *size >= jump_at)
+        .take_while(|size| f64::from(*size) < last)
+        .map(|batch_size| Edge {
+            batch_size,
+            sight: EdgeSight::Confirmed,
+        })
+        .collect();
+    detailed
+}
+
+/// The same, whose edges at `places` show as `sight`.
+pub fn seen_as(
+    mut detailed: DetailedRow,
+    places: impl IntoIterator<Item = usize>,
+    sight: EdgeSight,
+) -> DetailedRow {
+    for place in places {
+        detailed.edges[place].sight = sight;
+    }
     detailed
 }
 
@@ -185,6 +210,7 @@ pub fn block(visit: u32, full: bool) -> wire::BlockRecord {
         series_id: "series-1".to_owned(),
         device_id: "CPU-5f1d".to_owned(),
         device_model: "a, \"quoted\" model\nwith a line".to_owned(),
+        device_kind: wire::DeviceKind::Cpu as i32,
         workload: "linear:in=512,out=512".to_owned(),
         mode: wire::Mode::Train as i32,
         dtype: wire::Dtype::F32 as i32,
@@ -221,15 +247,10 @@ pub fn block(visit: u32, full: bool) -> wire::BlockRecord {
 /// Every kind of row that a plot has to cope with, by name.
 pub fn gallery() -> Vec<(&'static str, DetailedRow)> {
     let mut rows = vec![("staircase", staircase())];
-    let real = [
-        55., 72., 72., 89., 84., 98., 100., 112., 104., 119., 121., 135., 124., 138., 141., 156.,
-        141.,
-    ];
     let remainder = |b: f64| {
         let residue = [0.0, 0.09, 0.05, 0.10][(b as usize) % 4];
         (18e-6 + 7.6e-6 * b) * (1.0 + residue)
     };
-    let _ = real;
     rows.push((
         "remainder",
         with_step(row(4..=64, 0.015, remainder), 4.0, StepKind::Remainder, 8),
@@ -246,6 +267,7 @@ pub fn gallery() -> Vec<(&'static str, DetailedRow)> {
     fractional.row.out_of_memory_at = Some(288);
     fractional.row.devices = vec!["GPU-1".to_owned(), "GPU-2".to_owned()];
     fractional.row.agreeing_devices = 2;
+    fractional.row.representative_device = "GPU-1".to_owned();
     rows.push(("fractional", fractional));
 
     rows.push(("linear", row(1..=64, 0.03, |b| 40e-6 + 11e-6 * b)));
@@ -285,6 +307,37 @@ pub fn gallery() -> Vec<(&'static str, DetailedRow)> {
         72,
     );
     rows.push(("floor", floor));
+    let missed = |b: f64| {
+        let rounds = (b / 16.0).ceil();
+        // The jumps after 64 and 112 are not there.
+        0.5e-3 + 0.2e-3 * (rounds - f64::from(b > 64.0) - f64::from(b > 112.0))
+    };
+    let missed = with_step(row(1..=160, 0.02, missed), 16.0, StepKind::Staircase, 16);
+    let missed = seen_as(missed, [3, 6], EdgeSight::Missed);
+    rows.push(("missed", seen_as(missed, [8], EdgeSight::Unclear)));
+    let alternating = |b: f64| (20e-6 + 3e-6 * b) * (1.0 + 0.06 * (b % 2.0));
+    let many = with_step(row(2..=256, 0.01, alternating), 2.0, StepKind::Remainder, 2);
+    let many = seen_as(many, 90..120, EdgeSight::Unclear);
+    rows.push(("many edges", seen_as(many, [40, 80], EdgeSight::Missed)));
+    let sparse = with_step(
+        row((1..=128).step_by(5), 0.02, |b| {
+            1e-3 + 0.4e-3 * (b / 32.0).ceil()
+        }),
+        32.0,
+        StepKind::Staircase,
+        32,
+    );
+    rows.push(("sparse", seen_as(sparse, 0..3, EdgeSight::Unclear)));
+    let mut wide = with_step(
+        row((1..=2048).step_by(3), 0.04, |b| {
+            0.3e-3 + 0.1e-3 * (b / 132.0).ceil()
+        }),
+        132.0,
+        StepKind::Staircase,
+        132,
+    );
+    wide.points[300].seconds *= 3.0;
+    rows.push(("wide", wide));
     let mut odd = row(1..=8, 0.02, |b| 1e-3 * b);
     odd.points[2].seconds = f64::NAN;
     odd.points[3].high = f64::INFINITY;

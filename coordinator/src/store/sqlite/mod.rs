@@ -26,8 +26,8 @@ use self::{
     write::{WriteError, json},
 };
 use super::{
-    Inventory, Store, StoreError, StoredEvent, StoredHistory, StoredSweep, data_dir::DataDir,
-    history,
+    Inventory, ModelLimits, Models, Store, StoreError, StoredEvent, StoredHistory, StoredSweep,
+    data_dir::DataDir, history,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -42,6 +42,7 @@ const CONNECTIONS: u32 = 4;
 pub struct Sqlite {
     pool: SqlitePool,
     path: PathBuf,
+    models: Models,
     /// Held as long as the pool may write.
     _directory: DataDir,
 }
@@ -52,8 +53,17 @@ impl Sqlite {
     /// # Errors
     /// When the directory cannot be used, another coordinator uses it, or a newer batchstep wrote it.
     pub async fn open(directory: &Path) -> Result<Self, StoreError> {
+        Self::open_with(directory, ModelLimits::default()).await
+    }
+
+    /// The same with another room for models.
+    ///
+    /// # Errors
+    /// As [`Sqlite::open`].
+    pub async fn open_with(directory: &Path, limits: ModelLimits) -> Result<Self, StoreError> {
         let directory = DataDir::open(directory)?;
         let path = directory.database();
+        let models = Models::open(&directory.models(), limits)?;
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .create_if_missing(true)
@@ -73,6 +83,7 @@ impl Sqlite {
         let store = Self {
             pool,
             path,
+            models,
             _directory: directory,
         };
         store.refuse_newer_schema().await?;
@@ -284,6 +295,10 @@ impl Store for Sqlite {
         .await
         .map_err(|error| self.failed(error))?;
         Ok(())
+    }
+
+    fn models(&self) -> &Models {
+        &self.models
     }
 
     async fn inventory(&self, agent: AgentId) -> Result<Option<Inventory>, StoreError> {

@@ -141,7 +141,7 @@ async fn series(
     .bind(plan.id.to_string())
     .bind(plan.sweep.to_string())
     .bind(ordinal)
-    .bind(plan.workload.to_string())
+    .bind(plan.workload.labelled().to_string())
     .bind(plan.spec.mode.word())
     .bind(plan.spec.dtype.word())
     .bind(plan.threads)

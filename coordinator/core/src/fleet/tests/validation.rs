@@ -103,6 +103,32 @@ fn each_selector_finds_its_devices() {
 }
 
 #[test]
+fn simulated_devices_are_meant_where_there_is_nothing_else_or_by_name() {
+    let chosen = |hosts: &[&[&str]], devices: DeviceSelector| {
+        let mut world = World::new(1, hosts);
+        for agent in 0..hosts.len() {
+            world.connect(agent);
+        }
+        let mut wanted = spec();
+        wanted.devices = devices;
+        let (sweep, _) = world.submit(wanted);
+        let series = world.state.sweep(sweep).unwrap().series;
+        series
+            .into_iter()
+            .map(|series| series.device_id)
+            .collect::<Vec<_>>()
+    };
+    let mixed: &[&[&str]] = &[&["SIM-a", "SIM-b"], &["CPU-c"]];
+    let named = DeviceSelector::Listed(vec!["SIM-b".into(), "CPU-c".into()]);
+    assert_eq!(chosen(mixed, DeviceSelector::All), ["CPU-c"]);
+    assert_eq!(chosen(mixed, DeviceSelector::Cpu), ["CPU-c"]);
+    assert_eq!(chosen(mixed, named), ["CPU-c", "SIM-b"]);
+    let alone = &mixed[..1];
+    assert_eq!(chosen(alone, DeviceSelector::All), ["SIM-a", "SIM-b"]);
+    assert!(chosen(alone, DeviceSelector::Gpu).is_empty());
+}
+
+#[test]
 fn more_threads_than_the_processor_has_are_refused() {
     for (threads, refused) in [(4, false), (5, true)] {
         let mut world = World::new(1, &[&["CPU-a"]]);

@@ -52,10 +52,10 @@ impl World {
                 devices: devices
                     .iter()
                     .map(|id| {
-                        let kind = if id.starts_with("CPU-") {
-                            DeviceKind::Cpu
-                        } else {
-                            DeviceKind::Cuda
+                        let kind = match id.split('-').next() {
+                            Some("CPU") => DeviceKind::Cpu,
+                            Some("SIM") => DeviceKind::Simulated,
+                            _ => DeviceKind::Cuda,
                         };
                         device(id, kind)
                     })

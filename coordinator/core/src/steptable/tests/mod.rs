@@ -1,4 +1,6 @@
-//! Rows from series that simulated devices measured.
+//! Rows from series that simulated devices measured; `devices` has what several devices of a model make of one row.
+
+mod devices;
 
 use std::time::Duration;
 
@@ -265,36 +267,6 @@ fn disturbed_measurements_are_shown_as_such_and_without_a_step() {
 }
 
 #[test]
-fn devices_that_agree_share_a_row_and_those_that_differ_dispute_it() {
-    let (a, b, c) = (
-        Measured::staircase("SIM-a", 8),
-        Measured::staircase("SIM-b", 8),
-        Measured::staircase("SIM-c", 12),
-    );
-    let rows = table(&[&a, &b]);
-    assert_eq!(rows.len(), 1);
-    assert_eq!(
-        (rows[0].row.verdict, rows[0].row.step),
-        (Verdict::Step, Some(8.0))
-    );
-    assert_eq!(rows[0].row.agreeing_devices, 2);
-    assert_eq!(rows[0].row.devices, ["SIM-a", "SIM-b"]);
-
-    let rows = table(&[&a, &b, &c]);
-    let row = &rows[0].row;
-    assert_eq!(
-        (row.verdict, row.step, row.confidence),
-        (Verdict::Disputed, None, None)
-    );
-    assert!(
-        row.reason.contains("SIM-c has a step of 12"),
-        "{}",
-        row.reason
-    );
-    assert_eq!(row.devices.len(), 3);
-}
-
-#[test]
 fn one_device_counts_once_with_its_most_telling_series() {
     let (long, short) = (
         Measured::staircase("SIM-a", 8),
@@ -357,7 +329,7 @@ proptest! {
 
     /// Anything that differs in the key makes another row, whatever the order of the series; nothing is mixed or lost.
     #[test]
-    fn keys_separate_rows_in_any_order(changes in proptest::collection::vec(0..8_u8, 1..6), rotation in 0..6_usize) {
+    fn keys_separate_rows_in_any_order(changes in proptest::collection::vec(0..14_u8, 1..6), rotation in 0..6_usize) {
         let base = plan(spec("1-8", 2), "SIM-a");
         let (history, _) = Simulator::new(staircase(4)).run(&base);
         let made: Vec<(SeriesPlan, History)> = changes
@@ -372,9 +344,19 @@ proptest! {
                     4 => plan.workload = "linear:outputs=7".parse().unwrap(),
                     5 => plan.device.mig_profile = Some("1g.18gb".to_owned()),
                     6 => plan.spec.mode = batchstep_proto::domain::Mode::Infer,
-                    _ => {
+                    7 => plan.spec.dtype = batchstep_proto::domain::Dtype::Bf16,
+                    8 => plan.device.compute_units = Some(5),
+                    part => {
                         for facts in history.rounds.iter_mut().filter_map(|record| record.facts.as_mut()) {
-                            facts.software.libtorch = Some("2.12.0".to_owned());
+                            let software = &mut facts.software;
+                            let version = match part {
+                                9 => &mut software.driver,
+                                10 => &mut software.libtorch,
+                                11 => &mut software.cuda,
+                                12 => &mut software.cudnn,
+                                _ => &mut software.batchstep,
+                            };
+                            *version = Some("of another day".to_owned());
                         }
                     }
                 }
