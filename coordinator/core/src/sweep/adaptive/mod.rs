@@ -100,6 +100,13 @@ impl<'a> Situation<'a> {
             Verdict::Irregular => dense || reached >= LEVEL_IRREGULAR,
             Verdict::Insufficient => false,
         };
+        if sight.verdict == Verdict::Insufficient && reached > 0 {
+            // Where one block of a batch size says too little, five of fewer say more than one of all.
+            let fewer = self.missing(level(self.window, reached - 1), self.required);
+            if !fewer.is_empty() {
+                return Ask::Measure(fewer);
+            }
+        }
         if !believable {
             return self.look_further(reached);
         }
