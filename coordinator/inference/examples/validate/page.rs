@@ -14,61 +14,84 @@ const MOST_FALSE: f64 = 0.002;
 /// And in each class.
 const MOST_FALSE_IN_CLASS: f64 = 0.005;
 
+/// One of the two tables of barred traces: the classes with a step, or those without a visible one.
+struct Part {
+    with_step: bool,
+    /// Title of the first column.
+    title: &'static str,
+    /// What a step that should not be there is called.
+    error: &'static str,
+    errors: fn(&Counts) -> u64,
+    /// Whether a class meets its bar.
+    met: fn(&Counts) -> bool,
+    /// Name of the last line, and its bar: the largest share of errors over all classes, in words and as a number.
+    whole: &'static str,
+    whole_bar: &'static str,
+    most_errors: f64,
+}
+
+const PARTS: [Part; 2] = [
+    Part {
+        with_step: true,
+        title: "class",
+        error: "wrong period",
+        errors: |counts| counts.wrong_steps,
+        met: |counts| counts.right as f64 >= LEAST_RIGHT * counts.traces as f64,
+        whole: "all with a step",
+        whole_bar: "wrong ≤ 0.2 %",
+        most_errors: MOST_WRONG,
+    },
+    Part {
+        with_step: false,
+        title: "class without a visible step",
+        error: "false step",
+        errors: |counts| counts.false_steps,
+        met: |counts| counts.false_steps as f64 <= MOST_FALSE_IN_CLASS * counts.traces as f64,
+        whole: "all without",
+        whole_bar: "false ≤ 0.2 %",
+        most_errors: MOST_FALSE,
+    },
+];
+
+impl Part {
+    /// Prints the table and returns how many bars are missed.
+    fn print(&self, results: &Results) -> u32 {
+        let line = |name: &str, counts: &Counts, bar: &str| {
+            println!(
+                "| {name} | {} | {} | {} | {bar} |",
+                counts.traces,
+                share(counts.right, counts.traces),
+                share((self.errors)(counts), counts.traces),
+            );
+        };
+        println!(
+            "| {} | traces | right | {} | bar |\n|---|---:|---:|---:|---|",
+            self.title, self.error
+        );
+        let mut missed = 0;
+        let mut whole = Counts::default();
+        for class in Class::all().filter(|class| class.has_step() == self.with_step) {
+            let counts = total(results, |group| group.barred() && group.class == class);
+            whole.add(counts);
+            let met = (self.met)(&counts);
+            missed += u32::from(!met);
+            line(class.name(), &counts, verdict(met));
+        }
+        let met = (self.errors)(&whole) as f64 <= self.most_errors * whole.traces as f64;
+        missed += u32::from(!met);
+        let bar = format!("{}: {}", self.whole_bar, verdict(met));
+        line(&format!("**{}**", self.whole), &whole, &bar);
+        missed
+    }
+}
+
 /// Prints the page and returns how many bars are missed.
 pub fn print(results: &Results) -> u32 {
-    let mut missed = 0;
     println!("From 5 rounds, noise at most 1 %. Intervals: 95 %, Clopper and Pearson.\n");
-    println!("| class | traces | right | wrong period | bar |\n|---|---:|---:|---:|---|");
-    let mut stepped = Counts::default();
-    for class in Class::all().filter(|class| class.has_step()) {
-        let counts = total(results, |group| group.barred() && group.class == class);
-        stepped.add(counts);
-        let met = counts.right as f64 >= LEAST_RIGHT * counts.traces as f64;
-        missed += u32::from(!met);
-        println!(
-            "| {class} | {} | {} | {} | {} |",
-            counts.traces,
-            share(counts.right, counts.traces),
-            share(counts.wrong_steps, counts.traces),
-            verdict(met),
-        );
-    }
-    let met = stepped.wrong_steps as f64 <= MOST_WRONG * stepped.traces as f64;
-    missed += u32::from(!met);
-    println!(
-        "| **all with a step** | {} | {} | {} | wrong ≤ 0.2 %: {} |",
-        stepped.traces,
-        share(stepped.right, stepped.traces),
-        share(stepped.wrong_steps, stepped.traces),
-        verdict(met),
-    );
-
-    println!(
-        "\n| class without a visible step | traces | right | false step | bar |\n|---|---:|---:|---:|---|"
-    );
-    let mut smooth = Counts::default();
-    for class in Class::all().filter(|class| !class.has_step()) {
-        let counts = total(results, |group| group.barred() && group.class == class);
-        smooth.add(counts);
-        let met = counts.false_steps as f64 <= MOST_FALSE_IN_CLASS * counts.traces as f64;
-        missed += u32::from(!met);
-        println!(
-            "| {class} | {} | {} | {} | {} |",
-            counts.traces,
-            share(counts.right, counts.traces),
-            share(counts.false_steps, counts.traces),
-            verdict(met),
-        );
-    }
-    let met = smooth.false_steps as f64 <= MOST_FALSE * smooth.traces as f64;
-    missed += u32::from(!met);
-    println!(
-        "| **all without** | {} | {} | {} | false ≤ 0.2 %: {} |",
-        smooth.traces,
-        share(smooth.right, smooth.traces),
-        share(smooth.false_steps, smooth.traces),
-        verdict(met),
-    );
+    let [stepped, smooth] = &PARTS;
+    let mut missed = stepped.print(results);
+    println!();
+    missed += smooth.print(results);
     by_noise(results);
     println!(
         "\n{}",
