@@ -4,3 +4,6 @@
 
 pub mod memory;
 pub mod pace;
+mod phase;
+
+pub use phase::Phase;

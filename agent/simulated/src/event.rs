@@ -2,18 +2,8 @@
 
 use std::time::Duration;
 
+use batchstep_measurement::Phase;
 use batchstep_proto::domain::{AttemptOutcome, Block, VisitFailure};
-
-/// What a worker is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Warming the device on the reference batch.
-    DeviceWarmUp,
-    /// Warming a batch size up.
-    WarmUp,
-    /// Timing a block.
-    Timing,
-}
 
 /// Something that happens in a round.
 #[derive(Debug, Clone, PartialEq)]

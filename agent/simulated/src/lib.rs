@@ -19,8 +19,9 @@ mod recorded;
 mod timings;
 mod worker;
 
+pub use batchstep_measurement::Phase;
 pub use behaviour::{Behaviour, Contention, Faults, Memory, Throttling, Window};
-pub use event::{Ending, Event, Phase, Step};
+pub use event::{Ending, Event, Step};
 pub use file::{FileError, SimulatedDevice, Simulation, Speed};
 pub use laws::{Laws, Source};
 pub use machine::Machine;

@@ -7,7 +7,7 @@ use batchstep_proto::{
     domain::{AttemptOutcome, Round, WorkerFacts},
     wire,
 };
-use batchstep_simulated::{Ending, Event, Laws, Machine, Phase, Speed, Step};
+use batchstep_simulated::{Ending, Event, Laws, Machine, Speed, Step};
 use tokio::{
     sync::{Mutex, mpsc, watch},
     task,
@@ -219,12 +219,7 @@ fn told(event: Event) -> ControlFlow<RoundEnding, RoundEvent> {
         } => RoundEvent::Progress(wire::WorkerProgress {
             visit,
             batch_size,
-            phase: match phase {
-                Phase::DeviceWarmUp => wire::WorkerPhase::DeviceWarmUp,
-                Phase::WarmUp => wire::WorkerPhase::WarmUp,
-                Phase::Timing => wire::WorkerPhase::Timing,
-            }
-            .into(),
+            phase: wire::WorkerPhase::from(phase).into(),
         }),
     })
 }

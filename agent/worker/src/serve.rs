@@ -27,7 +27,7 @@ use crate::{
     measure::{
         Subject as _,
         memory::{self, NetworkWouldNotFit},
-        round::{Ended, Event, History, Outcome, Phase, Runner},
+        round::{Ended, Event, History, Outcome, Runner},
     },
     session::{Place, Session, SessionKey},
     software,
@@ -224,12 +224,7 @@ fn reply(event: Event) -> Reply {
         } => Reply::Progress(wire::WorkerProgress {
             visit,
             batch_size,
-            phase: match phase {
-                Phase::DeviceWarmUp => wire::WorkerPhase::DeviceWarmUp,
-                Phase::WarmUp => wire::WorkerPhase::WarmUp,
-                Phase::Timing => wire::WorkerPhase::Timing,
-            }
-            .into(),
+            phase: wire::WorkerPhase::from(phase).into(),
         }),
         Event::Block(block) => Reply::Block(block.into()),
         Event::Failure(failure) => Reply::VisitFailure(failure.into()),

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use batchstep_measurement::Phase;
 use batchstep_proto::domain::{Block, Round, RoundKind, Visit, VisitFailure, VisitFailureKind};
 
 use super::{
@@ -19,17 +20,6 @@ use super::{
     pace,
 };
 use crate::failure::Failure;
-
-/// What the worker is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Warming the device on the reference batch.
-    DeviceWarmUp,
-    /// Warming a batch size up.
-    WarmUp,
-    /// Timing a block.
-    Timing,
-}
 
 /// Something to tell the agent.
 #[derive(Debug, Clone, PartialEq)]

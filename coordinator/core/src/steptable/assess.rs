@@ -10,6 +10,7 @@ use batchstep_proto::domain::VisitFailureKind;
 use super::{
     PointRow, Verdict,
     advice::{more_measuring, out_of_reach},
+    row::count,
     rows::SeriesResult,
 };
 use crate::sweep::{Corrected, Quality, Unsettled, correct, left_out, required_rounds, settled};
@@ -64,7 +65,7 @@ impl Assessment {
             points: trace
                 .iter()
                 .flat_map(Trace::points)
-                .map(|of_size| point(of_size, &peaks))
+                .map(|point| PointRow::of(point, peaks.get(&point.batch_size).copied()))
                 .collect(),
             out_of_memory_at: records
                 .iter()
@@ -255,21 +256,4 @@ fn peaks(series: &SeriesResult<'_>) -> BTreeMap<u32, u64> {
         }
     }
     peaks
-}
-
-fn point(point: &batchstep_inference::Point, peaks: &BTreeMap<u32, u64>) -> PointRow {
-    PointRow {
-        batch_size: point.batch_size,
-        seconds: point.median,
-        low: point.low,
-        high: point.high,
-        blocks: count(point.blocks),
-        outliers: count(point.outliers),
-        peak_memory_bytes: peaks.get(&point.batch_size).copied(),
-    }
-}
-
-/// Counts of a row; far below the limit.
-pub(super) fn count(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }

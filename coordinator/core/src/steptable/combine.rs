@@ -9,10 +9,10 @@ use batchstep_inference::Inference;
 
 use super::{
     agreement::{Agreement, Camp},
-    assess::{Assessment, count},
+    assess::Assessment,
     device_answer::DeviceAnswer,
     key::Key,
-    row::{DetailedRow, Row},
+    row::{DetailedRow, Row, count},
     spread::{relative_time, representative, spread},
     verdict::Verdict,
     voice::Voice,

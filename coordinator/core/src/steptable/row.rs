@@ -6,6 +6,7 @@ use super::{
     device_answer::{DeviceAnswer, Spread},
     verdict::Verdict,
 };
+use batchstep_inference::Point;
 pub use batchstep_inference::{BestThroughput, Edge, EdgeSight, FittedPoint, OtherStep, StepKind};
 use batchstep_proto::domain::{DeviceKind, Dtype, Mode, Software};
 use serde::{Deserialize, Serialize};
@@ -135,4 +136,25 @@ pub struct PointRow {
     /// Highest memory in use at this batch size, bytes; `null` where nothing told.
     #[serde(default)]
     pub peak_memory_bytes: Option<u64>,
+}
+
+impl PointRow {
+    /// The estimate `point`, whose batches took at most `peak_memory_bytes`.
+    #[must_use]
+    pub fn of(point: &Point, peak_memory_bytes: Option<u64>) -> Self {
+        Self {
+            batch_size: point.batch_size,
+            seconds: point.median,
+            low: point.low,
+            high: point.high,
+            blocks: count(point.blocks),
+            outliers: count(point.outliers),
+            peak_memory_bytes,
+        }
+    }
+}
+
+/// Counts of a row; far below the limit.
+pub(super) fn count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

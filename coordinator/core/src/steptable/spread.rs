@@ -4,7 +4,11 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use super::{assess::count, device_answer::Spread, row::PointRow, voice::Voice};
+use super::{
+    device_answer::Spread,
+    row::{PointRow, count},
+    voice::Voice,
+};
 
 /// Resolution at which distances between devices are compared, so that rounding does not choose among equals.
 const PACE_RESOLUTION: f64 = 1e-9;

@@ -117,20 +117,8 @@ impl<'a> Study<'a> {
 
 /// The points of a trace as those of a row.
 pub(crate) fn points(trace: &Trace) -> Vec<PointRow> {
-    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    trace
-        .points()
-        .iter()
-        .map(|point| PointRow {
-            batch_size: point.batch_size,
-            seconds: point.median,
-            low: point.low,
-            high: point.high,
-            blocks: count(point.blocks),
-            outliers: count(point.outliers),
-            peak_memory_bytes: None,
-        })
-        .collect()
+    let point = |point| PointRow::of(point, None);
+    trace.points().iter().map(point).collect()
 }
 
 const fn table_verdict(verdict: batchstep_inference::Verdict) -> Verdict {
