@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::{
+    ops::RangeInclusive,
     sync::atomic::AtomicBool,
     thread,
     time::{Duration, Instant},
@@ -20,9 +21,9 @@ use batchstep_worker::{
     },
 };
 
-/// Fails with `error` at batch sizes from `fails_from`, and takes `pace` for each sample of a batch.
+/// Fails with `error` at some batch sizes, and takes `pace` for each sample of a batch.
 struct Fake {
-    fails_from: u32,
+    fails_at: RangeInclusive<u32>,
     error: &'static str,
     batch_size: u32,
     /// Batch sizes in the order in which they were prepared.
@@ -34,7 +35,7 @@ struct Fake {
 
 fn fake(fails_from: u32, error: &'static str) -> Fake {
     Fake {
-        fails_from,
+        fails_at: fails_from..=u32::MAX,
         error,
         batch_size: 0,
         prepared: Vec::new(),
@@ -54,7 +55,7 @@ impl Subject for Fake {
     fn iterate(&mut self) -> Result<(), Failure> {
         self.iterations += 1;
         thread::sleep(self.pace * self.batch_size);
-        if self.batch_size >= self.fails_from {
+        if self.fails_at.contains(&self.batch_size) {
             return Err(Failure::classify(self.error));
         }
         Ok(())
@@ -212,6 +213,17 @@ fn any_other_error_costs_its_own_visit_only() {
     );
     assert_eq!(failures.len(), 2);
     assert_eq!(ended.outcome, Outcome::Finished);
+}
+
+#[test]
+fn a_network_that_refuses_one_sample_is_measured_with_more() {
+    let mut subject = fake(1, "Expected more than 1 value per channel when training");
+    subject.fails_at = 1..=1;
+    let (blocks, failures, _) = run(&mut subject, &round(RoundKind::Measure, &[12, 1]));
+    assert_eq!(blocks, [12]);
+    assert_eq!(failures.len(), 1);
+    assert_eq!((failures[0].0, failures[0].1), (1, VisitFailureKind::Error));
+    assert_eq!(subject.prepared, [1, 2, 4, 8, 12, 1]);
 }
 
 #[test]
@@ -438,14 +450,15 @@ fn a_simulated_device_keeps_to_the_protocol_as_the_worker_does() {
         (RoundKind::Measure, &[101, 12, 150, 24]),
         (RoundKind::Probe, &[90, 100, 200]),
     ];
-    for (fails_from, error) in [
-        (u32::MAX, "never"),
-        (40, "CUDA out of memory"),
-        (13, "shapes cannot be multiplied"),
+    for (fails_at, error) in [
+        (300..=300, "never"),
+        (40..=300, "CUDA out of memory"),
+        (13..=300, "shapes cannot be multiplied"),
+        (1..=1, "shapes cannot be multiplied"),
     ] {
-        let mut subject = fake(fails_from, error);
+        let mut subject = fake(1, error);
+        subject.fails_at = fails_at.clone();
         let mut history = History::new(Some(0));
-        let all: std::collections::BTreeSet<u32> = (fails_from.min(300)..300).collect();
         let out_of_memory = error.contains("memory");
         let behaviour = simulated::Behaviour {
             memory: Some(simulated::Memory {
@@ -454,8 +467,8 @@ fn a_simulated_device_keeps_to_the_protocol_as_the_worker_does() {
                 bytes_per_sample: 1000,
             }),
             faults: simulated::Faults {
-                out_of_memory_at: out_of_memory.then_some(fails_from),
-                errors_at: if out_of_memory { [].into() } else { all },
+                out_of_memory_at: out_of_memory.then_some(*fails_at.start()),
+                errors_at: fails_at.clone().filter(|_| !out_of_memory).collect(),
                 ..simulated::Faults::default()
             },
             ..simulated::Behaviour::default()

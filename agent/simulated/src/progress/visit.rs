@@ -111,7 +111,8 @@ impl<T: Timings> RoundInProgress<'_, T> {
         Ok((one, warm_up, block))
     }
 
-    /// Makes sure that an untried batch size fits and is fast enough, trying smaller ones where too little is known.
+    /// Makes sure that an untried batch size fits and is fast enough, trying smaller ones where too little is known; as in the worker, one of them
+    /// that the workload refuses says nothing about the larger ones.
     fn climb_to(&mut self, batch_size: u32) -> Result<(), Miss> {
         let Some(memory) = self.machine.behaviour.memory else {
             return Ok(());
@@ -125,7 +126,13 @@ impl<T: Timings> RoundInProgress<'_, T> {
         };
         for rung in self.worker().memory.rungs_below(batch_size) {
             admit(self.worker(), rung)?;
-            let one = self.prepare(rung)?;
+            let one = match self.prepare(rung) {
+                Err(Miss::Failed {
+                    kind: VisitFailureKind::Error,
+                    ..
+                }) => continue,
+                prepared => prepared?,
+            };
             self.iterate(rung, one, 1, Duration::ZERO)?;
             self.worker().memory.record(rung, memory.peak_bytes(rung));
         }

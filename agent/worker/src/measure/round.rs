@@ -19,7 +19,7 @@ use super::{
     miss::Miss,
     pace,
 };
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 
 /// Something to tell the agent.
 #[derive(Debug, Clone, PartialEq)]
@@ -282,17 +282,26 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Makes sure that an untried batch size fits and is fast enough, trying smaller ones where too little is known.
+    /// Makes sure that an untried batch size fits and is fast enough, trying smaller ones where too little is known. One of them that the network
+    /// refuses, as batch normalisation refuses a single sample, says nothing about the larger ones.
     fn climb_to(&mut self, batch_size: u32) -> Result<(), Miss> {
         let share = self.round.timing.memory_share;
         for rung in self.history.memory.rungs_below(batch_size) {
             self.admit(rung, share)?;
-            self.subject.prepare(rung)?;
-            self.subject.reset_peak_memory();
-            self.iterate(rung, 1, Duration::ZERO)?;
-            self.record_peak(rung);
+            match self.try_once(rung) {
+                Err(Miss::Failed(failure)) if failure.kind == FailureKind::Workload => {}
+                tried => tried?,
+            }
         }
         self.admit(batch_size, share)
+    }
+
+    fn try_once(&mut self, batch_size: u32) -> Result<(), Miss> {
+        self.subject.prepare(batch_size)?;
+        self.subject.reset_peak_memory();
+        self.iterate(batch_size, 1, Duration::ZERO)?;
+        self.record_peak(batch_size);
+        Ok(())
     }
 
     fn admit(&mut self, batch_size: u32, share: f64) -> Result<(), Miss> {
