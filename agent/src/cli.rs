@@ -26,7 +26,9 @@ Examples:
 SIGTERM finishes the running round and leaves; a second SIGTERM, or Ctrl-C, stops it at once and keeps what was measured.
 
 A device is measured by one process of a host at a time. The locks for that are in /tmp/batchstep-locks, or in BATCHSTEP_LOCK_DIR, which must
-then be the same for all agents of the host. GPUs and libtorch are found by the worker: `batchstep-agent doctor` shows what it finds.";
+then be the same for all agents of the host. GPUs and libtorch are found by the worker: `batchstep-agent doctor` shows what it finds.
+
+Exit code 0: it was told to stop. 2: the command line, or a file that it names, cannot be followed. 3: something stopped it.";
 
 const DOCTOR_EXAMPLES: &str = "\
 Examples:

@@ -15,7 +15,7 @@ use batchstep_agent::{
     doctor::{self, Report},
     executor::ProcessExecutor,
     session::TcpDialer,
-    simulation::Simulation,
+    simulation::{FileError, Simulation},
     state_dir::StateDir,
     worker_path,
 };
@@ -26,6 +26,8 @@ use signals::Parent;
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
+/// The command line, or a file that it names, cannot be followed.
+const EXIT_USAGE: u8 = 2;
 /// Something stopped the agent, or would stop trials.
 const EXIT_FAILED: u8 = 3;
 
@@ -47,7 +49,9 @@ async fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
-        ExitCode::from(EXIT_FAILED)
+        // A GPU that is not there may come back; a wrong file stays wrong.
+        let usage = error.is::<FileError>();
+        ExitCode::from(if usage { EXIT_USAGE } else { EXIT_FAILED })
     })
 }
 

@@ -2,37 +2,18 @@
 //!
 //! Asked once by `main`, where `--simulate` is given. Everything it offers is of the kind `simulated`.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use batchstep_proto::{
     domain::{Device, DeviceKind, Software, WorkerFacts},
     ids::AgentId,
 };
-use batchstep_simulated::{FileError, SimulatedDevice, Simulation as File};
+pub use batchstep_simulated::FileError;
+use batchstep_simulated::{SimulatedDevice, Simulation as File};
 use sha2::{Digest as _, Sha256};
 use tracing::info;
 
 use crate::executor::SimulatedExecutor;
-
-/// A file of simulated devices that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SimulationError {
-    /// It cannot be read.
-    #[error("cannot read the simulated devices of {path}")]
-    Read {
-        /// As given.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// What it says cannot be.
-    #[error(transparent)]
-    File(#[from] FileError),
-}
 
 /// Devices that exist only in this process.
 pub struct Simulation {
@@ -47,12 +28,8 @@ impl Simulation {
     ///
     /// # Errors
     /// When the file, or a recording that it names, cannot be read or says what cannot be.
-    pub fn load(path: &Path, agent: AgentId) -> Result<Self, SimulationError> {
-        let text = fs::read_to_string(path).map_err(|source| SimulationError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let file = File::parse(path, &text, |recording| fs::read_to_string(recording))?;
+    pub fn load(path: &Path, agent: AgentId) -> Result<Self, FileError> {
+        let file = File::read(path)?;
         info!(
             file = %path.display(),
             devices = file.devices.len(),

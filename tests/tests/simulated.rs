@@ -159,6 +159,41 @@ fn the_example_is_answered_as_its_comments_say_and_marked_in_every_file() {
 }
 
 #[test]
+fn a_file_that_cannot_be_simulated_is_the_callers_mistake() {
+    let lab = Lab::new();
+    for (file, law) in [("wrong", "constant = -1.0"), ("malformed", "slop = 1.0")] {
+        let text = format!("[[device]]\nmodel = 'A'\nlaw = {{ {law} }}\n");
+        fs::write(lab.path(&format!("{file}.toml")), text).expect("a file");
+    }
+    for (file, problem) in [
+        ("wrong.toml", "wrong.toml: device[0].law: "),
+        (
+            "malformed.toml",
+            "malformed.toml: TOML parse error at line 3",
+        ),
+        (
+            "absent.toml",
+            "cannot read the simulated devices of absent.toml",
+        ),
+    ] {
+        let end = local(&lab, file, &["--workload", "linear"]);
+        assert_eq!(end.code(), 2, "{}", end.stderr);
+        assert!(end.stderr.contains(problem), "{}", end.stderr);
+        assert!(end.stdout.is_empty(), "{}", end.stdout);
+        // Nothing was begun.
+        assert!(!lab.path(".local").exists() && !lab.path("batchstep-report").exists());
+        let file = ["--state-dir", "state", "--simulate", file];
+        let nowhere = ["run", "--coordinator", "http://127.0.0.1:1"];
+        let end = Process::run(
+            "batchstep-agent run",
+            &mut lab.agent_command(&[&nowhere[..], &file].concat()),
+        );
+        assert_eq!(end.code(), 2, "{}", end.stderr);
+        assert!(end.stderr.contains(problem), "{}", end.stderr);
+    }
+}
+
+#[test]
 fn a_recording_stands_in_for_the_device_that_it_was_made_on() {
     let lab = Lab::new();
     fs::write(lab.path("law.toml"), SIXTEEN).expect("a file");
@@ -203,36 +238,4 @@ fn a_recording_stands_in_for_the_device_that_it_was_made_on() {
     ];
     let beyond = local(&lab, "tape.toml", &beyond).json();
     assert_eq!(only_row(&beyond)["batch_sizes_measured"], 11, "{beyond}");
-}
-
-#[test]
-fn a_wrong_file_stops_both_programs_with_its_name_and_place() {
-    let lab = Lab::new();
-    fs::write(
-        lab.path("wrong.toml"),
-        "[[device]]\nmodel = 'A'\nlaw = { slop = 1.0 }\n",
-    )
-    .expect("a file");
-    let state = lab.path("state");
-    let agent = Process::run(
-        "batchstep-agent",
-        lab.agent_command(&[
-            "run",
-            "--coordinator",
-            &lab.url(),
-            "--simulate",
-            "wrong.toml",
-        ])
-        .arg("--state-dir")
-        .arg(state),
-    );
-    assert_eq!(agent.code(), 3, "{}", agent.stderr);
-    let end = local(&lab, "wrong.toml", &[]);
-    assert_eq!(end.code(), 3, "{}", end.stderr);
-    for stderr in [agent.stderr, end.stderr] {
-        assert!(
-            stderr.contains("wrong.toml") && stderr.contains("line 3") && stderr.contains("slop"),
-            "{stderr}"
-        );
-    }
 }

@@ -163,7 +163,12 @@ impl Law {
                 seconds += extra;
             }
         }
-        seconds = seconds.max(self.floor);
+        // Unlike `max`, which would hide what is not a number.
+        seconds = if seconds.is_nan() || seconds > self.floor {
+            seconds
+        } else {
+            self.floor
+        };
         for switch in &self.switches {
             if batch_size > switch.after {
                 seconds *= switch.factor;
@@ -322,6 +327,22 @@ mod tests {
             "{error}"
         );
         assert_eq!(staircase().check(4096), Ok(()));
+        for broken in [
+            Law {
+                constant: f64::NAN,
+                ..staircase()
+            },
+            Law {
+                floor: f64::NAN,
+                ..staircase()
+            },
+        ] {
+            let error = broken.check(1).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                "at batch size 1 the law gives NaN s: an iteration takes a time above 0"
+            );
+        }
     }
 
     #[test]

@@ -5,9 +5,8 @@
 //! the steps in real or accelerated time; tests of the planner run them at once. The rules are those of `batchstep-measurement`, which the worker
 //! follows too; the times are those of `batchstep-laws`.
 //!
-//! A [`Simulation`] is the TOML file that says which devices there are.
-//!
-//! Nothing here sleeps, reads a clock or draws an unseeded random number: the same seed and the same rounds give the same answer.
+//! A [`Simulation`] is the TOML file that says which devices there are. [`Simulation::read`] is all that touches the system: nothing here sleeps, reads
+//! a clock or draws an unseeded random number, so the same seed and the same rounds give the same answer.
 
 mod behaviour;
 mod event;

@@ -48,6 +48,9 @@ pub enum RecordingError {
         /// Those there are.
         known: Vec<String>,
     },
+    /// A series is asked for where none is named.
+    #[error("has no column series_id, so that all of it is one series: leave `series` out")]
+    NotAnExport,
     /// Nothing in it counts.
     #[error("holds no timed block that counts (of role `measure`, and not `throttled`)")]
     Empty,
@@ -120,6 +123,9 @@ impl Recording {
             }
             let (batch_size, seconds) = values(&record, &columns)?;
             times.entry(batch_size).or_default().push(seconds);
+        }
+        if series.is_some() && columns.series.is_none() {
+            return Err(RecordingError::NotAnExport);
         }
         if let (Some(wanted), true) = (series, chosen.is_empty()) {
             return Err(RecordingError::NoSeries {
@@ -235,6 +241,12 @@ mod tests {
         assert_eq!(
             Recording::read(text, Some("b")).unwrap_err().to_string(),
             "holds no series \"b\"; it has: aa, ab"
+        );
+        assert_eq!(
+            Recording::read("batch_size,seconds\n1,0.010\n", Some("aa"))
+                .unwrap_err()
+                .to_string(),
+            "has no column series_id, so that all of it is one series: leave `series` out"
         );
     }
 

@@ -200,6 +200,6 @@ fn a_file_that_cannot_be_used_is_named() {
     let error = error.err().unwrap().to_string();
     assert_eq!(
         error,
-        "cannot read the simulated devices of /nonexistent/a.toml"
+        "cannot read the simulated devices of /nonexistent/a.toml: No such file or directory (os error 2)"
     );
 }

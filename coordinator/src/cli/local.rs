@@ -14,6 +14,7 @@ use batchstep_proto::{
     wire,
 };
 use batchstep_report::cells;
+use batchstep_simulated::Simulation;
 use clap::Args;
 
 use super::{
@@ -78,6 +79,7 @@ pub(super) async fn run(options: Options) -> Result<Exit> {
     let mut interrupts = Interrupts::catch()?;
     let data_dir = data_dir(&options)?;
     let spec = spec(&options)?;
+    check_simulation(options.simulate.as_deref())?;
     prepare_output(&options.output)?;
     let prepared = tokio::select! {
         prepared = prepare(&options, &data_dir, spec) => prepared?,
@@ -160,6 +162,14 @@ fn spec(options: &Options) -> Result<Option<SweepSpec>> {
     }
     hand_over::check(&spec)?;
     sweep::checked(spec).map(Some)
+}
+
+/// Finds out before anything is started or written that there is nothing to simulate.
+fn check_simulation(file: Option<&Path>) -> Result<()> {
+    match file.map(Simulation::read) {
+        Some(Err(error)) => Err(exit::usage(format!("--simulate: {error}"))),
+        _ => Ok(()),
+    }
 }
 
 /// Finds out before hours of measuring that the report cannot be written.

@@ -1,9 +1,10 @@
-//! The TOML file that says which devices to simulate. Pure: the caller reads it, and the recordings that it names.
+//! The TOML file that says which devices to simulate. [`Simulation::parse`] is pure: its caller reads the file, and the recordings that it names;
+//! [`Simulation::read`] does that.
 
 mod check;
 mod form;
 
-use std::{io, path::Path};
+use std::{fs, io, path::Path};
 
 use crate::{Behaviour, Laws, Machine};
 
@@ -46,6 +47,14 @@ impl SimulatedDevice {
 /// A file that does not say what to simulate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
+    /// It cannot be read.
+    #[error("cannot read the simulated devices of {file}: {problem}")]
+    Read {
+        /// The file.
+        file: String,
+        /// In the system's words.
+        problem: String,
+    },
     /// It is not TOML of the expected form; names line, column and field.
     #[error("{file}: {problem}")]
     Form {
@@ -67,7 +76,19 @@ pub enum FileError {
 }
 
 impl Simulation {
-    /// Reads `text`, the contents of `file`. `read` is asked for the recordings it names, whose paths are relative to the file.
+    /// Reads the file at `path` and the recordings that it names.
+    ///
+    /// # Errors
+    /// When a file cannot be read, and as [`parse`](Self::parse).
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        let text = fs::read_to_string(path).map_err(|error| FileError::Read {
+            file: path.display().to_string(),
+            problem: error.to_string(),
+        })?;
+        Self::parse(path, &text, |recording| fs::read_to_string(recording))
+    }
+
+    /// Understands `text`, the contents of `file`. `read` is asked for the recordings it names, whose paths are relative to the file.
     ///
     /// # Errors
     /// Names the first thing that is wrong, where, and what is allowed.

@@ -221,7 +221,7 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_allowed() {
         ),
         (
             "recorded = 'recorded.csv'\nseries = 'ab'",
-            "device[0].recorded: lab/recorded.csv holds no series \"ab\"; it has: ",
+            "device[0].recorded: lab/recorded.csv has no column series_id, so that all of it is one series: leave `series` out",
         ),
     ] {
         assert_eq!(wrong(lines), error);
