@@ -475,13 +475,13 @@ async fn the_file_can_be_read_by_anybody() {
         .await
         .unwrap();
     let rows: Vec<(String, String, i64, f64)> = sqlx::query_as(
-        "SELECT device_model, workload, batch_size, seconds_per_iteration FROM measurement",
+        "SELECT device_model || ', ' || device_kind, workload, batch_size, seconds_per_iteration FROM measurement",
     )
     .fetch_all(&pool)
     .await
     .unwrap();
     assert_eq!(rows.len(), 2);
-    assert_eq!(rows[0].0, "Example CPU");
+    assert_eq!(rows[0].0, "Example CPU, cpu");
     assert_eq!((rows[0].1.as_str(), rows[0].2), ("linear", 4));
     assert!((rows[0].3 - 0.010_000_000_1).abs() < 1e-15);
 }
