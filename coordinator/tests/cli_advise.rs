@@ -289,7 +289,7 @@ fn memory_is_kept_where_it_is_known_and_refused_where_not() {
     let stderr = shell.refused(&at_most("matmul"), 3);
     says(&stderr, &["--at-most-memory", "matmul", "no peak memory"]);
     let stderr = shell.refused(&["advise", "--at-most-memory", "16G"], 2);
-    says(&stderr, &["16GiB"]);
+    says(&stderr, &["1000 or of 1024"]);
 }
 
 #[test]

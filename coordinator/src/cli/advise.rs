@@ -11,7 +11,9 @@ use batchstep_core::{
 };
 use batchstep_proto::{
     domain::{DeviceKind, Dtype, Mode},
-    limits, wire,
+    limits,
+    size::Size,
+    wire,
     workload::WorkloadSpec,
 };
 use batchstep_report::cells;
@@ -25,7 +27,7 @@ use super::{
     Exit, advise_view,
     args::{CoordinatorArgs, dtype_parser, mode_parser},
     endpoint::Connection,
-    exit, memory_size, tables, text,
+    exit, tables, text,
 };
 
 /// Rows listed where a question fits none or several.
@@ -49,8 +51,8 @@ pub(super) struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::BATCH_SIZE)))]
     near: Option<u32>,
     /// Advise no batch that needs more memory, such as 16GiB.
-    #[arg(long, value_name = "SIZE", value_parser = memory_size::parse)]
-    at_most_memory: Option<u64>,
+    #[arg(long, value_name = "SIZE")]
+    at_most_memory: Option<Size>,
     /// Device model, or a part of it; case does not matter [default: the only one].
     #[arg(long, value_name = "TEXT")]
     device_model: Option<String>,
@@ -164,7 +166,7 @@ impl Options {
     fn answer(&self, row: &DetailedRow) -> Result<Exit> {
         let question = Question {
             near: self.near,
-            at_most_memory: self.at_most_memory,
+            at_most_memory: self.at_most_memory.map(|size| size.0),
         };
         let advice = advise(row, question)
             .map_err(anyhow::Error::new)
@@ -255,20 +257,23 @@ impl Options {
             .map(|row| &row.row)
             .collect();
         let knows = if rows.is_empty() {
-            "the step table is empty".to_owned()
+            String::new()
         } else {
             format!(
-                "it knows:\n{}",
+                "; it knows:\n{}",
                 listing(rows.into_iter().map(|row| (row, String::new())))
             )
         };
-        let hint = if hidden {
-            "\nSimulated devices measured it: add --simulated to ask about them."
+        let (row, hint) = if hidden {
+            (
+                "row of a real device",
+                "\nSimulated devices answer it: add --simulated to ask about them.",
+            )
         } else {
-            ""
+            ("row", "")
         };
         anyhow!(
-            "the step table has no row for {}; {knows}{hint}\nTo measure it:\n  {}",
+            "the step table has no {row} for {}{knows}{hint}\nTo measure it:\n  {}",
             described(selection),
             self.sweep(&flags_for_selection(selection))
         )

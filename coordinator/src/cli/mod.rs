@@ -20,7 +20,6 @@ mod hand_over;
 mod local;
 pub mod logs;
 mod machine;
-mod memory_size;
 mod model;
 mod progress;
 mod serve;
