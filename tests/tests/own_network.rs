@@ -20,6 +20,13 @@ fn hex(path: &Path) -> String {
     hasher.finish().hex()
 }
 
+/// Begins as an archive of torch.jit.save does, and holds `bytes` bytes.
+fn archive(bytes: usize) -> Vec<u8> {
+    let mut content = b"PK\x03\x04".to_vec();
+    content.resize(bytes, 0);
+    content
+}
+
 /// Asks for a workload, forward only, within seconds; what the command said and the sweep's id.
 fn submit(lab: &Lab, workload: &str) -> (String, String) {
     let what = ["sweep", "run", "--detach", "--workload", workload];
@@ -165,7 +172,8 @@ fn a_network_is_trained_by_local_over_the_same_path() {
 #[test]
 fn files_that_cannot_be_handed_over_are_refused_with_the_reason() {
     let lab = Lab::new();
-    fs::write(lab.path("large.pt"), vec![0; 2000]).expect("a file");
+    fs::write(lab.path("large.pt"), archive(2000)).expect("a file");
+    fs::write(lab.path("weights.bin"), vec![0; 2000]).expect("a file");
     fs::write(lab.path("empty.pt"), "").expect("a file");
     let port = lab.url();
     let listen = port.trim_start_matches("http://");
@@ -188,6 +196,10 @@ fn files_that_cannot_be_handed_over_are_refused_with_the_reason() {
         (
             "large.pt",
             &["large.pt", "2000 bytes", "1 KiB", "--max-model-size"][..],
+        ),
+        (
+            "weights.bin",
+            &["--workload", "weights.bin", "torch.jit.save"],
         ),
         ("empty.pt", &["--workload", "empty.pt", "empty"]),
         ("none.pt", &["--workload", "none.pt", "No such file"]),
@@ -216,7 +228,11 @@ fn a_coordinator_killed_in_mid_upload_keeps_nothing_half() {
     let lab = Lab::new();
     let file = lab.path("large.pt");
     // Only its head is content; the rest of the upload takes a while.
-    let sparse = fs::File::create(&file).expect("a file");
+    fs::write(&file, archive(4)).expect("a file");
+    let sparse = fs::OpenOptions::new()
+        .write(true)
+        .open(&file)
+        .expect("just written");
     sparse.set_len(600 << 20).expect("a sparse file");
     let coordinator = lab.start_coordinator();
     let url = lab.url();

@@ -29,6 +29,8 @@ use super::{
     exit,
 };
 
+/// How what torch.jit.save writes begins: as every ZIP archive.
+const ARCHIVE: &[u8; 4] = b"PK\x03\x04";
 /// Pause before an upload that broke off goes on.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Tries in a row that bring nothing new before an upload is given up.
@@ -64,6 +66,13 @@ pub(super) fn check(spec: &SweepSpec) -> Result<()> {
         if about.len() == 0 {
             return Err(unusable(
                 "is empty; torch.jit.save writes the network".to_owned(),
+            ));
+        }
+        let mut begins = [0; ARCHIVE.len()];
+        let archive = fs::File::open(path).and_then(|mut opened| opened.read_exact(&mut begins));
+        if archive.is_err() || begins != *ARCHIVE {
+            return Err(unusable(
+                "is no TorchScript archive; torch.jit.save writes one, of a traced or scripted network".to_owned(),
             ));
         }
     }
