@@ -50,10 +50,10 @@ pub(crate) struct Sample {
 impl Sample {
     /// Prepares `trace`.
     pub(crate) fn new(trace: &Trace) -> Self {
-        let mut medians: Vec<f64> = trace.points().iter().map(|point| point.median).collect();
-        let scale = median(&mut medians.clone());
+        let mut centers: Vec<f64> = trace.points().iter().map(|point| point.median).collect();
+        let scale = median(&mut centers.clone());
         let relative = |seconds: f64| (seconds / scale).clamp(1.0 / EXTREME, EXTREME);
-        for seconds in &mut medians {
+        for seconds in &mut centers {
             *seconds = relative(*seconds);
         }
         let rounds = trace.round_count();
@@ -70,10 +70,10 @@ impl Sample {
                     .collect()
             })
             .collect();
-        level_rounds(&mut blocks, &mut medians, rounds);
+        level_rounds(&mut blocks, &mut centers, rounds);
         let errors: Vec<f64> = blocks
             .iter()
-            .zip(&medians)
+            .zip(&centers)
             .filter(|(of_point, _)| of_point.len() > 1)
             .map(|(of_point, center)| standard_error(of_point, *center))
             .collect();
@@ -89,7 +89,7 @@ impl Sample {
                     .clamp(0.5, 1.5)
             })
             .collect();
-        for (of_point, center) in blocks.iter_mut().zip(&medians) {
+        for (of_point, center) in blocks.iter_mut().zip(&centers) {
             for block in of_point.iter_mut() {
                 block.ratio /= center;
             }
@@ -100,14 +100,14 @@ impl Sample {
             .iter()
             .map(|point| point.batch_size)
             .collect();
-        let unit = weight.iter().zip(&medians).map(|(w, t)| w / t).collect();
+        let unit = weight.iter().zip(&centers).map(|(w, t)| w / t).collect();
         Self {
             sizes_f64: sizes.iter().copied().map(f64::from).collect(),
             sizes,
             unit,
             response: weight.clone(),
             weight,
-            seconds: medians,
+            seconds: centers,
             repeat_error,
             scale,
             blocks,
@@ -177,13 +177,13 @@ impl Sample {
 
 /// Divides out what a whole round was slower or faster than the others: rounds hours apart differ by more than noise,
 /// and an adaptive sweep measures different batch sizes in different rounds.
-fn level_rounds(blocks: &mut [Vec<Ratio>], medians: &mut [f64], rounds: usize) {
+fn level_rounds(blocks: &mut [Vec<Ratio>], centers: &mut [f64], rounds: usize) {
     if rounds < 2 {
         return;
     }
     for _ in 0..2 {
         let mut ratios: Vec<Vec<f64>> = vec![Vec::new(); rounds];
-        for (of_point, center) in blocks.iter().zip(medians.iter()) {
+        for (of_point, center) in blocks.iter().zip(centers.iter()) {
             if of_point.len() > 1 {
                 for block in of_point {
                     ratios[block.round].push(block.ratio / center);
@@ -201,7 +201,7 @@ fn level_rounds(blocks: &mut [Vec<Ratio>], medians: &mut [f64], rounds: usize) {
             })
             .collect();
         let mut values = Vec::new();
-        for (of_point, center) in blocks.iter_mut().zip(medians.iter_mut()) {
+        for (of_point, center) in blocks.iter_mut().zip(centers.iter_mut()) {
             values.clear();
             for block in of_point.iter_mut() {
                 block.ratio /= speeds[block.round];

@@ -90,6 +90,13 @@ pub fn percent(share: f64) -> String {
     }
 }
 
+/// The smallest jump that would have been seen, in percent; never below 0.01 %, as timings without any scatter would have it.
+#[must_use]
+pub fn detectable(jump: f64) -> String {
+    const LEAST: f64 = 1e-4;
+    percent(jump.max(LEAST))
+}
+
 /// A period in samples: "16", "26.4".
 #[must_use]
 pub fn period(step: f64) -> String {
@@ -111,7 +118,7 @@ pub fn step(row: &Row) -> String {
     match (row.verdict, row.step) {
         (Verdict::NoStep, _) => row.smallest_detectable_jump.map_or_else(
             || "none".to_owned(),
-            |jump| format!("none ≥ {}", percent(jump)),
+            |jump| format!("none ≥ {}", detectable(jump)),
         ),
         (_, None) => ABSENT.to_owned(),
         (_, Some(step)) => {
@@ -321,7 +328,7 @@ pub(crate) fn headline_of(
         },
         (Verdict::NoStep, _) => smallest_detectable_jump.map_or_else(
             || "No step".to_owned(),
-            |jump| format!("No step of {} or more", percent(jump)),
+            |jump| format!("No step of {} or more", detectable(jump)),
         ),
         (other, _) => {
             let word = verdict(other);
@@ -405,6 +412,10 @@ mod tests {
         assert_eq!(percent(0.0995), "10 %");
         assert_eq!(percent(0.004_2), "0.42 %");
         assert_eq!(percent(0.0), "0 %");
+        assert_eq!(
+            (detectable(0.0), detectable(0.002)),
+            ("0.01 %".to_owned(), "0.2 %".to_owned())
+        );
         assert_eq!(percent(-0.03), "-3 %");
         assert_eq!(throughput(4120.0), "4.12k samples/s");
         assert_eq!(throughput(812.4), "812 samples/s");

@@ -110,7 +110,7 @@ pub fn said(answer: &DeviceAnswer) -> String {
     match (answer.verdict, answer.step, answer.smallest_detectable_jump) {
         (Verdict::Step, Some(step), _) => format!("step {}", cells::period(step)),
         (Verdict::NoStep, _, Some(jump)) => {
-            format!("no step of {} or more", cells::percent(jump))
+            format!("no step of {} or more", cells::detectable(jump))
         }
         (verdict, ..) => cells::verdict(verdict).to_owned(),
     }

@@ -115,7 +115,12 @@ fn asked(near: &Near, advice: &Advice) -> String {
             .collect();
         if advice.basis == Basis::Step && !beside.is_empty() {
             text.push_str(&format!(
-                " If the step goes on, the good batch sizes next to it are {}.",
+                " If the step goes on, the good batch {} {}.",
+                if beside.len() == 1 {
+                    "size next to it is"
+                } else {
+                    "sizes next to it are"
+                },
                 beside.join(" and ")
             ));
         }

@@ -78,7 +78,10 @@ pub(super) fn for_people(trace: &Trace, inference: &Inference, input: &Input) ->
         );
     }
     if let Some(jump) = inference.smallest_detectable_jump {
-        line("would see", format!("jumps from {}", cells::percent(jump)));
+        line(
+            "would see",
+            format!("jumps from {}", cells::detectable(jump)),
+        );
     }
     if !inference.recommended_batch_sizes.is_empty() {
         line(

@@ -267,7 +267,7 @@ mod tests {
             ),
             (
                 "torchscript:input=3",
-                "workload torchscript needs the parameter path: the file that torch.jit.save wrote",
+                "workload torchscript needs the parameter path: the file that torch.jit.save wrote, or model=sha256:.. of content that the coordinator has",
             ),
             (
                 "torchscript:path=a.pt,model=sha256:00,input=3",

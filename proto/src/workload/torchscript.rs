@@ -228,7 +228,7 @@ fn source(arguments: &Arguments) -> Result<ModelSource, WorkloadError> {
         (None, None, _) => Err(WorkloadError::Missing {
             workload,
             parameter: PATH,
-            meaning: "the file that torch.jit.save wrote",
+            meaning: "the file that torch.jit.save wrote, or model=sha256:.. of content that the coordinator has",
         }),
         (Some(_), Some(_), _) => Err(excluded(PATH, MODEL)),
         (Some(_), None, Some(_)) => Err(excluded(NAME, PATH)),

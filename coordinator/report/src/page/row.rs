@@ -97,7 +97,7 @@ fn facts(detailed: &DetailedRow) -> Markup {
         ("Other steps (jump)", (!others.is_empty()).then_some(others)),
         (
             "Smallest detectable jump",
-            row.smallest_detectable_jump.map(cells::percent),
+            row.smallest_detectable_jump.map(cells::detectable),
         ),
         (
             "Best throughput",
