@@ -84,8 +84,9 @@ pub(crate) fn dense_window(trace: &Trace, spacing: u32) -> String {
     }
 }
 
-/// A share as a percentage with as many digits as matter.
-pub(crate) fn percent(share: f64) -> String {
+/// A share as a percentage with as many digits as matter: "41 %", "1.2 %", "0.40 %".
+#[must_use]
+pub fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     match percent.abs() {
         p if p >= 10.0 => format!("{percent:.0} %"),
@@ -94,13 +95,20 @@ pub(crate) fn percent(share: f64) -> String {
     }
 }
 
-/// A period without needless decimals.
-pub(crate) fn period_words(period: f64) -> String {
+/// A period in samples without needless decimals: "16", "26.4"; with as many as keep a fraction from reading as a whole number, up to six.
+#[must_use]
+pub fn period_words(period: f64) -> String {
+    let written = |decimals: usize| {
+        let text = format!("{period:.decimals$}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
     if period.fract() == 0.0 {
-        format!("{period:.0}")
-    } else {
-        format!("{period:.2}").trim_end_matches('0').to_owned()
+        return format!("{period:.0}");
     }
+    (2..6)
+        .map(written)
+        .find(|text| text.contains('.'))
+        .unwrap_or_else(|| written(6))
 }
 
 #[cfg(test)]
@@ -131,5 +139,8 @@ mod tests {
         assert_eq!(percent(0.004), "0.40 %");
         assert_eq!(period_words(26.4), "26.4");
         assert_eq!(period_words(16.0), "16");
+        assert_eq!(period_words(1200.0), "1200");
+        assert_eq!(period_words(5.004), "5.004");
+        assert_eq!(period_words(5.000_000_01), "5");
     }
 }

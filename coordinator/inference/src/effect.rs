@@ -31,6 +31,8 @@ pub(crate) struct Effect {
     /// The same as measured, as the profile shows it.
     pub(crate) shown: f64,
     pub(crate) kind: StepKind,
+    /// The first good batch size beyond the smallest one measured.
+    pub(crate) first_good: Option<u32>,
 }
 
 /// Measures the effect of `reading`.
@@ -62,6 +64,7 @@ pub(crate) fn measure(sample: &Sample, law: &Law, reading: &Reading) -> Effect {
         largest: largest.min(fitted),
         shown: largest,
         kind: kind(sample, law, good),
+        first_good: good.iter().copied().find(|&size| size > sample.first()),
     }
 }
 

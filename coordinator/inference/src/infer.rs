@@ -15,6 +15,15 @@ use crate::trace::Trace;
 /// Share of the total rise off the combs above which several mechanisms are at work.
 const IRREGULAR_SHARE: f64 = 0.25;
 
+/// Growth of the time over the range below which it is flat.
+const FLAT: f64 = 1.1;
+
+/// Growth below which it falls.
+const FALLS: f64 = 0.9;
+
+/// No larger batch size is suggested: coordinators refuse larger ones.
+const LARGEST_SUGGESTED: u32 = 1 << 20;
+
 /// Confidence below which nothing is claimed.
 const LEAST_CONFIDENCE: f64 = 0.8;
 
@@ -202,13 +211,30 @@ impl Study<'_> {
     ) -> Inference {
         answer.verdict = Verdict::NoStep;
         answer.fitted = self.fitted(law);
+        let (first, last) = (self.sample.first(), self.sample.last());
         answer.reason = format!(
-            "a period of {} exists but costs at most {}, below the {} worth caring about",
+            "a period of {} exists, but from {first} to {last} it costs only {} on average, below the {} worth caring about",
             period_words(reading.period),
             percent(effect.largest.max(0.0)),
             percent(self.options.effect_gate),
         );
         answer.next_action = Some(ANY_SIZE.to_owned());
+        // Relative to small times it is more: there the power of this "no" ends.
+        if let Some(at) = effect.first_good {
+            let jump = law.at(at.saturating_add(1)) / law.at(at)
+                - law.at(at) / law.at(at.saturating_sub(1).max(1));
+            if jump > self.options.effect_gate {
+                answer
+                    .reason
+                    .push_str(&format!("; at {at} it is {}", percent(jump)));
+                answer.next_action = Some(format!(
+                    "where small batch sizes matter, measure them alone: --batch-sizes {first}-{}",
+                    (last / 2).max(first.saturating_add(LEAST_SIZES as u32)),
+                ));
+            }
+            answer.smallest_detectable_jump =
+                answer.smallest_detectable_jump.map(|seen| seen.max(jump));
+        }
         answer
     }
 
@@ -217,7 +243,7 @@ impl Study<'_> {
         let switches = self.switches(rival);
         if self.periods.spacing > 1 {
             answer.reason = format!(
-                "the batch sizes measured lie {} apart, so a step of {} or less, or one that divides {}, could hide \
+                "even where they are densest, the batch sizes measured lie {} apart, so a step of {} or less, or one that divides {}, could hide \
                  between them",
                 self.periods.spacing,
                 2 * self.periods.spacing - 1,
@@ -266,25 +292,47 @@ impl Study<'_> {
         answer.next_action = Some(if self.is_flat(rival) {
             // What is flat so far may be the first round of a step that is longer than the range.
             format!(
-                "measure larger batch sizes, such as --batch-sizes 1-{}: up to {} the time hardly grows, and a first round may not be over",
-                self.sample.last().saturating_mul(4),
+                "measure larger batch sizes, such as --batch-sizes {}-{}: up to {} the time hardly grows, and a first round may not be over",
+                self.sample.first(),
+                self.sample.last().saturating_mul(4).min(LARGEST_SUGGESTED),
                 self.sample.last()
             )
+        } else if self.falls(rival) {
+            "look at where the timings come from: an iteration should not take less time with more samples; rates need --unit samples/s, and a device that was \
+             still warming up must be measured in random order"
+                .to_owned()
         } else {
             ANY_SIZE.to_owned()
         });
         answer
     }
 
-    /// Whether the time hardly grows over the whole range.
+    /// Time at the largest batch size over that at the smallest, by the rival.
+    fn growth(&self, rival: &Law) -> f64 {
+        rival.at(self.sample.last()) / rival.at(self.sample.first())
+    }
+
+    /// Whether the time hardly grows over the whole range, and larger batch sizes can be measured.
     fn is_flat(&self, rival: &Law) -> bool {
-        rival.at(self.sample.last()) < 1.1 * rival.at(self.sample.first())
+        (FALLS..FLAT).contains(&self.growth(rival)) && self.sample.last() < LARGEST_SUGGESTED
+    }
+
+    /// Whether the time falls, which no device does.
+    fn falls(&self, rival: &Law) -> bool {
+        self.growth(rival) < FALLS
     }
 
     /// The growth of the time in words.
     fn shape(&self, rival: &Law) -> String {
         let bent = |term: &Term| !matches!(term, Term::Constant | Term::Slope | Term::Floor);
-        if self.is_flat(rival) {
+        if self.falls(rival) {
+            format!(
+                "the time falls by {} from batch size {} to {}",
+                percent(1.0 - self.growth(rival)),
+                self.sample.first(),
+                self.sample.last()
+            )
+        } else if self.growth(rival) < FLAT {
             format!(
                 "launch-bound: the time hardly grows from batch size {} to {}",
                 self.sample.first(),

@@ -201,7 +201,9 @@ fn of_profile(repeating: &Profile) -> Reading {
     let shorter = divisors[..chosen]
         .iter()
         .map(|(divisor, folded)| (effect(folded), *divisor, folded))
-        .filter(|(carried, _, _)| *carried > 2.0 * REMARKABLE_SHARE * whole)
+        .filter(|(carried, divisor, folded)| {
+            *carried > 2.0 * REMARKABLE_SHARE * whole && jumps_everywhere(profile, *divisor, folded)
+        })
         .max_by(|a, b| a.0.total_cmp(&b.0));
     if let Some((_, divisor, folded)) = shorter {
         others.push(Other {
@@ -219,6 +221,13 @@ fn of_profile(repeating: &Profile) -> Reading {
         }),
         others,
     }
+}
+
+/// Whether one sample more costs something after every multiple of `divisor`, not only on average: at least a quarter of what it does on average.
+fn jumps_everywhere(profile: &[f64], divisor: u32, folded: &[f64]) -> bool {
+    (0..profile.len())
+        .step_by(divisor as usize)
+        .all(|multiple| profile[multiple + 1] - profile[multiple] >= 0.25 * folded[1])
 }
 
 /// Mean square of the extra time over the line through the multiples. About the line, not about the mean: for
@@ -265,6 +274,14 @@ mod tests {
         let reading = read(&[0.0, 9.0, 1.5, 9.0]);
         assert_eq!(reading.period, 2.0);
         assert_eq!(reading.others[0].period, 4.0);
+    }
+
+    #[test]
+    fn an_average_alone_is_no_shorter_rhythm() {
+        // From 2 to 3 nothing is added.
+        let reading = read(&[0.0, 40.0, 30.0, 30.0]);
+        assert_eq!(reading.period, 4.0);
+        assert_eq!(reading.others, []);
     }
 
     #[test]

@@ -16,6 +16,13 @@ const ROUND_POINTS: usize = 5;
 /// Standard error of a trimmed mean over that of a mean, for normal noise and five to fifteen blocks.
 const TRIMMED_OVER_MEAN_ERROR: f64 = 1.1;
 
+/// Single blocks count as no more than so many standard deviations of a block from the trimmed mean of their batch size: about where Tukey's outer
+/// fences lie for normal noise, and beyond what any of ten thousand blocks does by itself.
+const CLIP_SIGMAS: f64 = 5.0;
+
+/// Blocks this near to their trimmed mean are never clipped, whatever the others do: clocks tick.
+const NEAR: f64 = 0.02;
+
 /// A block, by its round, as a ratio to the trimmed mean of its batch size.
 #[derive(Clone, Copy, Debug)]
 struct Ratio {
@@ -71,6 +78,7 @@ impl Sample {
             })
             .collect();
         level_rounds(&mut blocks, &mut centers, rounds);
+        clip_blocks(&mut blocks, &centers);
         let errors: Vec<f64> = blocks
             .iter()
             .zip(&centers)
@@ -212,8 +220,35 @@ fn level_rounds(blocks: &mut [Vec<Ratio>], centers: &mut [f64], rounds: usize) {
     }
 }
 
+/// Pulls single wild blocks, a cold start or a hiccup of the host, to the edge of what repeats do. Trimmed means do not mind them, but what is known
+/// about their scatter, and the resamples that draw their round twice, would.
+fn clip_blocks(blocks: &mut [Vec<Ratio>], centers: &[f64]) {
+    let mut sigmas: Vec<f64> = blocks
+        .iter()
+        .zip(centers)
+        .filter(|(of_point, _)| of_point.len() > 1)
+        .map(|(of_point, center)| block_sigma(of_point, *center))
+        .collect();
+    if sigmas.is_empty() {
+        return;
+    }
+    let limit = (CLIP_SIGMAS * median(&mut sigmas)).max(NEAR);
+    for (of_point, center) in blocks.iter_mut().zip(centers) {
+        for block in of_point.iter_mut() {
+            block.ratio = block
+                .ratio
+                .clamp(center * (1.0 - limit), center * (1.0 + limit));
+        }
+    }
+}
+
 /// Relative standard error of the trimmed mean of `blocks`, at least two.
 fn standard_error(blocks: &[Ratio], center: f64) -> f64 {
+    TRIMMED_OVER_MEAN_ERROR * block_sigma(blocks, center) / (blocks.len() as f64).sqrt()
+}
+
+/// Relative standard deviation of one of `blocks`, at least two.
+fn block_sigma(blocks: &[Ratio], center: f64) -> f64 {
     let values: Vec<f64> = blocks.iter().map(|block| block.ratio / center).collect();
     let count = values.len() as f64;
     // The mean absolute deviation is steadier than the median one for the five blocks there usually are; its
@@ -221,8 +256,7 @@ fn standard_error(blocks: &[Ratio], center: f64) -> f64 {
     let mean_deviation = values.iter().map(|value| (value - 1.0).abs()).sum::<f64>() / count;
     let by_mean = mean_deviation / (0.797_88 * ((count - 1.0) / count).sqrt());
     let by_median = robust_sigma(&values, 1.0) * (count / (count - 0.8)).min(1.5);
-    let sigma = if values.len() < 6 { by_mean } else { by_median };
-    TRIMMED_OVER_MEAN_ERROR * sigma / count.sqrt()
+    if values.len() < 6 { by_mean } else { by_median }
 }
 
 /// Values left out at each end of `count`: one of three or more, a quarter of many.

@@ -256,6 +256,69 @@ fn small_effects_stay_below_the_gate() {
 }
 
 #[test]
+fn a_period_that_costs_little_on_average_is_told_with_what_it_costs_at_first() {
+    let law = |b: u32| 0.1 + 0.01 * f64::from(b) + 0.01 * comb(b, 8.0, 0.0);
+    let answer = answer(256, law);
+    assert_eq!(answer.verdict, Verdict::NoStep);
+    assert!(
+        answer.reason.contains("a period of 8 exists") && answer.reason.contains("at 8 it is 5"),
+        "{}",
+        answer.reason
+    );
+    // The power of a "no" cannot be less than what is there.
+    assert!(answer.smallest_detectable_jump.unwrap() > 0.045);
+    assert!(answer.next_action.unwrap().ends_with("--batch-sizes 1-128"));
+}
+
+#[test]
+fn single_wild_blocks_change_nothing() {
+    let sizes: Vec<u32> = (1..=96).collect();
+    let observations = |wild: &[(usize, f64)]| {
+        let mut random = Random::new(3);
+        let mut observations: Vec<Observation> = (0..5)
+            .flat_map(|round| sizes.iter().map(move |&size| (round, size)))
+            .map(|(round, batch_size)| Observation {
+                batch_size,
+                round,
+                seconds: (2.0 + comb(batch_size, 16.0, 0.0)) * (1.0 + 0.003 * random.normal()),
+            })
+            .collect();
+        for &(position, factor) in wild {
+            observations[position].seconds *= factor;
+        }
+        infer(&Trace::new(observations).unwrap(), &Options::default())
+    };
+    let clean = observations(&[]);
+    for wild in [
+        // A cold start, and hiccups of the host.
+        &[(0, 500.0)][..],
+        &[(200, 10.0)],
+        &[(200, 1000.0)],
+        &[(17, 50.0), (240, 50.0), (401, 50.0)],
+    ] {
+        let answer = observations(wild);
+        assert_eq!(answer.step, Some(16.0), "{wild:?}: {}", answer.reason);
+        assert_eq!(answer.confidence, clean.confidence, "{wild:?}");
+        let (seen, usual) = (
+            answer.smallest_detectable_jump.unwrap(),
+            clean.smallest_detectable_jump.unwrap(),
+        );
+        assert!(seen < 1.3 * usual, "{wild:?}: {seen} {usual}");
+    }
+}
+
+#[test]
+fn a_time_that_falls_is_not_called_flat() {
+    let answer = answer(96, |b| 1.0 - 0.005 * f64::from(b));
+    assert!(
+        answer.reason.contains("the time falls by 4"),
+        "{}",
+        answer.reason
+    );
+    assert!(answer.next_action.unwrap().contains("--unit samples/s"));
+}
+
+#[test]
 fn timings_without_repeats_are_never_sure() {
     let observations = (1..=128)
         .map(|batch_size: u32| Observation {

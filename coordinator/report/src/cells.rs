@@ -97,11 +97,7 @@ pub fn detectable(jump: f64) -> String {
     percent(jump.max(LEAST))
 }
 
-/// A period in samples: "16", "26.4".
-#[must_use]
-pub fn period(step: f64) -> String {
-    trimmed(format!("{step:.2}"))
-}
+pub use batchstep_inference::period_words as period;
 
 /// The shape of a step in one word.
 #[must_use]

@@ -62,7 +62,12 @@ fn heading(row: &Row, advice: &Advice) -> String {
     match advice.basis {
         Basis::Step => {}
         Basis::NoStep => {
-            let mut text = "Any batch size is as good as its neighbours".to_owned();
+            let mut text = match advice.uneven_at {
+                None => "Any batch size is as good as its neighbours".to_owned(),
+                Some(size) => format!(
+                    "On average any batch size is as good as its neighbours, but one sample more than {size} costs more than the others"
+                ),
+            };
             if let Some(seconds) = advice.seconds_per_further_sample.filter(|cost| *cost > 0.0) {
                 text.push_str(&format!(
                     ": each further sample costs {}",

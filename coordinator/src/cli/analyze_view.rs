@@ -106,7 +106,12 @@ pub(super) fn for_people(trace: &Trace, inference: &Inference, input: &Input) ->
         );
     }
     if let Some(action) = &inference.next_action {
-        line("next", action.clone());
+        let option = if action.contains("--batch-sizes") {
+            " (of batchstep local and sweep run)"
+        } else {
+            ""
+        };
+        line("next", format!("{action}{option}"));
     }
     if let Some(profile) = inference
         .profile

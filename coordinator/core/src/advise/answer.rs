@@ -75,6 +75,9 @@ pub struct Advice {
     pub common_good_batch_sizes: Vec<u32>,
     /// Seconds that one sample more costs on average, over the upper half of the measured range.
     pub seconds_per_further_sample: Option<f64>,
+    /// Of a device without a step: the batch size after which one more sample costs most beyond what the samples beside it cost, where that is 1 % of the
+    /// time or more; a step that is too small on average can matter there.
+    pub uneven_at: Option<u32>,
     /// The batch size asked about.
     pub near: Option<Near>,
     /// The limit of memory.
@@ -133,6 +136,10 @@ pub fn advise(row: &DetailedRow, question: Question) -> Result<Advice, NoMemory>
         batch_sizes: Vec::new(),
         common_good_batch_sizes: common_good(row),
         seconds_per_further_sample: curve.as_ref().and_then(Curve::marginal_seconds),
+        uneven_at: curve
+            .as_ref()
+            .filter(|_| basis == Basis::NoStep)
+            .and_then(|curve| curve.uneven_at(COST_MATTERS)),
         near: None,
         memory_limit,
     };

@@ -102,6 +102,25 @@ impl Curve {
         (last > middle).then(|| (at_last - at_middle) / f64::from(last - middle))
     }
 
+    /// The batch size after which one more sample costs most beyond the dearer of the samples beside it, where that is `least` of the time or more.
+    pub(super) fn uneven_at(&self, least: f64) -> Option<u32> {
+        let known: Vec<(u32, f64)> = self
+            .known
+            .iter()
+            .map(|(&size, &seconds)| (size, seconds))
+            .collect();
+        known
+            .windows(4)
+            .filter(|beside| beside[3].0 - beside[0].0 == 3)
+            .map(|beside| {
+                let rise = |k: usize| beside[k + 1].1 - beside[k].1;
+                (beside[1].0, (rise(1) - rise(0).max(rise(2))) / beside[1].1)
+            })
+            .filter(|(_, extra)| *extra >= least)
+            .max_by(|one, other| one.1.total_cmp(&other.1))
+            .map(|(size, _)| size)
+    }
+
     /// Seconds per sample at the cheapest batch size of the measured range.
     pub(super) fn least_cost(&self) -> Option<f64> {
         self.known

@@ -3,7 +3,9 @@
 //! Called by the adaptive strategy with two answers of the inference: the *sight* from every block there is, and the *answer* from the batch sizes that
 //! have their required blocks. Compares and words; never measures.
 
-use batchstep_inference::{EdgeSight, Inference, Point, Trace, Verdict};
+use batchstep_inference::{
+    EdgeSight, Inference, Point, Trace, Verdict, percent, period_words as period,
+};
 
 use crate::sweep::{cost::median, rules::HIGH_CONFIDENCE};
 
@@ -12,6 +14,8 @@ const ENOUGH_EDGES: usize = 4;
 /// Largest jump, relative, that may have gone unseen when "no step" is final. The inference gives the worst over many periods; where a step would cost
 /// the 1 % that is worth caring about, most periods are seen far better.
 const UNSEEN_JUMP: f64 = 0.025;
+/// Smallest jump that is told: timings without any scatter would show them all.
+const LEAST_TOLD: f64 = 1e-4;
 /// Relative difference up to which two periods are the same.
 const SAME_PERIOD: f64 = 0.01;
 /// Typical distance of the other batch sizes from what the answer predicts, over what their noise and the answer's own fit let expect, above which
@@ -53,8 +57,8 @@ pub(super) fn certain(sight: &Inference, answer: &Inference) -> Option<String> {
             let unseen = answer.smallest_detectable_jump?;
             (unseen <= UNSEEN_JUMP).then(|| {
                 format!(
-                    "no step, and jumps from {:.1} % on would have been seen",
-                    unseen * 100.0
+                    "no step, and jumps from {} on would have been seen",
+                    percent(unseen.max(LEAST_TOLD))
                 )
             })
         }
@@ -96,12 +100,6 @@ pub(super) fn predicts(answer: &Inference, seen: &Trace, required: u32) -> bool 
         .filter_map(|point| Some(off(point)? / misfit.hypot(noise / (point.blocks as f64).sqrt())))
         .collect();
     off.len() < LEAST_OTHERS || SIGMA_OVER_MEDIAN * median(off) <= MOST_OFF
-}
-
-/// A period without needless decimals.
-fn period(step: f64) -> String {
-    let text = format!("{step:.2}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -185,13 +183,5 @@ mod tests {
         assert!(predicts(&found, &with_others(&staircase), 5));
         let dipping = |size: u32| staircase(size) * if size % 4 >= 2 { 0.95 } else { 1.0 };
         assert!(!predicts(&found, &with_others(&dipping), 5));
-    }
-
-    #[test]
-    fn periods_read_well() {
-        assert_eq!(
-            (period(16.0), period(26.4)),
-            ("16".to_owned(), "26.4".to_owned())
-        );
     }
 }
