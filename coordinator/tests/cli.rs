@@ -221,6 +221,13 @@ fn places_that_cannot_be_used_are_named() {
     );
     refused(
         home.path(),
+        &["table", "--data-dir", "."],
+        2,
+        &["holds no coordinator.db"],
+    );
+    assert!(!home.path().join("coordinator.db").exists());
+    refused(
+        home.path(),
         &["serve", "--data-dir", "data", "--listen", "0.0.0.0:0"],
         2,
         &["0.0.0.0:0", "--listen", "127.0.0.1"],

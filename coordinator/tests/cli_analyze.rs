@@ -341,20 +341,25 @@ fn the_plot_is_a_picture_of_the_answer() {
     ] {
         assert!(svg.contains(part), "{part}");
     }
-    let nowhere = folder.0.path().join("none/t.svg");
-    let output = batchstep()
-        .arg("analyze")
-        .arg(&path)
-        .arg("--plot")
-        .arg(&nowhere)
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(3), "{stderr}");
-    assert!(
-        stderr.contains("none/t.svg") && stderr.contains("No such file"),
-        "{stderr}"
-    );
+    // Timings are never overwritten, whatever they are called.
+    let input = folder.0.path().join("in.svg");
+    fs::copy(&path, &input).unwrap();
+    for (plot, code, said) in [
+        ("none/t.svg", 3, "No such file"),
+        ("in.svg", 2, "would be lost"),
+        ("t.png", 2, "ends in .svg"),
+        ("-", 2, "ends in .svg"),
+    ] {
+        let output = batchstep()
+            .current_dir(folder.0.path())
+            .args(["analyze", "in.svg", "--plot", plot])
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{stderr}");
+        assert!(stderr.contains(plot) && stderr.contains(said), "{stderr}");
+    }
+    assert_eq!(fs::read(&input).unwrap(), fs::read(&path).unwrap());
 }
 
 #[test]

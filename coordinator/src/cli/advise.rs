@@ -66,13 +66,13 @@ pub(super) struct Options {
     #[arg(long, value_parser = dtype_parser())]
     dtype: Option<Dtype>,
     /// CPU threads [default: the only number measured].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     threads: Option<u32>,
     /// MIG profile, or none.
     #[arg(long, value_name = "PROFILE")]
     mig_profile: Option<String>,
     /// SMs of the GPU, or logical cores of the CPU.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     compute_units: Option<u32>,
     /// What executes it.
     #[arg(long, value_parser = kind_parser())]
@@ -80,7 +80,7 @@ pub(super) struct Options {
     /// A version of the software, or a part of it, such as 'driver 580' (repeatable).
     #[arg(long, value_name = "TEXT")]
     software: Vec<String>,
-    /// Also rows of simulated devices, which are marked as such.
+    /// Also rows of simulated devices, which are marked as such; --device-kind simulated: only those.
     #[arg(long)]
     simulated: bool,
     /// How the advice is printed.
@@ -117,7 +117,8 @@ struct Document<'a> {
 ///
 /// # Errors
 /// When the coordinator cannot be asked, or the question fits no row or several.
-pub(super) async fn run(options: Options) -> Result<Exit> {
+pub(super) async fn run(mut options: Options) -> Result<Exit> {
+    options.simulated |= options.device_kind == Some(DeviceKind::Simulated);
     let selection = options.selection();
     let mut connection = Connection::open(&options.coordinator).await?;
     let request = wire::GetTableRequest {

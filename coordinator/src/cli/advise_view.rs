@@ -166,11 +166,11 @@ fn asked(near: &Near, advice: &Advice) -> String {
             ratio(cost)
         ));
     }
-    let too_large: Vec<String> = [near.below.as_ref(), near.above.as_ref()]
+    let below = near.below.as_ref().map(|neighbour| &neighbour.facts);
+    let above = near.above.as_ref().map(|neighbour| &neighbour.facts);
+    let too_large: Vec<String> = [below, Some(&near.facts), above]
         .into_iter()
         .flatten()
-        .map(|neighbour| &neighbour.facts)
-        .chain([&near.facts])
         .filter(|facts| facts.fits == Some(false))
         .map(|facts| facts.batch_size.to_string())
         .collect();

@@ -78,6 +78,9 @@ struct Answer<'a> {
 /// # Errors
 /// When the file is not a list of timings, or the plot cannot be written.
 pub(super) fn run(options: &Options) -> Result<Exit> {
+    if let Some(plot) = &options.plot {
+        check_plot(plot, &options.file)?;
+    }
     let Timings {
         observations,
         export,
@@ -132,6 +135,23 @@ pub(super) fn run(options: &Options) -> Result<Exit> {
         Format::Markdown => text::print_line(&analyze_view::markdown(&inference))?,
     }
     Ok(exit_of(&inference, options.strict))
+}
+
+/// Finds out before anything is read that a plot would not be what was meant.
+fn check_plot(plot: &Path, input: &Path) -> Result<()> {
+    let wrong = |problem: &str| Err(exit::usage(format!("--plot {}: {problem}", plot.display())));
+    let extension = plot.extension().unwrap_or_default();
+    if plot.as_os_str() == "-" || !extension.eq_ignore_ascii_case("svg") {
+        return wrong("plots are SVG files; give a name that ends in .svg");
+    }
+    let same = std::fs::canonicalize(plot)
+        .ok()
+        .zip(std::fs::canonicalize(input).ok())
+        .is_some_and(|(plot, input)| plot == input);
+    if same {
+        return wrong("the timings are in that file, and would be lost; give another name");
+    }
+    Ok(())
 }
 
 /// What a plot calls the file.

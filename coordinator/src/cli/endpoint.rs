@@ -13,7 +13,10 @@ use tonic::{
 };
 
 use super::{args::CoordinatorArgs, exit};
-use crate::{serve, store::ModelLimits};
+use crate::{
+    serve,
+    store::{DATABASE, ModelLimits},
+};
 
 /// The operator's side of a coordinator.
 pub(super) type Client = OperatorServiceClient<Channel>;
@@ -48,6 +51,15 @@ impl Connection {
                     // A mistyped path must not become an empty database.
                     return Err(exit::usage(format!(
                         "there is no data directory {}; give the one of `batchstep local` or `batchstep serve`",
+                        data_dir.display()
+                    )));
+                }
+                let empty =
+                    std::fs::read_dir(data_dir).is_ok_and(|mut entries| entries.next().is_none());
+                if !empty && !data_dir.join(DATABASE).exists() {
+                    // Nor must a folder of other things become one.
+                    return Err(exit::usage(format!(
+                        "{} is no data directory: it holds no {DATABASE}; give the one of `batchstep local` or `batchstep serve`",
                         data_dir.display()
                     )));
                 }

@@ -55,7 +55,7 @@ const _: () = assert!(version::PROTOCOL == 1, "VERSION names the protocol");
     after_help = "Examples:
   batchstep local                                  measure this machine
   batchstep local --workload linear --budget 30s   one layer, half a minute
-  batchstep advise --workload linear --near 34     what batch size 34 costs, and what is better
+  batchstep advise --near 34 --data-dir DIR        what batch size 34 costs, and what is better; DIR as local names it
   batchstep analyze timings.csv                    find the step in your own timings
 
 Exit codes: 0 done, 1 bad news, 2 usage, 3 incomplete, insufficient or failed, 4 ambiguous (with --strict)."

@@ -9,6 +9,9 @@ use std::{
 
 use super::StoreError;
 
+/// File name of the database in it.
+pub const DATABASE: &str = "coordinator.db";
+
 /// A data directory that this process alone uses, until it is dropped or the process ends.
 #[derive(Debug)]
 pub(super) struct DataDir {
@@ -69,6 +72,6 @@ impl DataDir {
 
     /// The database in it.
     pub(super) fn database(&self) -> PathBuf {
-        self.path.join("coordinator.db")
+        self.path.join(DATABASE)
     }
 }

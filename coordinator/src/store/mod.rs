@@ -21,6 +21,7 @@ use batchstep_proto::{
 };
 use jiff::Timestamp;
 
+pub use data_dir::DATABASE;
 pub use error::StoreError;
 pub use memory::Memory;
 pub use models::{Content, Found, ModelError, ModelLimits, Models, StoredModel, Upload};

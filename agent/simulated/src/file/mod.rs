@@ -4,7 +4,11 @@
 mod check;
 mod form;
 
-use std::{fs, io, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
 
 use crate::{Behaviour, Laws, Machine};
 
@@ -81,11 +85,11 @@ impl Simulation {
     /// # Errors
     /// When a file cannot be read, and as [`parse`](Self::parse).
     pub fn read(path: &Path) -> Result<Self, FileError> {
-        let text = fs::read_to_string(path).map_err(|error| FileError::Read {
+        let text = text_of(path).map_err(|error| FileError::Read {
             file: path.display().to_string(),
             problem: error.to_string(),
         })?;
-        Self::parse(path, &text, |recording| fs::read_to_string(recording))
+        Self::parse(path, &text, text_of)
     }
 
     /// Understands `text`, the contents of `file`. `read` is asked for the recordings it names, whose paths are relative to the file.
@@ -103,4 +107,22 @@ impl Simulation {
         })?;
         check::Check::new(file, read).simulation(form)
     }
+}
+
+/// Largest file that is read, bytes: far more than any recording, far less than the memory.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// The text of a file; devices that never end, and what is far too large, are refused.
+fn text_of(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(MOST_BYTES + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("holds more than {} MiB", MOST_BYTES >> 20),
+        ));
+    }
+    Ok(text)
 }

@@ -18,6 +18,22 @@ const EXAMPLE: &str = include_str!("../../../../docs/examples/simulated.toml");
 /// What any recording holds in these tests.
 const RECORDING: &str = "batch_size,seconds\n1,0.010\n2,0.020\n4,0.030\n";
 
+#[test]
+fn a_file_without_an_end_is_not_read_to_its_end() {
+    for (file, problem) in [
+        ("/dev/zero", "holds more than 256 MiB"),
+        ("/nonexistent/devices.toml", "No such file"),
+    ] {
+        let error = Simulation::read(Path::new(file)).unwrap_err().to_string();
+        assert!(
+            error.starts_with("cannot read the simulated devices of ")
+                && error.contains(file)
+                && error.contains(problem),
+            "{error}"
+        );
+    }
+}
+
 fn parse(text: &str) -> Result<Simulation, String> {
     let read = |path: &Path| {
         if path == Path::new("lab/recorded.csv") {

@@ -162,7 +162,7 @@ fn explanation() -> Markup {
                 dt { "Knee" } dd { "The smallest batch size within 5 % of the best throughput." }
             }
             p {
-                "Points are medians over blocks with the 95 % interval of the median; each block times many iterations between two synchronisations of the \
+                "Points are medians over blocks with the 95 % interval of the median (of fewer than six blocks their whole range, which covers a little less); each block times many iterations between two synchronisations of the \
                  device. Blocks were taken in rounds of random order, so that heat and drift do not follow the batch size."
             }
         }

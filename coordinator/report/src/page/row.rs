@@ -208,7 +208,7 @@ fn points(detailed: &DetailedRow) -> Markup {
                         thead { tr {
                             th.number scope="col" { "Batch size" }
                             th.number scope="col" { "Iteration time" }
-                            th.number scope="col" { "95 % interval" }
+                            th.number scope="col" { "Interval" }
                             th.number scope="col" { "Throughput" }
                             th.number scope="col" { "Blocks" }
                             th.number scope="col" { "Outliers" }

@@ -165,7 +165,7 @@ impl<'a> Curve<'a> {
         callouts::jump(self, canvas, &mut labels);
         callouts::best(self, canvas, &mut labels);
         callouts::label_marks(self, canvas, &mut labels, &marks);
-        let mut legend = vec![(Key::Data, "median, 95 % interval")];
+        let mut legend = vec![(Key::Data, "median and its interval")];
         if law.len() > 1 {
             legend.push((Key::Fit, "fitted law"));
         }

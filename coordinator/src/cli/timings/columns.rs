@@ -5,7 +5,7 @@ use csv::StringRecord;
 
 use super::{
     choices::Choices,
-    error::{Fault, NamedColumns, Problem},
+    error::{Fault, NamedColumns, Problem, unseen_separator},
     guess,
     layout::Layout,
     names::{BATCH_SIZE, ROUND, places},
@@ -86,6 +86,12 @@ impl Columns {
             } else {
                 Unit::Seconds.column_names()[0]
             };
+            if let Some(separator) = unseen_separator(header) {
+                return Err(Problem::OneColumn {
+                    header: header.get(0).unwrap_or_default().chars().take(64).collect(),
+                    separator,
+                });
+            }
             return Err(Problem::NoColumn {
                 missing,
                 there: NamedColumns::of(header),

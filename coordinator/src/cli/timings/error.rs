@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 
 use csv::StringRecord;
 
-use super::{limits, unit::Unit};
+use super::{choices::Separator, limits, unit::Unit};
 use crate::cli::text;
 
 /// Shown with errors about the form of the file.
@@ -118,6 +118,14 @@ pub(super) enum Problem {
         there: NamedColumns,
         flags: Vec<(&'static str, Option<String>)>,
     },
+    /// The columns are separated by something else than was thought.
+    #[error(
+        "the header is one column, {header:?}: say what separates the columns, with --separator {separator}"
+    )]
+    OneColumn {
+        header: String,
+        separator: Separator,
+    },
     /// A chosen column is not there.
     #[error("there is no column {wanted:?} for {flag}; there are {there}")]
     NoChoice {
@@ -225,6 +233,15 @@ impl fmt::Display for NamedColumns {
             .collect();
         f.write_str(&text::list(&named, COLUMNS_SHOWN))
     }
+}
+
+/// What seems to separate columns within the only one there is.
+pub(super) fn unseen_separator(header: &StringRecord) -> Option<Separator> {
+    let text = header.get(0).filter(|_| header.len() == 1)?;
+    b",;|\t:"
+        .iter()
+        .find(|byte| text.as_bytes().contains(byte))
+        .map(|&byte| Separator::Byte(byte))
 }
 
 /// Flags as they would be typed; what is not known stands as NAME.

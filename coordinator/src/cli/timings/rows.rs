@@ -14,6 +14,7 @@ use super::{
     export::{Iterations, Plan},
     limits, value,
 };
+use crate::cli::text;
 
 /// What the `role` of the blocks says that measure their batch size; the others serve the protocol.
 const MEASURE: &str = "measure";
@@ -225,7 +226,10 @@ fn field<'r>(record: &'r StringRecord, column: &Column) -> Result<&'r str, Probl
     let problem = match record.get(column.place) {
         Some("") => "is empty; leave out rows without a timing".to_owned(),
         Some(text) => return Ok(text),
-        None => format!("is missing; the line has only {} columns", record.len()),
+        None => format!(
+            "is missing; the line has only {}",
+            text::count(record.len() as u64, "column")
+        ),
     };
     Err(in_column(column)(problem))
 }

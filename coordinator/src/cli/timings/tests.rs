@@ -107,6 +107,21 @@ fn one_form_after_the_other_holds_the_same_timings() {
 }
 
 #[test]
+fn a_separator_that_was_not_seen_is_named() {
+    let semicolons = Choices {
+        separator: Some("semicolon".parse().unwrap()),
+        ..Choices::default()
+    };
+    for (text, choices, separator) in [
+        ("batch_size|seconds\n16|0.5\n", Choices::default(), "|"),
+        ("batch_size,seconds\n16,0.5\n", semicolons, "comma"),
+    ] {
+        let said = with(text, &choices).unwrap_err();
+        assert!(said.contains(&format!("--separator {separator}")), "{said}");
+    }
+}
+
+#[test]
 fn units_become_seconds() {
     for (unit, values) in [
         (Unit::Seconds, ["0.5", "0.25"]),
