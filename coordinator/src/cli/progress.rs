@@ -67,7 +67,10 @@ impl Progress {
                 if let Some(series) = &started.series {
                     self.update(series);
                     if self.bars.is_none() {
-                        self.say(&format!("{}: measuring begins", label_of(series)));
+                        self.say(&format!(
+                            "{}: measuring begins",
+                            self.name(&series.series_id)
+                        ));
                     }
                 }
             }
@@ -141,10 +144,7 @@ impl Progress {
         if let Some(series) = &ended.series {
             self.update(series);
         }
-        let label = self
-            .series
-            .get(&ended.series_id)
-            .map_or("a series", |line| line.label.as_str());
+        let label = self.name(&ended.series_id);
         let number = ended.round + 1;
         let outcome = match ended.outcome() {
             wire::AttemptOutcome::Finished => "",
@@ -183,7 +183,7 @@ impl Progress {
         };
         let mut line = format!(
             "{}: {what}, {} in {} and {} of measuring",
-            label_of(series),
+            self.name(&series.series_id),
             text::count(series.blocks, "block"),
             text::count(series.rounds_done, "round"),
             cells::long_duration(Duration::from_nanos(series.measuring_ns).as_secs_f64())
@@ -199,12 +199,13 @@ impl Progress {
         let remaining = Duration::from_nanos(progress.remaining_ns);
         let time_left = self.time_left(&progress.series_id, remaining);
         let budget = self.budget;
+        let name = self.name(&progress.series_id);
         let (Some(bars), Some(line)) = (&self.bars, self.series.get_mut(&progress.series_id))
         else {
             return;
         };
         line.remaining = remaining;
-        let bar = line.bar.get_or_insert_with(|| new_bar(bars, &line.label));
+        let bar = line.bar.get_or_insert_with(|| new_bar(bars, name));
         let share = match budget {
             Some(budget) => {
                 budget.saturating_sub(remaining).as_secs_f64() / budget.as_secs_f64().max(1e-9)
@@ -224,6 +225,19 @@ impl Progress {
             progress.visits_done,
             progress.visits_total,
         ));
+    }
+
+    /// What a series is called: workload and device model, with the device's id where another device of the sweep is called the same.
+    fn name(&self, series_id: &str) -> String {
+        let Some(line) = self.series.get(series_id) else {
+            return "a series".to_owned();
+        };
+        let twin = |other: &Line| other.label == line.label && other.device_id != line.device_id;
+        if self.series.values().any(twin) {
+            format!("{} ({})", line.label, line.device_id)
+        } else {
+            line.label.clone()
+        }
     }
 
     /// What is left for a series, and for all that its device still has to do, after a comma; nothing without a budget.
@@ -258,13 +272,13 @@ impl Progress {
     }
 }
 
-fn new_bar(bars: &MultiProgress, label: &str) -> ProgressBar {
+fn new_bar(bars: &MultiProgress, name: String) -> ProgressBar {
     let bar = bars.add(ProgressBar::new(BAR_STEPS));
     let style = ProgressStyle::with_template("{spinner} {prefix}\n  [{bar:10}] {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ");
     bar.set_style(style);
-    bar.set_prefix(label.to_owned());
+    bar.set_prefix(name);
     bar.enable_steady_tick(TICK);
     bar
 }
@@ -287,6 +301,35 @@ const fn is_over(state: wire::SeriesState) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn devices_of_one_model_are_told_apart() {
+        let series = |id: &str, workload: &str, device: &str| wire::Series {
+            series_id: id.to_owned(),
+            workload: workload.to_owned(),
+            device_id: device.to_owned(),
+            device_model: "H200".to_owned(),
+            ..Default::default()
+        };
+        let progress = Progress::new(&wire::Sweep {
+            series: vec![
+                series("1", "cnn", "GPU-a"),
+                series("2", "cnn", "GPU-b"),
+                series("3", "linear", "GPU-a"),
+            ],
+            ..Default::default()
+        });
+        let names = ["1", "2", "3", "4"].map(|id| progress.name(id));
+        assert_eq!(
+            names,
+            [
+                "cnn on H200 (GPU-a)",
+                "cnn on H200 (GPU-b)",
+                "linear on H200",
+                "a series"
+            ]
+        );
+    }
 
     #[test]
     fn time_left_is_told_only_where_a_budget_was_given() {

@@ -9,6 +9,7 @@ use super::{
     row::{PointRow, count},
     voice::Voice,
 };
+use crate::sweep::median;
 
 /// Resolution at which distances between devices are compared, so that rounding does not choose among equals.
 const PACE_RESOLUTION: f64 = 1e-9;
@@ -24,7 +25,7 @@ pub(super) fn relative_time(one: &[PointRow], other: &[PointRow]) -> Option<f64>
         .filter_map(|point| Some(point.seconds / times.get(&point.batch_size)?))
         .filter(|ratio| ratio.is_finite() && *ratio > 0.0)
         .collect();
-    median(ratios)
+    median_of(ratios)
 }
 
 /// Of devices that agree, the one whose speed lies in the middle, among those with at least half as many blocks as the richest of them: neither a slow
@@ -40,7 +41,7 @@ pub(super) fn representative<'v, 'a>(camp: &[&'v Voice<'a>]) -> Option<&'v Voice
             Some((pace.ln(), *voice))
         })
         .collect();
-    let Some(middle) = median(paces.iter().map(|(pace, _)| *pace).collect()) else {
+    let Some(middle) = median_of(paces.iter().map(|(pace, _)| *pace).collect()) else {
         return Some(richest);
     };
     paces
@@ -79,7 +80,7 @@ pub(super) fn spread<'v, 'a: 'v>(
         .max_by(|one, other| one.1.total_cmp(other.1));
     Some(Spread {
         step: steps.collect::<Range>().excess(),
-        time: median(ratios.values().copied().collect()),
+        time: median_of(ratios.values().copied().collect()),
         largest_time: largest.map(|(_, ratio)| *ratio),
         largest_time_at: largest.map(|(size, _)| *size),
         batch_sizes: count(ratios.len()),
@@ -128,13 +129,7 @@ impl FromIterator<f64> for Range {
     }
 }
 
-/// The mean of the middle two of an even number of values; `None` for none.
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        odd if odd % 2 == 1 => Some(values[middle]),
-        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
-    }
+/// The median of any number of values; `None` for none.
+fn median_of(values: Vec<f64>) -> Option<f64> {
+    (!values.is_empty()).then(|| median(values))
 }

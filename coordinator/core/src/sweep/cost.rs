@@ -211,7 +211,7 @@ impl Costs {
 }
 
 /// The median of at least one value; 0 for none.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     match values.len() {
         0 => 0.0,

@@ -28,3 +28,5 @@ pub use history::{History, RoundRecord, SeriesPlan};
 pub use plan::{Conclusion, ConclusionReason, Next, next};
 pub use rules::{REQUIRED_ROUNDS, required_rounds};
 pub use settled::{Unsettled, settled};
+
+pub(crate) use cost::median;
