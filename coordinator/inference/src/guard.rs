@@ -83,6 +83,28 @@ impl Sighting {
     }
 }
 
+/// The edges as they are told: one without a batch size measured within a period on either side is unclear, though wider windows, in which its
+/// neighbours show the pattern, confirm the period.
+pub(crate) fn told(sample: &Sample, period: f64, edges: &[Edge]) -> Vec<Edge> {
+    let measured = |edge: u32| {
+        let after = sample.sizes.partition_point(|&size| size <= edge);
+        let near =
+            |size: Option<&u32>| size.is_some_and(|&size| f64::from(size.abs_diff(edge)) <= period);
+        near(sample.sizes[..after].last()) && near(sample.sizes.get(after))
+    };
+    edges
+        .iter()
+        .map(|edge| Edge {
+            batch_size: edge.batch_size,
+            sight: if measured(edge.batch_size) {
+                edge.sight
+            } else {
+                EdgeSight::Unclear
+            },
+        })
+        .collect()
+}
+
 /// Looks for the pattern of `reading` around each edge it predicts.
 pub(crate) fn inspect(sample: &Sample, law: &Law, reading: &Reading) -> Sighting {
     let freedom = (sample.len() as f64 - law.terms.len() as f64).max(1.0);

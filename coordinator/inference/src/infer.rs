@@ -1,10 +1,11 @@
 //! From a trace to an answer: the order of the rules, and what each failure is called.
 
 use crate::advice::{self, dense_window, percent, period_words};
-use crate::answer::{Inference, OtherStep, StepKind, Verdict};
+use crate::answer::{EdgeSight, Inference, OtherStep, StepKind, Verdict};
 use crate::bootstrap::Confidence;
 use crate::effect::{self, Effect};
 use crate::fit::Law;
+use crate::guard;
 use crate::options::Options;
 use crate::reading::{Other, Reading};
 use crate::scan::equivalent_periods;
@@ -154,7 +155,7 @@ impl Study<'_> {
         answer.offset = Some(reading.offset);
         answer.kind = Some(effect.kind);
         answer.profile.clone_from(&effect.profile);
-        answer.edges.clone_from(&found.sighting.edges);
+        answer.edges = guard::told(&self.sample, reading.period, &found.sighting.edges);
         answer.jump_at = jump_at;
         answer.jump_relative = jump_at.map(|at| law.at(at.saturating_add(1)) / law.at(at) - 1.0);
         answer.other_steps = self.other_steps(law, reading);
@@ -162,6 +163,10 @@ impl Study<'_> {
         let how = match effect.kind {
             StepKind::Staircase => "time jumps after",
             StepKind::Remainder => "time falls back at",
+        };
+        let told = |sight| {
+            let edges = answer.edges.iter();
+            edges.filter(|edge| edge.sight == sight).count()
         };
         let period = period_words(reading.period);
         let good = if reading.offset == 0.0 {
@@ -171,8 +176,8 @@ impl Study<'_> {
         };
         answer.reason = format!(
             "{how} {good}: {} of {} edges confirmed, left-over samples cost up to {} more than the multiples promise",
-            found.sighting.confirmed().count(),
-            found.sighting.seen(),
+            told(EdgeSight::Confirmed),
+            told(EdgeSight::Confirmed) + told(EdgeSight::Missed),
             percent(effect.shown),
         );
         answer

