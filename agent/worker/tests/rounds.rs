@@ -370,7 +370,7 @@ fn a_block_at_the_hosts_pace_is_host_bound_although_the_devices_clock_runs_on() 
 /// An event in the words of the worker and of a simulated device, without times.
 #[derive(Debug, PartialEq)]
 enum Told {
-    Progress(u32, u32, &'static str),
+    Progress(u32, u32, Phase),
     Block(u32, u32, u32, u32, Option<u64>),
     Failure(u32, u32, VisitFailureKind),
 }
@@ -383,14 +383,7 @@ fn told_by_worker(history: &mut History, subject: &mut Fake, round: &Round) -> V
                 visit,
                 batch_size,
                 phase,
-            } => {
-                let phase = match phase {
-                    Phase::DeviceWarmUp => "device warm-up",
-                    Phase::WarmUp => "warm-up",
-                    Phase::Timing => "timing",
-                };
-                Told::Progress(visit, batch_size, phase)
-            }
+            } => Told::Progress(visit, batch_size, phase),
             Event::Block(block) => told_block(&block),
             Event::Failure(failure) => told_failure(&failure),
         });
@@ -408,14 +401,7 @@ fn told_by_simulated(machine: &mut simulated::Machine<impl Timings>, round: &Rou
                 visit,
                 batch_size,
                 phase,
-            } => {
-                let phase = match phase {
-                    simulated::Phase::DeviceWarmUp => "device warm-up",
-                    simulated::Phase::WarmUp => "warm-up",
-                    simulated::Phase::Timing => "timing",
-                };
-                Told::Progress(visit, batch_size, phase)
-            }
+            } => Told::Progress(visit, batch_size, phase),
             simulated::Event::Block(block) => told_block(&block),
             simulated::Event::Failure(failure) => told_failure(&failure),
             simulated::Event::Ended(ending) => {

@@ -84,6 +84,9 @@ pub(crate) fn dense_window(trace: &Trace, spacing: u32) -> String {
     }
 }
 
+/// Smallest jump that is told as detectable, a share of the time: timings without any scatter would show them all.
+pub const LEAST_DETECTABLE: f64 = 1e-4;
+
 /// A share as a percentage with as many digits as matter: "41 %", "1.2 %", "0.40 %".
 #[must_use]
 pub fn percent(share: f64) -> String {

@@ -129,6 +129,13 @@ pub struct Inference {
 }
 
 impl Inference {
+    /// How many of the predicted edges were seen so.
+    #[must_use]
+    pub fn count_edges(&self, sight: EdgeSight) -> usize {
+        let edges = self.edges.iter();
+        edges.filter(|edge| edge.sight == sight).count()
+    }
+
     /// An answer that knows nothing but why.
     #[must_use]
     pub const fn insufficient(reason: String) -> Self {

@@ -164,10 +164,7 @@ impl Study<'_> {
             StepKind::Staircase => "time jumps after",
             StepKind::Remainder => "time falls back at",
         };
-        let told = |sight| {
-            let edges = answer.edges.iter();
-            edges.filter(|edge| edge.sight == sight).count()
-        };
+        let confirmed = answer.count_edges(EdgeSight::Confirmed);
         let period = period_words(reading.period);
         let good = if reading.offset == 0.0 {
             format!("each multiple of {period}")
@@ -176,8 +173,8 @@ impl Study<'_> {
         };
         answer.reason = format!(
             "{how} {good}: {} of {} edges confirmed, left-over samples cost up to {} more than the multiples promise",
-            told(EdgeSight::Confirmed),
-            told(EdgeSight::Confirmed) + told(EdgeSight::Missed),
+            confirmed,
+            confirmed + answer.count_edges(EdgeSight::Missed),
             percent(effect.shown),
         );
         answer

@@ -45,7 +45,7 @@ mod term;
 mod trace;
 mod wave;
 
-pub use advice::{percent, period_words};
+pub use advice::{LEAST_DETECTABLE, percent, period_words};
 pub use answer::{
     BestThroughput, Edge, EdgeSight, FittedPoint, Inference, OtherStep, StepKind, Verdict,
 };

@@ -2,6 +2,8 @@
 //! so that one number reads the same everywhere. Never rounds what goes into JSON or CSV.
 
 use batchstep_core::steptable::{Edge, EdgeSight, Row, StepKind, Verdict};
+use batchstep_inference::LEAST_DETECTABLE;
+pub use batchstep_inference::period_words as period;
 use batchstep_proto::domain::DeviceKind;
 
 /// What stands where a value is absent.
@@ -93,11 +95,8 @@ pub fn percent(share: f64) -> String {
 /// The smallest jump that would have been seen, in percent; never below 0.01 %, as timings without any scatter would have it.
 #[must_use]
 pub fn detectable(jump: f64) -> String {
-    const LEAST: f64 = 1e-4;
-    percent(jump.max(LEAST))
+    percent(jump.max(LEAST_DETECTABLE))
 }
-
-pub use batchstep_inference::period_words as period;
 
 /// The shape of a step in one word.
 #[must_use]

@@ -47,22 +47,7 @@ impl Connection {
                 embedded: None,
             }),
             Some(data_dir) => {
-                if !data_dir.exists() {
-                    // A mistyped path must not become an empty database.
-                    return Err(exit::usage(format!(
-                        "there is no data directory {}; give the one of `batchstep local` or `batchstep serve`",
-                        data_dir.display()
-                    )));
-                }
-                let empty =
-                    std::fs::read_dir(data_dir).is_ok_and(|mut entries| entries.next().is_none());
-                if !empty && !data_dir.join(DATABASE).exists() {
-                    // Nor must a folder of other things become one.
-                    return Err(exit::usage(format!(
-                        "{} is no data directory: it holds no {DATABASE}; give the one of `batchstep local` or `batchstep serve`",
-                        data_dir.display()
-                    )));
-                }
+                check_data_dir(data_dir)?;
                 let embedded = Embedded::start(data_dir, ModelLimits::default()).await?;
                 Ok(Self {
                     client: connect(embedded.url()).await?,
@@ -139,6 +124,23 @@ impl Embedded {
             Err(_) => Ok(()),
         }
     }
+}
+
+/// A mistyped path must not become an empty database, nor a folder of other things a data directory.
+fn check_data_dir(data_dir: &Path) -> Result<()> {
+    let place = data_dir.display();
+    let problem = if !data_dir.exists() {
+        format!("there is no data directory {place}")
+    } else if data_dir.join(DATABASE).exists()
+        || std::fs::read_dir(data_dir).is_ok_and(|mut entries| entries.next().is_none())
+    {
+        return Ok(());
+    } else {
+        format!("{place} is no data directory: it holds no {DATABASE}")
+    };
+    Err(exit::usage(format!(
+        "{problem}; give the one of `batchstep local` or `batchstep serve`"
+    )))
 }
 
 /// Dials a coordinator.

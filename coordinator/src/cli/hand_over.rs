@@ -57,8 +57,8 @@ struct Model {
 pub(super) fn check(spec: &SweepSpec) -> Result<()> {
     for path in spec.workloads.iter().filter_map(file) {
         let unusable = |what: String| exit::usage(format!("--workload: {path}: {what}"));
-        let about = fs::metadata(path)
-            .and_then(|about| fs::File::open(path).map(|_| about))
+        let (mut opened, about) = fs::File::open(path)
+            .and_then(|opened| opened.metadata().map(|about| (opened, about)))
             .map_err(|error| unusable(format!("cannot be read: {error}")))?;
         if !about.is_file() {
             return Err(unusable("is not a file".to_owned()));
@@ -69,8 +69,7 @@ pub(super) fn check(spec: &SweepSpec) -> Result<()> {
             ));
         }
         let mut begins = [0; ARCHIVE.len()];
-        let archive = fs::File::open(path).and_then(|mut opened| opened.read_exact(&mut begins));
-        if archive.is_err() || begins != *ARCHIVE {
+        if opened.read_exact(&mut begins).is_err() || begins != *ARCHIVE {
             return Err(unusable(
                 "is no TorchScript archive; torch.jit.save writes one, of a traced or scripted network".to_owned(),
             ));

@@ -4,7 +4,7 @@
 //! have their required blocks. Compares and words; never measures.
 
 use batchstep_inference::{
-    EdgeSight, Inference, Point, Trace, Verdict, percent, period_words as period,
+    EdgeSight, Inference, LEAST_DETECTABLE, Point, Trace, Verdict, percent, period_words as period,
 };
 
 use crate::sweep::{cost::median, rules::HIGH_CONFIDENCE};
@@ -14,8 +14,6 @@ const ENOUGH_EDGES: usize = 4;
 /// Largest jump, relative, that may have gone unseen when "no step" is final. The inference gives the worst over many periods; where a step would cost
 /// the 1 % that is worth caring about, most periods are seen far better.
 const UNSEEN_JUMP: f64 = 0.025;
-/// Smallest jump that is told: timings without any scatter would show them all.
-const LEAST_TOLD: f64 = 1e-4;
 /// Relative difference up to which two periods are the same.
 const SAME_PERIOD: f64 = 0.01;
 /// Typical distance of the other batch sizes from what the answer predicts, over what their noise and the answer's own fit let expect, above which
@@ -37,11 +35,8 @@ pub(super) fn certain(sight: &Inference, answer: &Inference) -> Option<String> {
     }
     match answer.verdict {
         Verdict::Step => {
-            let edges = |sight: EdgeSight| {
-                let edges = answer.edges.iter();
-                edges.filter(|edge| edge.sight == sight).count()
-            };
-            let (confirmed, missed) = (edges(EdgeSight::Confirmed), edges(EdgeSight::Missed));
+            let confirmed = answer.count_edges(EdgeSight::Confirmed);
+            let missed = answer.count_edges(EdgeSight::Missed);
             let (step, confidence) = (answer.step?, answer.confidence?);
             let sure =
                 confidence >= HIGH_CONFIDENCE && confirmed >= ENOUGH_EDGES.min(answer.edges.len());
@@ -58,7 +53,7 @@ pub(super) fn certain(sight: &Inference, answer: &Inference) -> Option<String> {
             (unseen <= UNSEEN_JUMP).then(|| {
                 format!(
                     "no step, and jumps from {} on would have been seen",
-                    percent(unseen.max(LEAST_TOLD))
+                    percent(unseen.max(LEAST_DETECTABLE))
                 )
             })
         }
