@@ -6,6 +6,7 @@
 pub mod domain;
 pub mod frame;
 pub mod ids;
+pub mod inventory;
 pub mod limits;
 pub mod model;
 pub mod size;

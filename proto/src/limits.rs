@@ -6,6 +6,10 @@ pub const STRING_BYTES: usize = 4096;
 pub const ERROR_BYTES: usize = 2048;
 /// Devices one agent may offer.
 pub const DEVICES_PER_AGENT: usize = 256;
+/// Processes on one GPU that are told.
+pub const PROCESSES_PER_GPU: usize = 1024;
+/// Problems, and reasons against trials, that are told of one device.
+pub const PROBLEMS: usize = 64;
 /// Attempts one agent may hold at a hello.
 pub const HELD_ATTEMPTS: usize = 4096;
 /// Visits in one round, reference visits included.

@@ -243,6 +243,8 @@ fn input_from(session: SessionKey, message: AgentMessage) -> Result<Option<Input
         Some(Message::Hello(_)) => {
             return Err(InvalidField::new("message", "a second hello on one stream"));
         }
+        // Nobody keeps samples yet.
+        Some(Message::Telemetry(_)) => return Ok(None),
         Some(Message::Heartbeat(heartbeat)) => Input::Heartbeat {
             session,
             sequence: heartbeat.sequence,
