@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{
     catalogue,
     field::{Class, Field, Scope},
-    reading::ValueError,
+    reading::{Absent, ValueError},
     record::Record,
 };
 use crate::{domain::Ineligibility, limits};
@@ -158,6 +158,14 @@ impl Gpu {
     #[must_use]
     pub fn uuid(&self) -> String {
         self.facts.get(catalogue::gpu::UUID).unwrap_or_default()
+    }
+
+    /// True when it does not answer any more.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.facts
+            .iter()
+            .any(|(_, reading)| *reading == Err(Absent::Lost))
     }
 
     /// Without what is of the moment.

@@ -14,5 +14,5 @@ pub use document::{
     Document, DocumentError, Gpu, GpuProcess, NvLink, Nvml, NvmlState, Peer, SCHEMA_VERSION,
 };
 pub use field::{Class, Field, Key, Kind, Scope, Unit};
-pub use reading::{Absent, Reading, Value, ValueError};
+pub use reading::{Absent, Reading, Typed, Value, ValueError};
 pub use record::Record;
