@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    cuda::{self, DeviceProperties, Driver, Preload},
+    cuda::{self, Built, DeviceProperties, Driver, Preload},
     shim, software,
 };
 
@@ -26,8 +26,10 @@ pub struct Description {
     pub cuda_problem: Option<String>,
     /// NVIDIA kernel driver.
     pub driver: Option<String>,
-    /// CUDA runtime, where CUDA is in use.
+    /// CUDA runtime, where CUDA is in use; else the major version that libtorch was built for.
     pub cuda: Option<String>,
+    /// Compute capabilities that libtorch carries code for, "9.0" or, as a source for newer ones, "12.0+PTX"; `None`: it does not tell.
+    pub cuda_architectures: Option<Vec<String>>,
     /// cuDNN, where CUDA is in use.
     pub cudnn: Option<String>,
     /// CUDA devices the driver shows to this process.
@@ -51,6 +53,7 @@ pub fn describe(preload: &Preload) -> Description {
     };
     let cuda_available = *preload == Preload::Loaded && tch::Cuda::is_available();
     let versions = software::versions(cuda_available);
+    let built = cuda::built_library().and_then(|library| Built::read(&library));
     Description {
         schema_version: 1,
         batchstep: env!("CARGO_PKG_VERSION"),
@@ -60,7 +63,10 @@ pub fn describe(preload: &Preload) -> Description {
         cuda_available,
         cuda_problem: cuda_problem(preload, driver_problem, !devices.is_empty(), cuda_available),
         driver: cuda::driver_version(),
-        cuda: versions.cuda,
+        cuda: versions
+            .cuda
+            .or_else(|| Some(built.as_ref()?.cuda_major?.to_string())),
+        cuda_architectures: built.map(|built| built.architectures),
         cudnn: versions.cudnn,
         devices,
         threads: tch::get_num_threads(),

@@ -2,9 +2,11 @@
 //!
 //! [`preload`] is the first statement of `main`. Nothing here runs on a host without an NVIDIA driver but the attempt to load it.
 
+mod built;
 mod driver;
 mod library;
 
+pub use built::{Built, library as built_library};
 pub use driver::{DeviceProperties, Driver, EventPair};
 pub use library::{Library, LibraryError};
 
