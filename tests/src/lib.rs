@@ -4,11 +4,14 @@
 //! dropped. Panics are how a test fails, so this crate may panic.
 
 pub mod binaries;
+pub mod elf;
+pub mod fake_nvml;
 pub mod lab;
 pub mod process;
 pub mod wait;
 
 pub use binaries::binaries;
+pub use fake_nvml::FakeNvml;
 pub use lab::{Agent, Coordinator, Lab};
 pub use process::{Finished, Process};
 pub use wait::eventually;
