@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use batchstep_agent::{
     config::{DRAIN_LIMIT, MODEL_ROOM},
     device::Selection,
+    inventory::{Options, Root},
 };
 use batchstep_proto::size::Size;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -20,13 +21,14 @@ Examples:
   # devices that exist only in a file, for demonstrations and tests
   batchstep-agent run --coordinator http://127.0.0.1:7847 --state-dir simulated --simulate docs/examples/simulated.toml
 
-  # what would stop trials here?
+  # what GPUs are here, and what would stop trials?
+  batchstep-agent inventory
   batchstep-agent doctor
 
 SIGTERM finishes the running round and leaves; a second SIGTERM, or Ctrl-C, stops it at once and keeps what was measured.
 
 A device is measured by one process of a host at a time. The locks for that are in /tmp/batchstep-locks, or in BATCHSTEP_LOCK_DIR, which must
-then be the same for all agents of the host. GPUs and libtorch are found by the worker: `batchstep-agent doctor` shows what it finds.
+then be the same for all agents of the host. GPUs are read through NVML, libtorch is found by the worker: `batchstep-agent doctor` shows both.
 
 Exit code 0: it was told to stop. 2: the command line, or a file that it names, cannot be followed. 3: something stopped it.";
 
@@ -36,6 +38,16 @@ Examples:
   batchstep-agent doctor --format json | jq '.checks[] | select(.status != \"ok\")'
 
 Exit code 0: trials can run. 3: something would stop them.";
+
+const INVENTORY_EXAMPLES: &str = "\
+Examples:
+  batchstep-agent inventory
+  batchstep-agent inventory --format json | jq '.gpus[] | {name, driver: .absent, ineligible}'
+
+Every value is there, or absent with a reason: not_supported, no_permission, lost, symbol_missing or unknown. `batchstep inventory --fields` says
+what each field means. The whole lab's inventory is on the coordinator: `batchstep inventory`.
+
+Exit code 0: the host was read. 3: it has an NVIDIA driver, and NVML cannot be asked.";
 
 /// The batchstep agent: reports this host's devices to a coordinator and measures on them.
 #[derive(Debug, Parser)]
@@ -50,6 +62,9 @@ pub(crate) enum Command {
     /// Run the agent until it is told to stop
     #[command(after_help = EXAMPLES)]
     Run(Box<Run>),
+    /// Say what hardware this host has, as the coordinator is told
+    #[command(after_help = INVENTORY_EXAMPLES)]
+    Inventory(InventoryArgs),
     /// Say what would stop trials on this host, and how to mend it
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(Doctor),
@@ -93,6 +108,8 @@ pub(crate) struct Run {
     /// Offer the simulated devices of this file instead of the host's; no worker is needed
     #[arg(long, value_name = "FILE.toml", conflicts_with = "worker")]
     pub(crate) simulate: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) inventory: InventoryOptions,
     /// After SIGTERM, how long running rounds may take to finish
     #[arg(long, value_name = "DURATION", env = "BATCHSTEP_DRAIN_LIMIT", value_parser = duration, default_value_t = Seconds(DRAIN_LIMIT))]
     pub(crate) drain_limit: Seconds,
@@ -117,6 +134,67 @@ pub(crate) struct Run {
     pub(crate) log_format: LogFormat,
 }
 
+/// How the host is looked at.
+#[derive(Debug, Args)]
+pub(crate) struct HostArgs {
+    /// Where the host's file system is, for an agent in a container that has it mounted
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "BATCHSTEP_HOST_ROOT",
+        default_value = "/"
+    )]
+    host_root: PathBuf,
+    /// How long a call into NVML may take before it counts as hung
+    #[arg(long, value_name = "DURATION", value_parser = interval, default_value_t = Seconds(Options::default().nvml_deadline), hide_short_help = true)]
+    nvml_deadline: Seconds,
+}
+
+/// How often.
+#[derive(Debug, Args)]
+pub(crate) struct InventoryOptions {
+    #[command(flatten)]
+    host: HostArgs,
+    /// How often temperatures, power, clocks and processes are read and sent
+    #[arg(long, value_name = "DURATION", env = "BATCHSTEP_TELEMETRY_INTERVAL", value_parser = interval, default_value_t = Seconds(Options::default().telemetry_interval))]
+    telemetry_interval: Seconds,
+    /// How often everything is read; what changed is sent at once
+    #[arg(long, value_name = "DURATION", env = "BATCHSTEP_INVENTORY_INTERVAL", value_parser = interval, default_value_t = Seconds(Options::default().full_interval))]
+    inventory_interval: Seconds,
+}
+
+impl HostArgs {
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            root: Root::at(self.host_root.clone()),
+            nvml_deadline: self.nvml_deadline.0,
+            ..Options::default()
+        }
+    }
+}
+
+impl InventoryOptions {
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            telemetry_interval: self.telemetry_interval.0,
+            full_interval: self.inventory_interval.0,
+            ..self.host.options()
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InventoryArgs {
+    /// How to print it
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: DoctorFormat,
+    /// The worker binary, which is asked about libtorch [default: the one beside the agent, else in PATH]
+    #[arg(long, value_name = "PATH", env = "BATCHSTEP_WORKER")]
+    pub(crate) worker: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
     /// How to print the checks
@@ -128,6 +206,8 @@ pub(crate) struct Doctor {
     /// The state directory to check
     #[arg(long, value_name = "DIR", env = "BATCHSTEP_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -150,6 +230,15 @@ impl std::fmt::Display for Seconds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         humantime::format_duration(self.0).fmt(f)
     }
+}
+
+/// At least as long as a look at a host with many GPUs takes.
+fn interval(text: &str) -> Result<Seconds, String> {
+    let Seconds(interval) = duration(text).map_err(|error| error.to_string())?;
+    if interval < Duration::from_millis(100) {
+        return Err("is too short; write 100ms or more".to_owned());
+    }
+    Ok(Seconds(interval))
 }
 
 fn duration(text: &str) -> Result<Seconds, humantime::DurationError> {

@@ -1,13 +1,15 @@
 //! What an agent is told at its start. Built by `main` from flags and environment, or by a test; never changed afterwards.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use batchstep_proto::{
     domain::{Device, HostFacts},
     size::Size,
 };
 
-use crate::device::LockDir;
+use tokio::sync::watch;
+
+use crate::{device::LockDir, inventory::Snapshot};
 
 /// Time a drain may take before the running rounds are stopped.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(120);
@@ -20,7 +22,7 @@ pub const MODEL_ROOM: Size = Size(8 << 30);
 pub struct Config {
     /// Facts for the hello.
     pub host: HostFacts,
-    /// Devices offered.
+    /// Devices offered at the start.
     pub devices: Vec<Device>,
     /// Where devices are locked.
     pub locks: LockDir,
@@ -30,6 +32,8 @@ pub struct Config {
     pub part_interval: Duration,
     /// Room for people's own networks in the state directory.
     pub model_room: Size,
+    /// The inventory as it is kept; where there is none, the devices are those of the start, and nothing else is told of the host.
+    pub inventory: Option<watch::Receiver<Arc<Snapshot>>>,
 }
 
 impl Config {
@@ -43,6 +47,7 @@ impl Config {
             drain_limit: DRAIN_LIMIT,
             part_interval: Duration::from_secs(10),
             model_room: MODEL_ROOM,
+            inventory: None,
         }
     }
 }

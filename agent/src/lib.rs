@@ -3,8 +3,8 @@
 //! [`run`] is the whole agent as one future that takes its world as arguments; the binary adds the command line, signals and logs.
 //!
 //! Modules, from the bottom up: files that survive a power cut (`durable`, [`state_dir`], `spool`, `ledger`, `outbox`), people's own networks
-//! (`models`), the host's devices ([`device`]), what runs a round ([`executor`]), the line to the coordinator ([`session`], `reporter`, [`retry`]), and the supervisor that
-//! decides. [`doctor`] stands beside them, and [`simulation`] puts imagined devices in the place of the host's.
+//! (`models`), the host's devices ([`device`], [`inventory`]), what runs a round ([`executor`]), the line to the coordinator ([`session`], `reporter`,
+//! [`retry`]), and the supervisor that decides. [`doctor`] stands beside them, and [`simulation`] puts imagined devices in the place of the host's.
 
 pub mod config;
 pub mod device;
@@ -12,9 +12,12 @@ pub mod doctor;
 mod durable;
 mod error;
 pub mod executor;
+mod exit_status;
+pub mod inventory;
 mod ledger;
 mod models;
 mod outbox;
+pub mod own_workers;
 mod reporter;
 pub mod retry;
 pub mod session;
@@ -117,6 +120,10 @@ pub async fn run(
             leaving: leaving.clone(),
         },
     )));
+    let _inventory = config.inventory.clone().map(|snapshots| {
+        let telling = inventory::report(state.agent_id(), snapshots, channel_seen.clone());
+        AbortOnDropHandle::new(tokio::spawn(telling))
+    });
     let models = Models::open(state.models(), model_room, channel_seen.clone());
     let mut supervisor = Supervisor::new(
         state.agent_id(),

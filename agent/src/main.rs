@@ -1,11 +1,12 @@
-//! `batchstep-agent`: parses the command line, sets up logs and signals, runs the agent or the doctor, and turns errors into exit codes.
+//! `batchstep-agent`: parses the command line, sets up logs and signals, runs the agent, the inventory or the doctor, and turns errors into exit codes.
 
 mod cli;
 mod signals;
 
 use std::{
-    io::{self, IsTerminal as _},
+    io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
+    sync::Arc,
 };
 
 use anyhow::Context as _;
@@ -14,15 +15,19 @@ use batchstep_agent::{
     device::{self, Host, LockDir},
     doctor::{self, Report},
     executor::ProcessExecutor,
+    inventory::{Depth, Inventory, Page},
+    own_workers::OwnWorkers,
     session::TcpDialer,
     simulation::{FileError, Simulation},
     state_dir::StateDir,
     worker_path,
 };
-use batchstep_proto::domain::Device;
+use batchstep_proto::{domain::Device, inventory::NvmlState};
 use clap::{CommandFactory as _, Parser as _};
-use cli::{Cli, Command, Doctor, DoctorFormat, LogFormat, Run};
+use cli::{Cli, Command, Doctor, DoctorFormat, InventoryArgs, LogFormat, Run};
 use signals::Parent;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
@@ -36,6 +41,7 @@ const EXIT_FAILED: u8 = 3;
 async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(arguments) => run(*arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Inventory(arguments) => inventory(arguments).await,
         Command::Doctor(arguments) => examine(arguments).await,
         Command::Completions { shell } => {
             clap_complete::generate(
@@ -72,15 +78,18 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
             batchstep_agent::run(config, state, dialer, executor, shutdown).await?;
         }
         None => {
-            let (config, executor) = real(&arguments).await?;
+            let (config, executor, keeping) = real(&arguments).await?;
+            let _keeping = AbortOnDropHandle::new(tokio::spawn(keeping));
             batchstep_agent::run(config, state, dialer, executor, shutdown).await?;
         }
     }
     Ok(())
 }
 
-/// The devices of this host, and what runs rounds on them.
-async fn real(arguments: &Run) -> anyhow::Result<(Config, ProcessExecutor)> {
+/// The devices of this host, what runs rounds on them, and what keeps looking at them.
+async fn real(
+    arguments: &Run,
+) -> anyhow::Result<(Config, ProcessExecutor, impl Future<Output = ()> + use<>)> {
     let worker = worker_path::find(arguments.worker.as_deref());
     if let Err(error) = &worker {
         if arguments.worker.is_some() {
@@ -88,10 +97,17 @@ async fn real(arguments: &Run) -> anyhow::Result<(Config, ProcessExecutor)> {
         }
         warn!(error = %error, "There is no worker; devices are offered as not eligible.");
     }
-    let host = Host::read();
-    let devices = device::select(device::discover(&host, &worker).await, &arguments.devices)?;
-    let config = config(arguments, host, devices);
-    Ok((config, ProcessExecutor::new(worker)))
+    let own = OwnWorkers::default();
+    let options = arguments.inventory.options();
+    let mut inventory = Inventory::new(options, worker.clone(), own.clone());
+    let mut first = inventory.look(Depth::Full).await;
+    first.devices = device::select(first.devices, &arguments.devices)?;
+    inventory.offer_only(arguments.devices.clone());
+    let executor = ProcessExecutor::new(worker).watching(inventory.nvml(), own);
+    let (snapshots, seen) = watch::channel(Arc::new(first.clone()));
+    let mut config = config(arguments, inventory.host().clone(), first.devices);
+    config.inventory = Some(seen);
+    Ok((config, executor, inventory.keep(snapshots)))
 }
 
 fn config(arguments: &Run, host: Host, devices: Vec<Device>) -> Config {
@@ -102,11 +118,34 @@ fn config(arguments: &Run, host: Host, devices: Vec<Device>) -> Config {
     }
 }
 
+async fn inventory(arguments: InventoryArgs) -> anyhow::Result<ExitCode> {
+    let worker = worker_path::find(arguments.worker.as_deref());
+    let options = arguments.host.options();
+    let (snapshot, _) = Inventory::new(options, worker, OwnWorkers::default())
+        .look_once()
+        .await;
+    let mut stdout = io::stdout().lock();
+    let written = match arguments.format {
+        DoctorFormat::Table => write!(stdout, "{}", Page(&snapshot.document)),
+        DoctorFormat::Json => {
+            serde_json::to_writer_pretty(&mut stdout, &snapshot.document.to_json())
+                .map_err(io::Error::from)
+                .and_then(|()| writeln!(stdout))
+        }
+    };
+    written.context("cannot write the inventory")?;
+    Ok(match snapshot.document.nvml.state {
+        NvmlState::Running | NvmlState::NoDriver => ExitCode::SUCCESS,
+        NvmlState::Failed | NvmlState::Hung => ExitCode::from(EXIT_FAILED),
+    })
+}
+
 async fn examine(arguments: Doctor) -> anyhow::Result<ExitCode> {
     let report = doctor::examine(
         arguments.worker.as_deref(),
         arguments.state_dir.as_deref(),
         &LockDir::of_host(),
+        arguments.host.options(),
     )
     .await;
     let mut stdout = io::stdout().lock();

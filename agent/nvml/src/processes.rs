@@ -1,13 +1,12 @@
 //! What runs on a GPU. One call with a buffer that is large enough from the start: asking for the number first races with processes that come,
 //! and fails on some drivers.
 
-use std::{fs, mem};
+use std::fs;
 
 use batchstep_proto::inventory::{GpuProcess, Reading, catalogue::gpu};
 use nvml_wrapper::error::{NvmlError, nvml_sym, nvml_try};
 use nvml_wrapper_sys::bindings::{
-    NvmlLib, nvmlDevice_t, nvmlProcessInfo_v1_t, nvmlProcessInfo_v2_t,
-    nvmlReturn_enum_NVML_ERROR_INSUFFICIENT_SIZE as INSUFFICIENT_SIZE,
+    NvmlLib, nvmlDevice_t, nvmlReturn_enum_NVML_ERROR_INSUFFICIENT_SIZE as INSUFFICIENT_SIZE,
     nvmlReturn_enum_NVML_ERROR_NOT_FOUND as NOT_FOUND, nvmlReturn_t,
 };
 
@@ -19,6 +18,12 @@ const SLOTS: usize = 64;
 const MOST_SLOTS: usize = 1024;
 /// "Not available", as memory in use.
 const NOT_AVAILABLE: u64 = u64::MAX;
+
+/// The sizes of an item that drivers write, bytes: pid and memory; with the ids of a MIG instance; with protected memory behind those. Drivers of
+/// branch 535 wrote the last one under a name that means the second, so the size is found out from what was written.
+const STRIDES: [usize; 3] = [16, 24, 32];
+/// What the buffer is filled with before the call. No process has this id: Linux ends at 2^22.
+const UNTOUCHED: u8 = 0xa5;
 
 /// A process as NVML lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,35 +45,28 @@ pub(crate) fn compute(lib: &NvmlLib, handle: nvmlDevice_t) -> Result<Vec<Listed>
 }
 
 fn list(lib: &NvmlLib, handle: nvmlDevice_t, which: List) -> Result<Vec<Listed>, NvmlError> {
-    // SAFETY (all three): an all-zero structure of integers is valid; `count` says how many of them there are; NVML writes no more.
+    // SAFETY (all three): the buffer has room for `count` of the largest items that any driver writes.
     let newest = match which {
         List::Compute => nvml_sym(lib.nvmlDeviceGetComputeRunningProcesses_v3.as_ref()),
         List::Graphics => nvml_sym(lib.nvmlDeviceGetGraphicsRunningProcesses_v3.as_ref()),
     }
-    .and_then(|function| {
-        fill::<nvmlProcessInfo_v2_t>(|count, slots| unsafe { function(handle, count, slots) })
-    });
+    .and_then(|function| fill(|count, items| unsafe { function(handle, count, items.cast()) }));
     if !is_missing(&newest) {
-        return newest.map(|found| found.iter().map(Listed::from).collect());
+        return newest;
     }
     let second = match which {
         List::Compute => nvml_sym(lib.nvmlDeviceGetComputeRunningProcesses_v2.as_ref()),
         List::Graphics => nvml_sym(lib.nvmlDeviceGetGraphicsRunningProcesses_v2.as_ref()),
     }
-    .and_then(|function| {
-        fill::<nvmlProcessInfo_v2_t>(|count, slots| unsafe { function(handle, count, slots) })
-    });
+    .and_then(|function| fill(|count, items| unsafe { function(handle, count, items.cast()) }));
     if !is_missing(&second) {
-        return second.map(|found| found.iter().map(Listed::from).collect());
+        return second;
     }
-    let oldest = match which {
+    match which {
         List::Compute => nvml_sym(lib.nvmlDeviceGetComputeRunningProcesses.as_ref()),
         List::Graphics => nvml_sym(lib.nvmlDeviceGetGraphicsRunningProcesses.as_ref()),
     }
-    .and_then(|function| {
-        fill::<nvmlProcessInfo_v1_t>(|count, slots| unsafe { function(handle, count, slots) })
-    });
-    oldest.map(|found| found.iter().map(Listed::from).collect())
+    .and_then(|function| fill(|count, items| unsafe { function(handle, count, items.cast()) }))
 }
 
 const fn is_missing<T>(result: &Result<T, NvmlError>) -> bool {
@@ -79,15 +77,16 @@ const fn is_missing<T>(result: &Result<T, NvmlError>) -> bool {
 }
 
 /// Calls with 64 slots, and once more with as many as NVML says there must be.
-fn fill<T: Copy>(
-    mut call: impl FnMut(*mut u32, *mut T) -> nvmlReturn_t,
-) -> Result<Vec<T>, NvmlError> {
+fn fill(
+    mut call: impl FnMut(*mut u32, *mut u64) -> nvmlReturn_t,
+) -> Result<Vec<Listed>, NvmlError> {
+    const LARGEST: usize = STRIDES[STRIDES.len() - 1];
     let mut slots = SLOTS;
     loop {
-        // SAFETY: `T` is one of NVML's process structures: integers only.
-        let mut found: Vec<T> = vec![unsafe { mem::zeroed() }; slots];
+        // Of u64, so that it is aligned for the items.
+        let mut buffer = vec![u64::from_ne_bytes([UNTOUCHED; 8]); slots * LARGEST / 8];
         let mut count = u32::try_from(slots).unwrap_or(u32::MAX);
-        let code = call(&raw mut count, found.as_mut_ptr());
+        let code = call(&raw mut count, buffer.as_mut_ptr());
         let told = usize::try_from(count).unwrap_or(usize::MAX);
         if code == INSUFFICIENT_SIZE && slots < MOST_SLOTS {
             slots = told.saturating_add(SLOTS).clamp(SLOTS * 2, MOST_SLOTS);
@@ -97,28 +96,38 @@ fn fill<T: Copy>(
             return Ok(Vec::new());
         }
         nvml_try(code)?;
-        // A driver that says more than it was given room for has not written more.
-        found.truncate(told);
-        return Ok(found);
+        let bytes: Vec<u8> = buffer.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        return Ok(items(&bytes, told));
     }
 }
 
-impl From<&nvmlProcessInfo_v2_t> for Listed {
-    fn from(info: &nvmlProcessInfo_v2_t) -> Self {
-        Self {
-            pid: info.pid,
-            used_memory_bytes: (info.usedGpuMemory != NOT_AVAILABLE).then_some(info.usedGpuMemory),
-        }
-    }
-}
+/// The size of items that bindings and drivers agree on but for branch 535.
+const USUAL_STRIDE: usize = STRIDES[1];
 
-impl From<&nvmlProcessInfo_v1_t> for Listed {
-    fn from(info: &nvmlProcessInfo_v1_t) -> Self {
-        Self {
-            pid: info.pid,
-            used_memory_bytes: (info.usedGpuMemory != NOT_AVAILABLE).then_some(info.usedGpuMemory),
-        }
-    }
+/// Takes the items apart. Those that were announced and never written are left out.
+fn items(bytes: &[u8], told: usize) -> Vec<Listed> {
+    let written = bytes
+        .iter()
+        .rposition(|byte| *byte != UNTOUCHED)
+        .map_or(0, |last| last + 1);
+    // A number that the buffer has no room for says nothing about the size.
+    let fits = STRIDES
+        .into_iter()
+        .filter(|stride| told <= bytes.len() / stride)
+        .find(|stride| stride * told >= written);
+    let stride = fits.unwrap_or(USUAL_STRIDE);
+    bytes
+        .chunks_exact(stride)
+        .take(told.min(written.div_ceil(stride)))
+        .map(|item| Listed {
+            pid: u32::from_ne_bytes([item[0], item[1], item[2], item[3]]),
+            used_memory_bytes: <[u8; 8]>::try_from(&item[8..16])
+                .ok()
+                .map(u64::from_ne_bytes)
+                .filter(|used| *used != NOT_AVAILABLE),
+        })
+        .filter(|process| process.pid != u32::from_ne_bytes([UNTOUCHED; 4]))
+        .collect()
 }
 
 /// Reads both lists of a device; those that compute are counted in the record, too.
@@ -168,45 +177,63 @@ fn name(root: &Root, pid: u32) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn process(pid: u32) -> nvmlProcessInfo_v2_t {
-        nvmlProcessInfo_v2_t {
-            pid,
-            usedGpuMemory: NOT_AVAILABLE,
-            gpuInstanceId: u32::MAX,
-            computeInstanceId: u32::MAX,
+    /// Writes items of a size as a driver does.
+    fn driver(pids: &[u32], stride: usize, into: &mut [u8]) {
+        for (pid, item) in pids.iter().zip(into.chunks_exact_mut(stride)) {
+            item.fill(0);
+            item[..4].copy_from_slice(&pid.to_ne_bytes());
+            item[8..16].copy_from_slice(&NOT_AVAILABLE.to_ne_bytes());
         }
+    }
+
+    #[test]
+    fn items_of_every_size_are_taken_apart() {
+        for stride in STRIDES {
+            for count in [1, 2, 5, 64] {
+                let pids: Vec<u32> = (100..100 + count).collect();
+                let mut bytes = vec![UNTOUCHED; SLOTS * 32];
+                driver(&pids, stride, &mut bytes);
+                let found = items(&bytes, pids.len());
+                let read: Vec<u32> = found.iter().map(|process| process.pid).collect();
+                assert_eq!(read, pids, "{count} items of {stride} bytes");
+                assert_eq!(found[0].used_memory_bytes, None);
+            }
+        }
+        assert!(items(&[UNTOUCHED; 64], 2).is_empty());
     }
 
     #[test]
     fn a_list_that_grows_meanwhile_is_asked_again_and_an_absurd_one_is_cut() {
         let mut calls = 0;
-        let grown = fill::<nvmlProcessInfo_v2_t>(|count, slots| {
+        let grown = fill(|count, buffer| {
             calls += 1;
-            // SAFETY: `count` and as many slots are those of `fill`.
+            // SAFETY: `count`, and a buffer for as many items of 32 bytes, are those of `fill`.
             unsafe {
                 if *count < 100 {
                     *count = 100;
                     return INSUFFICIENT_SIZE;
                 }
                 *count = 100;
-                for slot in 0..100 {
-                    *slots.add(slot) = process(u32::try_from(slot).unwrap());
-                }
+                let bytes = std::slice::from_raw_parts_mut(buffer.cast::<u8>(), 100 * 32);
+                driver(&(0..100).collect::<Vec<u32>>(), 24, bytes);
             }
             0
         })
         .unwrap();
         assert_eq!((calls, grown.len(), grown[99].pid), (2, 100, 99));
-        assert_eq!(Listed::from(&grown[5]).used_memory_bytes, None);
 
-        let absurd = fill::<nvmlProcessInfo_v2_t>(|count, _| {
+        let absurd = fill(|count, buffer| {
             // SAFETY: as above.
-            unsafe { *count = u32::MAX };
+            unsafe {
+                *count = u32::MAX;
+                let bytes = std::slice::from_raw_parts_mut(buffer.cast::<u8>(), 24);
+                driver(&[7], 24, bytes);
+            }
             0
         })
         .unwrap();
-        assert_eq!(absurd.len(), SLOTS);
-        let endless = fill::<nvmlProcessInfo_v2_t>(|count, _| {
+        assert_eq!(absurd.len(), 1);
+        let endless = fill(|count, _| {
             // SAFETY: as above.
             unsafe { *count = u32::MAX };
             INSUFFICIENT_SIZE

@@ -6,7 +6,7 @@ use batchstep_proto::domain::{Device, DeviceKind, Ineligibility};
 use serde::Deserialize;
 use tokio::{process::Command, time};
 
-use crate::executor::explain_start;
+use crate::exit_status::explain_start;
 
 /// For loading libtorch and CUDA from a cold network disk.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -41,6 +41,12 @@ pub struct Description {
     /// Why CUDA is out of reach, where there is an NVIDIA driver.
     #[serde(default)]
     pub cuda_problem: Option<String>,
+    /// The CUDA that libtorch was built for: "13.0", or the major version alone.
+    #[serde(default)]
+    pub cuda: Option<String>,
+    /// Compute capabilities that libtorch carries code for; absent where it does not tell.
+    #[serde(default)]
+    pub cuda_architectures: Option<Vec<String>>,
     /// CUDA devices the driver shows.
     #[serde(default)]
     pub devices: Vec<GpuDescription>,

@@ -1,7 +1,8 @@
-//! Facts about this machine, read from `/proc`, `/sys` and `/etc`. The parsers are pure; only [`Host::read`] and [`nvidia_driver`] touch files.
+//! Facts about this machine, read from `/proc`, `/sys` and `/etc`. The parsers are pure; only [`Host::read_at`] and [`nvidia_driver`] touch files.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::collections::BTreeSet;
 
+use batchstep_nvml::Root;
 use batchstep_proto::domain::HostFacts;
 use sha2::{Digest as _, Sha256};
 
@@ -16,11 +17,22 @@ impl Host {
     /// Reads the facts; what cannot be read is absent.
     #[must_use]
     pub fn read() -> Self {
-        let text = |path: &str| fs::read_to_string(path).ok();
+        Self::read_at(&Root::default())
+    }
+
+    /// The same for a host whose file system is elsewhere, as in a container.
+    #[must_use]
+    pub fn read_at(root: &Root) -> Self {
+        let text = |path: &str| root.text(path);
         let cpuinfo = text("/proc/cpuinfo").unwrap_or_default();
-        let hostname = nix::unistd::gethostname()
-            .ok()
-            .and_then(|name| name.into_string().ok())
+        let own_name = || nix::unistd::gethostname().ok()?.into_string().ok();
+        // A container's own name is not its host's.
+        let hostname = if root.is_own() {
+            own_name()
+        } else {
+            text("/etc/hostname").or_else(own_name)
+        };
+        let hostname = hostname
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| "unknown".to_owned());
         Self {
@@ -42,11 +54,11 @@ impl Host {
 
 /// The NVIDIA kernel driver's version; `None` where there is no such driver. An unreadable version is "unknown".
 #[must_use]
-pub fn nvidia_driver(root: &Path) -> Option<String> {
-    let version = fs::read_to_string(root.join("proc/driver/nvidia/version")).ok();
+pub fn nvidia_driver(root: &Root) -> Option<String> {
+    let version = root.text("proc/driver/nvidia/version");
     // Containers and WSL have the device but not always the file.
     let present =
-        version.is_some() || root.join("dev/nvidiactl").exists() || root.join("dev/dxg").exists();
+        version.is_some() || root.path("dev/nvidiactl").exists() || root.path("dev/dxg").exists();
     present.then(|| {
         version
             .as_deref()
@@ -140,6 +152,8 @@ fn driver_version(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const TWO_CORES: &str = "processor\t: 0\nmodel name\t: AMD EPYC 9654 96-Core Processor\nphysical id\t: 0\ncore id\t\t: 0\n\n\
@@ -197,10 +211,11 @@ mod tests {
 
     #[test]
     fn a_driver_is_found_by_its_device_too() {
-        let root = tempfile::tempdir().unwrap();
-        assert_eq!(nvidia_driver(root.path()), None);
-        fs::create_dir(root.path().join("dev")).unwrap();
-        fs::write(root.path().join("dev/nvidiactl"), "").unwrap();
-        assert_eq!(nvidia_driver(root.path()).as_deref(), Some("unknown"));
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::at(folder.path().to_owned());
+        assert_eq!(nvidia_driver(&root), None);
+        fs::create_dir(root.path("dev")).unwrap();
+        fs::write(root.path("dev/nvidiactl"), "").unwrap();
+        assert_eq!(nvidia_driver(&root).as_deref(), Some("unknown"));
     }
 }

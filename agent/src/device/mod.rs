@@ -1,22 +1,16 @@
-//! The devices of this host: which there are, whether trials may start on them, and the lock that gives one process a device.
-//!
-//! Asked once at the start; the worker is asked about GPUs, since the agent itself never loads CUDA.
+//! What a device is before the inventory looks at it: the host's facts, the worker's word on libtorch and CUDA, the choice of what is offered, and
+//! the lock that gives one process a device.
 
 mod describe;
 mod host;
 mod lock;
 
-use std::path::{Path, PathBuf};
-
-use batchstep_proto::domain::{Device, DeviceKind, HostFacts, Ineligibility};
-use tracing::warn;
+use batchstep_proto::domain::{Device, DeviceKind, HostFacts};
 
 pub use describe::{DescribeError, Description, GpuDescription, describe};
 pub(crate) use host::meminfo_bytes;
 pub use host::{Host, nvidia_driver};
 pub use lock::{DeviceLock, LockDir, LockError};
-
-use crate::worker_path::WorkerNotFound;
 
 /// Devices that an agent offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,30 +73,6 @@ pub enum SelectionError {
     },
 }
 
-/// Every device of this host, the processors last.
-pub async fn discover(host: &Host, worker: &Result<PathBuf, WorkerNotFound>) -> Vec<Device> {
-    let mut devices = Vec::new();
-    if let (Some(driver), Ok(worker)) = (nvidia_driver(Path::new("/")), worker) {
-        match describe(worker).await {
-            Ok(description) => devices.extend(description.gpus(&driver)),
-            Err(error) => warn!(
-                error = %error,
-                "The worker cannot say which GPUs there are; this agent offers none. `batchstep-agent doctor` tells more."
-            ),
-        }
-    }
-    devices.push(processors(host));
-    if let Err(error) = worker {
-        for device in &mut devices {
-            device.ineligible.push(Ineligibility {
-                code: "no_worker".to_owned(),
-                message: error.to_string(),
-            });
-        }
-    }
-    devices
-}
-
 /// Keeps the selected devices.
 ///
 /// # Errors
@@ -116,15 +86,9 @@ pub fn select(devices: Vec<Device>, selection: &Selection) -> Result<Vec<Device>
             known: listing(&devices),
         });
     }
-    let kept: Vec<Device> = match selection {
-        Selection::All => devices,
-        Selection::Cpu => of_kind(devices, DeviceKind::Cpu),
-        Selection::Gpu => {
-            let gpus = of_kind(devices, DeviceKind::Cuda);
-            if gpus.is_empty() {
-                return Err(SelectionError::NoGpu);
-            }
-            gpus
+    match selection {
+        Selection::Gpu if devices.iter().all(|device| device.kind != DeviceKind::Cuda) => {
+            return Err(SelectionError::NoGpu);
         }
         Selection::Listed(ids) => {
             if let Some(id) = ids
@@ -136,13 +100,21 @@ pub fn select(devices: Vec<Device>, selection: &Selection) -> Result<Vec<Device>
                     known: listing(&devices),
                 });
             }
-            devices
-                .into_iter()
-                .filter(|device| ids.contains(&device.id))
-                .collect()
         }
-    };
-    Ok(kept)
+        Selection::All | Selection::Cpu | Selection::Gpu => {}
+    }
+    Ok(of_selection(devices, selection))
+}
+
+/// Those of the devices that are selected.
+pub(crate) fn of_selection(mut devices: Vec<Device>, selection: &Selection) -> Vec<Device> {
+    devices.retain(|device| match selection {
+        Selection::All => true,
+        Selection::Cpu => device.kind == DeviceKind::Cpu,
+        Selection::Gpu => device.kind == DeviceKind::Cuda,
+        Selection::Listed(ids) => ids.contains(&device.id),
+    });
+    devices
 }
 
 fn listing(devices: &[Device]) -> String {
@@ -150,15 +122,9 @@ fn listing(devices: &[Device]) -> String {
     ids.join(", ")
 }
 
-fn of_kind(devices: Vec<Device>, kind: DeviceKind) -> Vec<Device> {
-    devices
-        .into_iter()
-        .filter(|device| device.kind == kind)
-        .collect()
-}
-
 /// The processors of a host as one device.
-pub(crate) fn processors(host: &Host) -> Device {
+#[must_use]
+pub fn processors(host: &Host) -> Device {
     let HostFacts {
         machine_id,
         cpu_model,

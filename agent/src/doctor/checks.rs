@@ -20,8 +20,6 @@ use crate::{
 
 /// libtorch itself takes a third of this; the smallest workloads fit beside it.
 const LEAST_MEMORY_BYTES: u64 = 1 << 30;
-/// The oldest driver that the published libtorch 2.11.0 (CUDA 13.0) works with.
-const LEAST_DRIVER: u32 = 580;
 
 pub(super) fn worker(worker: &Result<PathBuf, WorkerNotFound>) -> Check {
     match worker {
@@ -157,53 +155,6 @@ fn judge_memory(available: Option<u64>, total: Option<u64>) -> Check {
     }
 }
 
-pub(super) fn gpu(driver: Option<&str>, description: Option<&Description>) -> Check {
-    let Some(driver) = driver else {
-        return Check::ok("gpu", "no NVIDIA driver; the processors are measured");
-    };
-    let major = driver
-        .split('.')
-        .next()
-        .and_then(|major| major.parse::<u32>().ok());
-    if major.is_some_and(|major| major < LEAST_DRIVER) {
-        return Check::fail(
-            "gpu",
-            format!("NVIDIA driver {driver} is too old for libtorch 2.11.0 with CUDA 13.0"),
-            format!(
-                "install driver {LEAST_DRIVER} or newer, give LIBTORCH built for an older CUDA, or measure the processors with --devices cpu"
-            ),
-        );
-    }
-    match description {
-        Some(Description {
-            cuda_problem: Some(problem),
-            ..
-        }) => Check::fail(
-            "gpu",
-            format!("driver {driver}; CUDA cannot be used: {problem}"),
-            "run `make libtorch` again if the driver was installed after it, or measure the processors with --devices cpu",
-        ),
-        Some(description) if !description.devices.is_empty() => {
-            let names: Vec<&str> = description
-                .devices
-                .iter()
-                .map(|gpu| gpu.name.as_str())
-                .collect();
-            Check::ok("gpu", format!("driver {driver}; {}", names.join(", ")))
-        }
-        Some(_) => Check::fail(
-            "gpu",
-            format!("driver {driver} is there and CUDA finds no GPU"),
-            "check `nvidia-smi`; run `make libtorch` again if the driver was installed after it; or measure the processors with --devices cpu",
-        ),
-        None => Check::warn(
-            "gpu",
-            format!("driver {driver}; the worker cannot say which GPUs there are"),
-            "mend the worker first",
-        ),
-    }
-}
-
 /// `cpus` is `/sys/devices/system/cpu`.
 pub(super) fn governor(cpus: &Path) -> Check {
     let mut governors: Vec<String> = fs::read_dir(cpus)
@@ -265,18 +216,6 @@ mod tests {
             "8.0 of 16.0 GiB available"
         );
         assert_eq!(judge_memory(None, None).status, Status::Warn);
-    }
-
-    #[test]
-    fn an_old_driver_or_a_gpu_out_of_reach_stops_trials() {
-        assert_eq!(gpu(None, None).status, Status::Ok);
-        let old = gpu(Some("535.183.06"), None);
-        assert!(old.status == Status::Fail && old.mend.unwrap().contains("580"));
-        let bare: Description =
-            serde_json::from_str(r#"{"libtorch_built":"2.11.0","libtorch_loaded":"2.11.0"}"#)
-                .unwrap();
-        assert_eq!(gpu(Some("590.48.01"), Some(&bare)).status, Status::Fail);
-        assert_eq!(gpu(Some("unknown"), None).status, Status::Warn);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! but for an empty file in the lock folder.
 
 mod checks;
+mod gpus;
 mod load;
 
 use std::{fmt, path::Path};
@@ -9,7 +10,9 @@ use std::{fmt, path::Path};
 use serde::Serialize;
 
 use crate::{
-    device::{Host, LockDir, describe},
+    device::LockDir,
+    inventory::{Inventory, Options},
+    own_workers::OwnWorkers,
     worker_path,
 };
 
@@ -82,19 +85,22 @@ impl Report {
 }
 
 /// Looks at everything. Takes about a second: libtorch is loaded once and the load of other processes is watched.
-pub async fn examine(worker: Option<&Path>, state_dir: Option<&Path>, locks: &LockDir) -> Report {
+pub async fn examine(
+    worker: Option<&Path>,
+    state_dir: Option<&Path>,
+    locks: &LockDir,
+    options: Options,
+) -> Report {
     let worker = worker_path::find(worker);
-    let description = match &worker {
-        Ok(path) => Some(describe(path).await),
-        Err(_) => None,
-    };
+    let inventory = Inventory::new(options, worker.clone(), OwnWorkers::default());
+    let (snapshot, description) = inventory.look_once().await;
     let mut checks = vec![checks::worker(&worker)];
     checks.extend(description.as_ref().map(checks::libtorch));
     checks.push(checks::state_dir(state_dir));
     checks.push(checks::locks(locks));
-    checks.push(checks::memory(&Host::read().facts));
-    checks.push(checks::gpu(
-        crate::device::nvidia_driver(Path::new("/")).as_deref(),
+    checks.push(checks::memory(&snapshot.host));
+    checks.extend(gpus::checks(
+        &snapshot.document,
         description
             .as_ref()
             .and_then(|described| described.as_ref().ok()),

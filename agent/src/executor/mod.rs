@@ -2,9 +2,9 @@
 //!
 //! An executor gets one round at a time for a device and tells what happens as events; it knows nothing of coordinators, spools or leases.
 
-mod exit;
 mod output;
 mod process;
+mod samples;
 mod simulated;
 mod spawn;
 mod worker;
@@ -17,7 +17,6 @@ use batchstep_proto::{
 };
 use tokio::sync::{mpsc, watch};
 
-pub(crate) use exit::explain_start;
 pub use process::{IDLE_LIMIT, ProcessExecutor};
 pub use simulated::SimulatedExecutor;
 

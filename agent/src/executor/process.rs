@@ -7,14 +7,14 @@ use std::{
     time::Duration,
 };
 
-use batchstep_proto::domain::AttemptOutcome;
+use batchstep_proto::domain::{AttemptOutcome, DeviceKind};
 use tokio::{
     sync::{mpsc, watch},
     time,
 };
 
-use super::{Executor, Job, RoundEnding, RoundEvent, Stop, worker::Worker};
-use crate::worker_path::WorkerNotFound;
+use super::{Executor, Job, RoundEnding, RoundEvent, Stop, samples, worker::Worker};
+use crate::{inventory::NvmlThread, own_workers::OwnWorkers, worker_path::WorkerNotFound};
 
 /// How long a worker waits for another round. The next one is prefetched and comes within milliseconds; a pause this long means that the
 /// work is done, and libtorch's memory goes back to the host.
@@ -25,6 +25,8 @@ pub struct ProcessExecutor {
     worker: Result<PathBuf, WorkerNotFound>,
     idle_limit: Duration,
     idle: Arc<Mutex<Idle>>,
+    own: OwnWorkers,
+    nvml: Option<NvmlThread>,
 }
 
 /// Workers between two rounds, by device.
@@ -43,7 +45,17 @@ impl ProcessExecutor {
             worker,
             idle_limit: IDLE_LIMIT,
             idle: Arc::default(),
+            own: OwnWorkers::default(),
+            nvml: None,
         }
+    }
+
+    /// The same with a look at its GPUs through NVML, and its workers entered in a book.
+    #[must_use]
+    pub fn watching(mut self, nvml: NvmlThread, own: OwnWorkers) -> Self {
+        self.nvml = Some(nvml);
+        self.own = own;
+        self
     }
 
     /// The same with another idle limit.
@@ -101,15 +113,27 @@ impl Executor for ProcessExecutor {
         };
         // A wish from before the first look counts too.
         stop.mark_changed();
-        let mut worker = match self.take(&job.device.id) {
-            Some(worker) => worker,
-            None => match Worker::start(path, &job.device, &mut stop).await {
-                Ok(worker) => worker,
-                Err(ending) => return ending,
-            },
-        };
         let device_id = job.device.id.clone();
-        let (ending, reusable) = worker.run(job, &events, &mut stop).await;
+        let nvml = self
+            .nvml
+            .as_ref()
+            .filter(|_| job.device.kind == DeviceKind::Cuda);
+        let mut worker = match self.take(&device_id) {
+            Some(worker) => worker,
+            None => {
+                if let Some(nvml) = nvml
+                    && let Some(reason) = samples::occupied(nvml, &device_id, &self.own).await
+                {
+                    return RoundEnding::new(AttemptOutcome::Refused, reason);
+                }
+                match Worker::start(path, &job.device, &self.own, &mut stop).await {
+                    Ok(worker) => worker,
+                    Err(ending) => return ending,
+                }
+            }
+        };
+        let watch = nvml.map(|nvml| samples::Watch::start(nvml.clone(), device_id.clone()));
+        let (ending, reusable) = worker.run(job, &events, &mut stop, watch.as_ref()).await;
         if reusable {
             self.park(device_id, worker);
         }

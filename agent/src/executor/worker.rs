@@ -25,7 +25,11 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{Job, RoundEnding, RoundEvent, RoundTimes, Stop, exit, output::Tail, spawn};
+use super::{Job, RoundEnding, RoundEvent, RoundTimes, Stop, output::Tail, samples::Watch, spawn};
+use crate::{
+    exit_status,
+    own_workers::{OwnWorker, OwnWorkers},
+};
 
 /// For loading libtorch from a cold network disk and creating a CUDA context.
 const READY_LIMIT: Duration = Duration::from_secs(120);
@@ -47,6 +51,9 @@ pub(crate) struct Worker {
     stderr: Tail,
     _stdout: Tail,
     facts: wire::WorkerFacts,
+    own: OwnWorkers,
+    _entry: OwnWorker,
+    device_id: String,
 }
 
 /// What the next step of a conversation is.
@@ -70,6 +77,7 @@ impl Worker {
     pub(crate) async fn start(
         path: &Path,
         device: &Device,
+        own: &OwnWorkers,
         stop: &mut watch::Receiver<Stop>,
     ) -> Result<Self, RoundEnding> {
         let refused = |message| RoundEnding::new(AttemptOutcome::Refused, message);
@@ -93,6 +101,9 @@ impl Worker {
             stderr: Tail::follow(stderr, number, "stderr"),
             _stdout: Tail::follow(stdout, number, "stdout"),
             facts: wire::WorkerFacts::default(),
+            own: own.clone(),
+            _entry: own.enter(&device.id, number),
+            device_id: device.id.clone(),
         };
         debug!(worker = number, device = device.id, "A worker was started.");
         let setup = to_worker::Message::Setup(wire::WorkerSetup {
@@ -128,7 +139,7 @@ impl Worker {
                 Step::Gone => {
                     let lines = worker.stderr.last_lines().await;
                     return Err(match worker.exit_status().await {
-                        Some(status) => refused(exit::explain_start(status, &lines)),
+                        Some(status) => refused(exit_status::explain_start(status, &lines)),
                         None => refused(format!("the worker closed its socket: {lines}")),
                     });
                 }
@@ -142,6 +153,7 @@ impl Worker {
         job: Job,
         events: &mpsc::UnboundedSender<RoundEvent>,
         stop: &mut watch::Receiver<Stop>,
+        watch: Option<&Watch>,
     ) -> (RoundEnding, bool) {
         let visits = job.round.visits.len();
         let limit = match job.round.time_limit_ns {
@@ -168,8 +180,11 @@ impl Worker {
                     place = progress;
                     let _ = events.send(RoundEvent::Progress(progress));
                 }
-                Step::Message(from_worker::Message::Block(block)) => {
+                Step::Message(from_worker::Message::Block(mut block)) => {
                     done += 1;
+                    if let Some(watch) = watch {
+                        watch.tag(&mut block, &self.own.on(&self.device_id));
+                    }
                     let _ = events.send(RoundEvent::Block(block));
                 }
                 Step::Message(from_worker::Message::VisitFailure(failure)) => {
@@ -261,7 +276,7 @@ impl Worker {
         visits: usize,
     ) -> RoundEnding {
         let (end, hint) = match self.exit_status().await {
-            Some(status) => (exit::describe(status), exit::hint(status)),
+            Some(status) => (exit_status::describe(status), exit_status::hint(status)),
             None => ("closed its socket".to_owned(), ""),
         };
         let lines = self.stderr.last_lines().await;

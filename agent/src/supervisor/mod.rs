@@ -3,6 +3,7 @@
 //! It must never start a round whose acceptance is not on record, nor one while there is no coordinator.
 
 mod assign;
+mod devices;
 mod lane;
 mod runner;
 mod stop;
@@ -29,6 +30,7 @@ use crate::{
     AgentError, Shutdown,
     config::Config,
     executor::{Executor, Job, Stop},
+    inventory::Snapshot,
     models::Models,
     outbox::Outbox,
     session::LineEvent,
@@ -124,6 +126,7 @@ impl<E: Executor> Supervisor<E> {
                     let wanted = *shutdown.borrow_and_update();
                     self.shut_down(wanted, "the agent was stopped");
                 }
+                () = next_snapshot(&mut self.config.inventory) => self.looked(),
                 () = until(self.leave_by) => {
                     if self.shutdown == Shutdown::Now {
                         warn!("A worker did not end in time; the agent leaves without its last report.");
@@ -171,11 +174,9 @@ impl<E: Executor> Supervisor<E> {
             boot_id: self.boot_id.to_string(),
             host: Some(self.config.host.clone().into()),
             devices: self
-                .config
-                .devices
-                .iter()
-                .cloned()
-                .map(Into::into)
+                .lanes
+                .values()
+                .map(|lane| lane.device.clone().into())
                 .collect(),
             held,
             draining: self.shutdown != Shutdown::No,
@@ -325,6 +326,16 @@ impl<E: Executor> Supervisor<E> {
             let _ = coordinator.send(message);
         }
     }
+}
+
+/// Resolves when the host was looked at again; never where nobody looks.
+async fn next_snapshot(snapshots: &mut Option<watch::Receiver<Arc<Snapshot>>>) {
+    if let Some(snapshots) = snapshots
+        && snapshots.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 async fn until(deadline: Option<Instant>) {

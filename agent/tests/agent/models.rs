@@ -10,7 +10,7 @@ use std::{
 use batchstep_agent::{
     Shutdown,
     config::Config,
-    device::{self, LockDir, Selection},
+    device::{self, LockDir},
     executor::ProcessExecutor,
     session::TcpDialer,
     state_dir::StateDir,
@@ -241,9 +241,7 @@ fn rounds_of_several_devices_fetch_a_model_once() {
             .unwrap();
         runtime.block_on(async {
             let facts = device::Host::read();
-            let worker = Ok(scripted_worker());
-            let found = device::discover(&facts, &worker).await;
-            let mut devices = device::select(found, &Selection::Cpu).unwrap();
+            let mut devices = vec![device::processors(&facts)];
             for number in 1..4 {
                 let mut copy = devices[0].clone();
                 copy.id.push_str(&format!("-{number}"));
@@ -255,7 +253,14 @@ fn rounds_of_several_devices_fetch_a_model_once() {
             };
             let state = StateDir::open(&state).unwrap();
             let dialer = TcpDialer::new(&url).unwrap();
-            batchstep_agent::run(config, state, dialer, ProcessExecutor::new(worker), stopped).await
+            batchstep_agent::run(
+                config,
+                state,
+                dialer,
+                ProcessExecutor::new(Ok(scripted_worker())),
+                stopped,
+            )
+            .await
         })
     });
     let first = coordinator.device();

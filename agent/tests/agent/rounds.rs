@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 use batchstep_agent::{
     Shutdown,
     config::Config,
-    device::{self, LockDir, Selection},
+    device::{self, LockDir},
     executor::ProcessExecutor,
     session::TcpDialer,
     state_dir::StateDir,
@@ -96,11 +96,7 @@ fn a_long_round_is_reported_in_disjoint_parts() {
             .unwrap();
         runtime.block_on(async {
             let facts = device::Host::read();
-            let devices = device::select(
-                device::discover(&facts, &Ok(scripted_worker())).await,
-                &Selection::Cpu,
-            )
-            .unwrap();
+            let devices = vec![device::processors(&facts)];
             let config = Config {
                 locks,
                 part_interval: Duration::from_millis(40),
