@@ -1,6 +1,7 @@
 //! A worker without libtorch for the agent's tests: it speaks the real frames over the real socket and does what the round's workload says.
 //!
-//! The script is the `outputs` parameter of `linear:outputs=N`: see [`Script`]. Blocks take `Timing.block_target_ns` each.
+//! The script is the `outputs` parameter of `linear:outputs=N`: see [`Script`]. Blocks take `Timing.block_target_ns` each. What `--describe` says can be
+//! given by `SCRIPTED_WORKER_DESCRIPTION`.
 
 use std::{
     ffi::OsStr,
@@ -11,7 +12,7 @@ use std::{
     process::{ExitCode, exit},
     sync::mpsc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use batchstep_proto::{
@@ -30,13 +31,17 @@ impl Script {
     const HANG: &str = "outputs=2";
     /// Die of SIGKILL in the middle of the round.
     const DIE: &str = "outputs=3";
+    /// Tell how long blocks really took, not always a millisecond.
+    const TRUE: &str = "outputs=4";
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--describe"] => {
-            println!(r#"{{"libtorch_built":"2.11.0","libtorch_loaded":"2.11.0"}}"#);
+            let bare = r#"{"libtorch_built":"2.11.0","libtorch_loaded":"2.11.0"}"#;
+            let given = std::env::var("SCRIPTED_WORKER_DESCRIPTION");
+            println!("{}", given.as_deref().unwrap_or(bare));
             ExitCode::SUCCESS
         }
         ["--fd", number] => {
@@ -103,6 +108,7 @@ fn run(socket: &mut UnixStream, round: &wire::Round, model: &[u8], queue: &mpsc:
                 unsafe { libc::raise(libc::SIGKILL) };
             }
         }
+        let begun = Instant::now();
         match queue.recv_timeout(pace) {
             Ok((Request::Stop(_), _)) => {
                 outcome = AttemptOutcome::Stopped;
@@ -116,7 +122,11 @@ fn run(socket: &mut UnixStream, round: &wire::Round, model: &[u8], queue: &mpsc:
             batch_size: visit.batch_size,
             role: visit.role,
             iterations: 3,
-            elapsed_ns: 1_000_000,
+            elapsed_ns: if round.workload.contains(Script::TRUE) {
+                u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
+            } else {
+                1_000_000
+            },
             warm_up_ns: 1000,
             ..Default::default()
         };

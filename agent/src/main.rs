@@ -22,7 +22,7 @@ use batchstep_agent::{
     state_dir::StateDir,
     worker_path,
 };
-use batchstep_proto::{domain::Device, inventory::NvmlState};
+use batchstep_proto::domain::Device;
 use clap::{CommandFactory as _, Parser as _};
 use cli::{Cli, Command, Doctor, DoctorFormat, InventoryArgs, LogFormat, Run};
 use signals::Parent;
@@ -101,7 +101,16 @@ async fn real(
     let options = arguments.inventory.options();
     let mut inventory = Inventory::new(options, worker.clone(), own.clone());
     let mut first = inventory.look(Depth::Full).await;
-    first.devices = device::select(first.devices, &arguments.devices)?;
+    let known = first.devices.clone();
+    match device::select(first.devices, &arguments.devices) {
+        Ok(devices) => first.devices = devices,
+        // The GPUs may come with NVML: after a boot, a driver's upgrade, a reset.
+        Err(error) if first.document.nvml.state.is_trouble() => {
+            warn!(error = %error, "Not every device that was asked for is there; the agent waits for NVML.");
+            first.devices = device::of_selection(known, &arguments.devices);
+        }
+        Err(error) => return Err(error.into()),
+    }
     inventory.offer_only(arguments.devices.clone());
     let executor = ProcessExecutor::new(worker).watching(inventory.nvml(), own);
     let (snapshots, seen) = watch::channel(Arc::new(first.clone()));
@@ -134,9 +143,10 @@ async fn inventory(arguments: InventoryArgs) -> anyhow::Result<ExitCode> {
         }
     };
     written.context("cannot write the inventory")?;
-    Ok(match snapshot.document.nvml.state {
-        NvmlState::Running | NvmlState::NoDriver => ExitCode::SUCCESS,
-        NvmlState::Failed | NvmlState::Hung => ExitCode::from(EXIT_FAILED),
+    Ok(if snapshot.document.nvml.state.is_trouble() {
+        ExitCode::from(EXIT_FAILED)
+    } else {
+        ExitCode::SUCCESS
     })
 }
 

@@ -36,6 +36,31 @@ pub fn trace_model(path: &Path, seed: u32) {
     assert!(written.success(), "the example trace_model fails");
 }
 
+/// A worker that computes nothing and reports what its round tells it to, built first where a change is newer.
+///
+/// # Panics
+/// When it does not build.
+#[must_use]
+pub fn scripted_worker() -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(cargo)
+            .args(["build", "--quiet", "--package", "batchstep-agent"])
+            .args(["--example", "scripted_worker"])
+            .current_dir(root())
+            .status()
+            .expect("cargo runs");
+        assert!(
+            built.success(),
+            "the example scripted_worker does not build"
+        );
+    });
+    let binaries = binaries();
+    let target = binaries.agent.parent().expect("it lies in a folder");
+    target.join("examples/scripted_worker")
+}
+
 /// The root of the checkout.
 #[must_use]
 pub fn root() -> &'static Path {

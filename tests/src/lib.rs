@@ -6,12 +6,14 @@
 pub mod binaries;
 pub mod elf;
 pub mod fake_nvml;
+pub mod host;
 pub mod lab;
 pub mod process;
 pub mod wait;
 
 pub use binaries::binaries;
 pub use fake_nvml::FakeNvml;
+pub use host::Host;
 pub use lab::{Agent, Coordinator, Lab};
 pub use process::{Finished, Process};
 pub use wait::eventually;

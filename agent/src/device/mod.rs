@@ -107,7 +107,8 @@ pub fn select(devices: Vec<Device>, selection: &Selection) -> Result<Vec<Device>
 }
 
 /// Those of the devices that are selected.
-pub(crate) fn of_selection(mut devices: Vec<Device>, selection: &Selection) -> Vec<Device> {
+#[must_use]
+pub fn of_selection(mut devices: Vec<Device>, selection: &Selection) -> Vec<Device> {
     devices.retain(|device| match selection {
         Selection::All => true,
         Selection::Cpu => device.kind == DeviceKind::Cpu,

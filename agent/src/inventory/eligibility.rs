@@ -150,8 +150,12 @@ fn software(
     } else if !is_visible(gpu, description) {
         because(
             "cuda_not_visible",
-            "CUDA does not show it to this agent; see CUDA_VISIBLE_DEVICES, and the devices of the container"
-                .to_owned(),
+            if description.devices.is_empty() {
+                "CUDA shows no GPU to this agent; see whether libcuda.so.1 is there, CUDA_VISIBLE_DEVICES, and the devices of the container"
+            } else {
+                "CUDA does not show it to this agent; see CUDA_VISIBLE_DEVICES, and the devices of the container"
+            }
+            .to_owned(),
         );
     }
     let capability = gpu.facts.get(gpu::COMPUTE_CAPABILITY);
@@ -171,9 +175,12 @@ fn software(
     }
 }
 
-/// CUDA counts MIG instances in its own way, and names a GPU that stands in for its UUID not at all.
+/// CUDA counts MIG instances in its own way, and does not know what stands in for a UUID.
 fn is_visible(gpu: &Gpu, description: &Description) -> bool {
     let uuid = gpu.uuid();
+    if description.devices.is_empty() {
+        return false;
+    }
     !uuid.starts_with("GPU-")
         || gpu.facts.get(gpu::MIG_ENABLED) == Some(true)
         || description.devices.iter().any(|device| device.uuid == uuid)

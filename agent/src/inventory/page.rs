@@ -10,6 +10,95 @@ use batchstep_proto::inventory::{
 /// Column of the values.
 const INDENT: usize = 14;
 
+/// A word before the value, and the field.
+type Cell = (&'static str, &'static Field);
+
+/// The lines of a GPU; what its record does not have is left out.
+const ROWS: &[(&str, &[Cell])] = &[
+    (
+        "chip",
+        &[
+            ("", gpu::ARCHITECTURE.field()),
+            ("compute capability", gpu::COMPUTE_CAPABILITY.field()),
+            ("SMs", gpu::SM_COUNT.field()),
+        ],
+    ),
+    (
+        "board",
+        &[
+            ("serial", gpu::SERIAL.field()),
+            ("part", gpu::BOARD_PART_NUMBER.field()),
+            ("VBIOS", gpu::VBIOS_VERSION.field()),
+        ],
+    ),
+    (
+        "memory",
+        &[
+            ("", gpu::MEMORY_TOTAL_BYTES.field()),
+            ("used", gpu::MEMORY_USED_BYTES.field()),
+            ("free", gpu::MEMORY_FREE_BYTES.field()),
+            ("of the host", gpu::MEMORY_UNIFIED.field()),
+        ],
+    ),
+    (
+        "PCIe",
+        &[
+            ("", gpu::PCI_BUS_ID.field()),
+            ("lanes", gpu::PCIE_WIDTH.field()),
+            ("at most", gpu::PCIE_WIDTH_MAX.field()),
+            ("of generation", gpu::PCIE_GENERATION_MAX.field()),
+            ("NUMA node", gpu::NUMA_NODE.field()),
+        ],
+    ),
+    (
+        "power",
+        &[
+            ("", gpu::POWER_DRAW_WATTS.field()),
+            ("limit", gpu::POWER_LIMIT_WATTS.field()),
+            ("enforced", gpu::POWER_LIMIT_ENFORCED_WATTS.field()),
+        ],
+    ),
+    (
+        "clocks",
+        &[
+            ("SM", gpu::SM_CLOCK_MHZ.field()),
+            ("at most", gpu::SM_CLOCK_MAX_MHZ.field()),
+            ("memory at most", gpu::MEMORY_CLOCK_MAX_MHZ.field()),
+        ],
+    ),
+    (
+        "temperature",
+        &[
+            ("", gpu::TEMPERATURE_CELSIUS.field()),
+            ("memory", gpu::MEMORY_TEMPERATURE_CELSIUS.field()),
+        ],
+    ),
+    (
+        "ECC",
+        &[
+            ("on", gpu::ECC_ENABLED.field()),
+            ("uncorrected ever", gpu::ECC_UNCORRECTED_LIFETIME.field()),
+            ("rows replaced", gpu::REMAPPED_ROWS_UNCORRECTED.field()),
+            ("pending", gpu::ROW_REMAP_PENDING.field()),
+        ],
+    ),
+    (
+        "modes",
+        &[
+            ("compute", gpu::COMPUTE_MODE.field()),
+            ("persistence", gpu::PERSISTENCE_MODE.field()),
+            ("MIG", gpu::MIG_ENABLED.field()),
+        ],
+    ),
+    (
+        "NVLink",
+        &[
+            ("up", gpu::NVLINK_ACTIVE.field()),
+            ("of", gpu::NVLINK_COUNT.field()),
+        ],
+    ),
+];
+
 /// Prints a document.
 #[derive(Debug)]
 pub struct Page<'a>(pub &'a Document);
@@ -91,92 +180,17 @@ fn card(f: &mut fmt::Formatter<'_>, card: &Gpu) -> fmt::Result {
         shown(facts, gpu::NAME),
         card.uuid()
     )?;
-    let rows: [(&str, &[&Field]); 10] = [
-        (
-            "chip",
-            &[
-                gpu::ARCHITECTURE.field(),
-                gpu::COMPUTE_CAPABILITY.field(),
-                gpu::SM_COUNT.field(),
-            ],
-        ),
-        (
-            "board",
-            &[
-                gpu::SERIAL.field(),
-                gpu::BOARD_PART_NUMBER.field(),
-                gpu::VBIOS_VERSION.field(),
-            ],
-        ),
-        (
-            "memory",
-            &[
-                gpu::MEMORY_TOTAL_BYTES.field(),
-                gpu::MEMORY_USED_BYTES.field(),
-                gpu::MEMORY_FREE_BYTES.field(),
-            ],
-        ),
-        (
-            "PCIe",
-            &[
-                gpu::PCI_BUS_ID.field(),
-                gpu::PCIE_GENERATION_MAX.field(),
-                gpu::PCIE_WIDTH.field(),
-                gpu::PCIE_WIDTH_MAX.field(),
-                gpu::NUMA_NODE.field(),
-            ],
-        ),
-        (
-            "power",
-            &[
-                gpu::POWER_DRAW_WATTS.field(),
-                gpu::POWER_LIMIT_WATTS.field(),
-                gpu::POWER_LIMIT_ENFORCED_WATTS.field(),
-            ],
-        ),
-        (
-            "clocks",
-            &[
-                gpu::SM_CLOCK_MHZ.field(),
-                gpu::SM_CLOCK_MAX_MHZ.field(),
-                gpu::MEMORY_CLOCK_MAX_MHZ.field(),
-            ],
-        ),
-        (
-            "temperature",
-            &[
-                gpu::TEMPERATURE_CELSIUS.field(),
-                gpu::MEMORY_TEMPERATURE_CELSIUS.field(),
-            ],
-        ),
-        (
-            "ECC",
-            &[
-                gpu::ECC_ENABLED.field(),
-                gpu::ECC_UNCORRECTED_LIFETIME.field(),
-                gpu::REMAPPED_ROWS_UNCORRECTED.field(),
-                gpu::ROW_REMAP_PENDING.field(),
-            ],
-        ),
-        (
-            "modes",
-            &[
-                gpu::COMPUTE_MODE.field(),
-                gpu::PERSISTENCE_MODE.field(),
-                gpu::MIG_ENABLED.field(),
-            ],
-        ),
-        (
-            "NVLink",
-            &[gpu::NVLINK_ACTIVE.field(), gpu::NVLINK_COUNT.field()],
-        ),
-    ];
-    for (name, fields) in rows {
-        let cells: Vec<String> = fields
+    for (name, cells) in ROWS {
+        let cells: Vec<String> = cells
             .iter()
-            .filter_map(|field| {
-                facts.reading(field)?;
-                Some(format!("{} {}", label(field), reading(facts, field)))
+            .filter(|(_, field)| facts.reading(field).is_some())
+            .map(|(label, field)| {
+                let value = reading(facts, field);
+                if label.is_empty() {
+                    value
+                } else {
+                    format!("{label} {value}")
+                }
             })
             .collect();
         if !cells.is_empty() {
@@ -222,18 +236,6 @@ fn card(f: &mut fmt::Formatter<'_>, card: &Gpu) -> fmt::Result {
 
 fn line(f: &mut fmt::Formatter<'_>, name: &str, text: &str) -> fmt::Result {
     writeln!(f, "  {name:INDENT$}{text}")
-}
-
-/// A field's name without its unit.
-fn label(field: &Field) -> String {
-    let name = match field.unit {
-        Unit::Bytes => field.name.strip_suffix("_bytes"),
-        Unit::Watts => field.name.strip_suffix("_watts"),
-        Unit::Megahertz => field.name.strip_suffix("_mhz"),
-        Unit::Celsius => field.name.strip_suffix("_celsius"),
-        _ => None,
-    };
-    name.unwrap_or(field.name).replace('_', " ")
 }
 
 fn shown<T: Typed>(record: &Record, key: Key<T>) -> String {

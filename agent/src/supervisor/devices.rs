@@ -1,8 +1,11 @@
 //! Devices that come, go, and become eligible or not while the agent runs: every new look at the host goes through here.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use batchstep_proto::wire::{self, agent_message::Message as Outgoing};
+use batchstep_proto::{
+    domain::Device,
+    wire::{self, agent_message::Message as Outgoing},
+};
 use tracing::info;
 
 use super::{Lane, Supervisor};
@@ -15,33 +18,50 @@ impl<E: Executor> Supervisor<E> {
             return;
         };
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
-        let mut changed = Vec::new();
         for device in &snapshot.devices {
             match self.lanes.get_mut(&device.id) {
-                Some(lane) if lane.device == *device => {}
-                Some(lane) => {
-                    // A running round keeps the device as it was: only the next one looks at it.
-                    lane.device = device.clone();
-                    changed.push(device.clone());
-                }
+                // A running round keeps the device as it was: only the next one looks at it.
+                Some(lane) => lane.device.clone_from(device),
                 None => {
                     info!(device = device.id, model = device.model, "A device is new.");
-                    self.lanes
-                        .insert(device.id.clone(), Lane::new(device.clone()));
-                    changed.push(device.clone());
+                    let lane = Lane::new(device.clone());
+                    self.lanes.insert(device.id.clone(), lane);
                 }
             }
         }
-        if !changed.is_empty() {
-            // Not one of the counted heartbeats: number 0 is acknowledged as any other.
-            self.tell(Outgoing::Heartbeat(wire::Heartbeat {
-                sequence: 0,
-                draining: self.shutdown != Shutdown::No,
-                changed: changed.into_iter().map(Into::into).collect(),
-            }));
-        }
+        self.tell_devices();
         if let Some(telemetry) = inventory::telemetry(&snapshot) {
             self.tell(Outgoing::Telemetry(telemetry));
         }
+    }
+
+    /// Tells the coordinator every device that is not as it was last told, whenever that was: also what changed between the hello and its answer.
+    pub(super) fn tell_devices(&mut self) {
+        if self.coordinator.is_none() {
+            return;
+        }
+        let devices = self.devices();
+        let changed: Vec<wire::Device> = devices
+            .iter()
+            .filter(|(id, device)| self.told.get(*id) != Some(device))
+            .map(|(_, device)| device.clone().into())
+            .collect();
+        if changed.is_empty() {
+            return;
+        }
+        self.told = devices;
+        // Not one of the counted heartbeats: number 0 is acknowledged as any other.
+        self.tell(Outgoing::Heartbeat(wire::Heartbeat {
+            sequence: 0,
+            draining: self.shutdown != Shutdown::No,
+            changed,
+        }));
+    }
+
+    pub(super) fn devices(&self) -> BTreeMap<String, Device> {
+        self.lanes
+            .iter()
+            .map(|(id, lane)| (id.clone(), lane.device.clone()))
+            .collect()
     }
 }

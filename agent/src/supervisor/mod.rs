@@ -11,7 +11,7 @@ mod stop;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use batchstep_proto::{
-    domain::AttemptOutcome,
+    domain::{AttemptOutcome, Device},
     ids::{AgentId, BootId},
     version::SUPPORTED,
     wire::{
@@ -50,6 +50,8 @@ pub(crate) struct Supervisor<E> {
     outbox: Arc<Outbox>,
     models: Arc<Models>,
     lanes: BTreeMap<String, Lane>,
+    /// The devices as this connection's coordinator has been told them.
+    told: BTreeMap<String, Device>,
     rounds: JoinSet<()>,
     progress: mpsc::UnboundedSender<wire::AttemptProgress>,
     progress_out: mpsc::UnboundedReceiver<wire::AttemptProgress>,
@@ -86,6 +88,7 @@ impl<E: Executor> Supervisor<E> {
             outbox,
             models,
             lanes,
+            told: BTreeMap::new(),
             rounds: JoinSet::new(),
             progress,
             progress_out,
@@ -159,7 +162,8 @@ impl<E: Executor> Supervisor<E> {
         }
     }
 
-    fn hello(&self) -> wire::AgentHello {
+    fn hello(&mut self) -> wire::AgentHello {
+        self.told = self.devices();
         let mut held: Vec<wire::HeldAttempt> = self.lanes.values().flat_map(Lane::held).collect();
         let spooled = self.outbox.spooled(&held);
         held.extend(spooled.into_iter().map(|attempt_id| wire::HeldAttempt {
@@ -173,11 +177,7 @@ impl<E: Executor> Supervisor<E> {
             agent_id: self.agent_id.to_string(),
             boot_id: self.boot_id.to_string(),
             host: Some(self.config.host.clone().into()),
-            devices: self
-                .lanes
-                .values()
-                .map(|lane| lane.device.clone().into())
-                .collect(),
+            devices: self.told.values().cloned().map(Into::into).collect(),
             held,
             draining: self.shutdown != Shutdown::No,
         }
@@ -186,6 +186,7 @@ impl<E: Executor> Supervisor<E> {
     fn welcomed(&mut self, welcome: wire::Welcome, outbound: mpsc::UnboundedSender<Outgoing>) {
         self.coordinator = Some(outbound);
         self.offline_until = None;
+        self.tell_devices();
         if welcome.offline_budget_ns > 0 {
             self.offline_budget = Duration::from_nanos(welcome.offline_budget_ns);
         }

@@ -50,6 +50,14 @@ pub enum NvmlState {
     Hung,
 }
 
+impl NvmlState {
+    /// True where NVML should answer and does not.
+    #[must_use]
+    pub const fn is_trouble(self) -> bool {
+        matches!(self, Self::Failed | Self::Hung)
+    }
+}
+
 /// A GPU with everything in and on it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gpu {
