@@ -65,3 +65,86 @@ impl<E: Executor> Supervisor<E> {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use batchstep_proto::{
+        domain::DeviceKind,
+        ids::AgentId,
+        inventory::{Document, Nvml, NvmlState, Record, Scope},
+    };
+    use tokio::{
+        sync::{mpsc, oneshot, watch},
+        time::Instant,
+    };
+
+    use super::*;
+    use crate::{
+        config::Config, device, executor::ProcessExecutor, inventory::Snapshot, models::Models,
+        outbox::Outbox, session::LineEvent, state_dir::StateDir,
+    };
+
+    fn look(ids: &[&str]) -> Snapshot {
+        let host = device::Host::read();
+        Snapshot {
+            devices: ids
+                .iter()
+                .map(|id| Device {
+                    id: (*id).to_owned(),
+                    kind: DeviceKind::Cuda,
+                    ..device::processors(&host)
+                })
+                .collect(),
+            host: host.facts,
+            document: Document {
+                host: Record::new(Scope::Host),
+                nvml: Nvml {
+                    state: NvmlState::Running,
+                    message: None,
+                },
+                gpus: Vec::new(),
+                problems: Vec::new(),
+            },
+            read_at: Instant::now(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_changes_between_hello_and_welcome_is_told_after_the_welcome() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
+        let (_link, link) = watch::channel(None);
+        let first = look(&["GPU-a"]);
+        let (looks, seen) = watch::channel(Arc::new(first.clone()));
+        let config = Config {
+            inventory: Some(seen),
+            ..Config::new(first.host.clone(), first.devices.clone())
+        };
+        let room = config.model_room;
+        let mut supervisor = Supervisor::new(
+            AgentId::generate(),
+            config,
+            Arc::new(ProcessExecutor::new(Ok("worker".into()))),
+            Arc::new(Outbox::open(&state).unwrap()),
+            Arc::new(Models::open(state.models(), room, link).unwrap()),
+            watch::channel(false).0,
+        );
+        let (ask, hello) = oneshot::channel();
+        supervisor.heard(LineEvent::HelloWanted(ask));
+        assert_eq!(hello.await.unwrap().devices.len(), 1);
+        looks.send_replace(Arc::new(look(&["GPU-a", "GPU-b"])));
+        supervisor.looked();
+        let (outbound, mut said) = mpsc::unbounded_channel();
+        supervisor.heard(LineEvent::Connected {
+            welcome: wire::Welcome::default(),
+            outbound,
+        });
+        let Some(Outgoing::Heartbeat(heartbeat)) = said.recv().await else {
+            panic!("no heartbeat");
+        };
+        let changed: Vec<&str> = heartbeat.changed.iter().map(|it| it.id.as_str()).collect();
+        assert_eq!(changed, ["GPU-b"]);
+        supervisor.tell_devices();
+        assert!(said.try_recv().is_err(), "it is told once");
+    }
+}

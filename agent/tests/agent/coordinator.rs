@@ -49,6 +49,10 @@ pub struct Memory {
     pub mute: bool,
     /// Told in the welcome, instead of a minute.
     pub offline_budget: Option<Duration>,
+    /// Inventories, in the order in which they came.
+    pub inventories: Vec<wire::ReportInventoryRequest>,
+    /// Inventories to refuse with a status that may pass.
+    pub refuse_inventories: u32,
     /// How the last session ended, once it has: in order or not.
     pub goodbye: Option<bool>,
     /// What is handed out, by digest.
@@ -406,8 +410,16 @@ impl AgentService for Service {
 
     async fn report_inventory(
         &self,
-        _: Request<wire::ReportInventoryRequest>,
+        request: Request<wire::ReportInventoryRequest>,
     ) -> Result<Response<wire::ReportInventoryResponse>, Status> {
+        self.0.change(|memory| {
+            if memory.refuse_inventories > 0 {
+                memory.refuse_inventories -= 1;
+                return Err(Status::unavailable("the disk is full"));
+            }
+            memory.inventories.push(request.into_inner());
+            Ok(())
+        })?;
         Ok(Response::new(wire::ReportInventoryResponse {}))
     }
 }

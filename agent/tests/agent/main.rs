@@ -7,6 +7,7 @@ mod command_line;
 mod coordinator;
 mod faults;
 mod host;
+mod inventory;
 mod models;
 mod rounds;
 mod simulated;
