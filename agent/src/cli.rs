@@ -161,6 +161,9 @@ pub(crate) struct InventoryOptions {
     /// How often everything is read; what changed is sent at once
     #[arg(long, value_name = "DURATION", env = "BATCHSTEP_INVENTORY_INTERVAL", value_parser = interval, default_value_t = Seconds(Options::default().full_interval))]
     inventory_interval: Seconds,
+    /// Start trials also on GPUs that other processes compute on; what is measured beside them is marked as contended
+    #[arg(long, env = "BATCHSTEP_SHARE_GPUS")]
+    share_gpus: bool,
 }
 
 impl HostArgs {
@@ -178,6 +181,7 @@ impl InventoryOptions {
         Options {
             telemetry_interval: self.telemetry_interval.0,
             full_interval: self.inventory_interval.0,
+            share_gpus: self.share_gpus,
             ..self.host.options()
         }
     }

@@ -99,6 +99,7 @@ async fn real(
     }
     let own = OwnWorkers::default();
     let options = arguments.inventory.options();
+    let share_gpus = options.share_gpus;
     let mut inventory = Inventory::new(options, worker.clone(), own.clone());
     let mut first = inventory.look(Depth::Full).await;
     let known = first.devices.clone();
@@ -112,7 +113,9 @@ async fn real(
         Err(error) => return Err(error.into()),
     }
     inventory.offer_only(arguments.devices.clone());
-    let executor = ProcessExecutor::new(worker).watching(inventory.nvml(), own);
+    let executor = ProcessExecutor::new(worker)
+        .watching(inventory.nvml(), own)
+        .sharing_gpus(share_gpus);
     let (snapshots, seen) = watch::channel(Arc::new(first.clone()));
     let mut config = config(arguments, inventory.host().clone(), first.devices);
     config.inventory = Some(seen);

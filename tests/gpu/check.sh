@@ -4,7 +4,7 @@
 #   on the build machine:  tests/gpu/pack                        (release, stripped the binaries into .carry/)
 #   on the GPU machine:    tests/gpu/check.sh [BINARIES=.carry] [RESULTS=gpu-results]
 #
-# Checks: device facts against nvidia-smi; TF32 on and off; a real out-of-memory as a result; sweeps; what the hardware predicts about the step;
+# Checks: the inventory field by field against nvidia-ml-py and nvidia-smi, and what reading it costs; TF32 on and off; a real out-of-memory as a result; sweeps; what the hardware predicts about the step;
 # iteration time beside a Python loop. Prints one line per check, "ok" or "WRONG", and exits with the number of wrong ones. A prediction that
 # does not come true is "REFUTED", which is a finding and not an error. Fifteen sweeps of BUDGET=20s each and seven of PREDICTION_BUDGET=40s.
 # PARTS="sweeps tf32 oom predictions ratio" picks some where a call may not take that long; the facts are always checked.
@@ -60,6 +60,18 @@ assert ours["compute_capability"] == f"{properties.major}.{properties.minor}", (
 PY
 check "SM count and compute capability as PyTorch's" $? ""
 
+# --- the inventory, every field that NVIDIA's own clients read, too; and that the GPU is watched while a sweep runs on it
+batchstep-agent inventory --format json >"$results/inventory.json" 2>"$work/inventory.err"
+check "inventory" $? "$(tail -n 1 "$work/inventory.err")"
+nvidia-smi -q -x >"$results/nvidia-smi.xml"
+PYTHONPATH=$binaries/python${PYTHONPATH:+:$PYTHONPATH} tests/gpu/compare_inventory.py "$results/inventory.json" "$results/nvidia-smi.xml" \
+  >"$results/inventory.txt"
+check "inventory as nvidia-ml-py and nvidia-smi read it" $? "$(tail -n 2 "$results/inventory.txt" | tr '\n' ';')"
+grep DIFFERS "$results/inventory.txt"
+cost >"$results/inventory-cost.txt" 2>&1
+check "cost of reading it" $? ""
+cat "$results/inventory-cost.txt"
+
 sweep() { # sweep NAME OPTIONS..
   local folder=$1
   shift
@@ -79,6 +91,20 @@ for workload in cnn linear matmul conv transformer resnet50; do
     check "sweep $workload $dtype" "$status" "$(field "$results/$workload-$dtype.json" '(row["verdict"], row["step"], row["confidence"], row["reason"])' 2>&1 | tail -n 1)"
   done
 done
+fi
+
+# --- every timed block of a sweep on a watched GPU tells its clock
+if wanted sweeps; then
+told=$(python3 - "$results/linear-f32/blocks.csv" <<'PY'
+import csv, sys
+blocks = list(csv.DictReader(open(sys.argv[1])))
+told = sum(1 for block in blocks if block["sm_clock_mhz"] and block["temperature_celsius"] and block["throttle_reasons"] != "")
+foreign = {block["foreign_processes"] for block in blocks}
+print(f"{told} of {len(blocks)} blocks; foreign processes {sorted(foreign)}")
+sys.exit(0 if told * 10 >= len(blocks) * 9 else 1)
+PY
+)
+check "blocks tell clock, temperature and clock events" $? "$told"
 fi
 
 # --- TF32 must change the time of a large product, and f32 must not be TF32
@@ -102,7 +128,7 @@ sys.stdin.read()' <"$work/hold" >"$work/held" &
 holder=$!
 exec 8>"$work/hold"
 for _ in $(seq 60); do grep -q held "$work/held" && break; sleep 1; done
-sweep oom --workload matmul:rows=65536,k=16384,n=16384 --batch-sizes 1,2,3,4,5,6,7,8,10,12,14,16,20,24,28,32
+BATCHSTEP_SHARE_GPUS=true sweep oom --workload matmul:rows=65536,k=16384,n=16384 --batch-sizes 1,2,3,4,5,6,7,8,10,12,14,16,20,24,28,32
 exec 8>&-
 wait "$holder"
 bound=$(python3 - "$work/data-oom/coordinator.db" <<'PY'

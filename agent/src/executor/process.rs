@@ -27,6 +27,7 @@ pub struct ProcessExecutor {
     idle: Arc<Mutex<Idle>>,
     own: OwnWorkers,
     nvml: Option<NvmlThread>,
+    share_gpus: bool,
 }
 
 /// Workers between two rounds, by device.
@@ -47,6 +48,7 @@ impl ProcessExecutor {
             idle: Arc::default(),
             own: OwnWorkers::default(),
             nvml: None,
+            share_gpus: false,
         }
     }
 
@@ -62,6 +64,13 @@ impl ProcessExecutor {
     #[must_use]
     pub fn with_idle_limit(mut self, idle_limit: Duration) -> Self {
         self.idle_limit = idle_limit;
+        self
+    }
+
+    /// The same on GPUs that others compute on, too.
+    #[must_use]
+    pub fn sharing_gpus(mut self, share_gpus: bool) -> Self {
+        self.share_gpus = share_gpus;
         self
     }
 
@@ -121,7 +130,7 @@ impl Executor for ProcessExecutor {
         let mut worker = match self.take(&device_id) {
             Some(worker) => worker,
             None => {
-                if let Some(nvml) = nvml
+                if let Some(nvml) = nvml.filter(|_| !self.share_gpus)
                     && let Some(reason) = samples::occupied(nvml, &device_id, &self.own).await
                 {
                     return RoundEnding::new(AttemptOutcome::Refused, reason);

@@ -24,6 +24,8 @@ pub(super) struct Circumstances<'a> {
     /// NVIDIA driver.
     pub(super) driver: Option<&'a str>,
     pub(super) nvml: NvmlState,
+    /// Others on a GPU are no reason.
+    pub(super) share_gpus: bool,
 }
 
 /// Why no trial may start on a GPU or MIG instance now; `own`: this agent's workers on it.
@@ -95,7 +97,7 @@ pub(super) fn judge(
         ),
         _ => {}
     }
-    if foreign > 0 {
+    if foreign > 0 && !circumstances.share_gpus {
         because(
             "foreign_process",
             format!(
@@ -308,6 +310,7 @@ mod tests {
             described: &described,
             driver: Some(driver),
             nvml,
+            share_gpus: false,
         };
         judge(gpu, &own.iter().copied().collect(), &circumstances)
             .into_iter()
@@ -430,6 +433,20 @@ mod tests {
             codes_with(&card(), &[], H200, "590.1", NvmlState::Hung),
             ["nvml_hung"]
         );
+    }
+
+    #[test]
+    fn others_are_no_reason_where_gpus_are_shared() {
+        let mut busy = card();
+        busy.processes = vec![compute(7)];
+        let circumstances = Circumstances {
+            worker: Ok(()),
+            described: &None,
+            driver: None,
+            nvml: NvmlState::Running,
+            share_gpus: true,
+        };
+        assert!(judge(&busy, &BTreeSet::new(), &circumstances).is_empty());
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub struct Options {
     pub full_interval: Duration,
     /// How long a call into NVML may take before it counts as hung.
     pub nvml_deadline: Duration,
+    /// Others may compute on a GPU: trials start all the same.
+    pub share_gpus: bool,
 }
 
 impl Default for Options {
@@ -57,6 +59,7 @@ impl Default for Options {
             telemetry_interval: Duration::from_secs(30),
             full_interval: Duration::from_secs(300),
             nvml_deadline: Duration::from_secs(10),
+            share_gpus: false,
         }
     }
 }
@@ -306,6 +309,7 @@ impl Inventory {
             described: &self.described,
             driver: driver.as_deref(),
             nvml: self.state.state,
+            share_gpus: self.options.share_gpus,
         };
         for card in gpus {
             if let Some(Ok(description)) = &self.described {
