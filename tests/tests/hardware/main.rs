@@ -7,4 +7,5 @@ mod compare;
 mod eligibility;
 mod faults;
 mod fields;
+mod fleet;
 mod trials;
