@@ -34,6 +34,7 @@ bench: libtorch ## The figures of docs/results: needs a complete PyTorch in .ven
 	scripts/venv
 	$(CARGO) build --workspace --bins $(CARGOFLAGS)
 	$(CARGO) build --release -p batchstep-agent $(CARGOFLAGS)
+	$(CARGO) build --release -p batchstep-nvml --example cost $(CARGOFLAGS)
 	$(CARGO) build -p batchstep-worker --example loop $(CARGOFLAGS)
 	.venv/bin/python tests/bench/figures.py $(ARGS)
 

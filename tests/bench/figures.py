@@ -3,6 +3,7 @@
 
   ratio    our iteration time over that of a Python PyTorch loop of the same network, alternating in one run
   idle     an idle agent's memory, processor time and binary size
+  gpus     the same agent with eight GPUs to look at (our fake of NVIDIA's library), over two minutes, and what one look costs
   start    from starting `batchstep local` to its first timed block
   share    share of a sweep's wall time in which the device measures or warms up
   spread   difference between two runs of one sweep, randomised and corrected against ascending and raw
@@ -32,7 +33,10 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEBUG = ROOT / "target" / "debug"
 RELEASE = ROOT / "target" / "release"
-NAMES = ("ratio", "idle", "start", "share", "spread", "stop")
+NAMES = ("ratio", "idle", "gpus", "start", "share", "spread", "stop")
+
+
+MIB = 1 << 20
 
 
 def line(what, value, goal):
@@ -133,17 +137,19 @@ def processor_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def idle(_arguments):
-    """An agent of the release profile, welcomed and without work, over 60 s."""
+def idle_agent(seconds, gpus=None):
+    """Resident and private bytes and processor share of an agent of the release profile, welcomed and without work; `gpus` is what our fake of NVIDIA's
+    library is told to have."""
     binary = RELEASE / "batchstep-agent"
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
+        extra = fake_nvml(folder, gpus) if gpus else {}
         serve = subprocess.Popen(
             [DEBUG / "batchstep", "serve", "--data-dir", folder / "data", "--listen", "127.0.0.1:7901"], env=environment(folder), stderr=subprocess.DEVNULL
         )
         agent = subprocess.Popen(
             [binary, "run", "--coordinator", "http://127.0.0.1:7901", "--state-dir", folder / "agent", "--worker", DEBUG / "batchstep-worker"],
-            env=environment(folder), stderr=subprocess.PIPE, text=True,
+            env={**environment(folder), **extra}, stderr=subprocess.PIPE, text=True,
         )
         try:
             while "Connected" not in (text := agent.stderr.readline()):
@@ -151,17 +157,51 @@ def idle(_arguments):
                     sys.exit("the agent ended early")
             time.sleep(15)  # past its start
             before = processor_seconds(agent.pid)
-            time.sleep(60)
-            used = (processor_seconds(agent.pid) - before) / 60
+            time.sleep(seconds)
+            used = (processor_seconds(agent.pid) - before) / seconds
             resident, private = smaps(agent.pid)
         finally:
             agent.terminate(), serve.terminate()
             agent.wait(timeout=30), serve.wait(timeout=30)
-    size = binary.stat().st_size
-    mib = 1 << 20
-    line("idle agent: resident memory", f"{resident / mib:.1f} MiB, private {private / mib:.1f} MiB", "<= 12 MiB")
+    return resident, private, used
+
+
+def fake_nvml(folder, gpus):
+    """The environment in which programs find our fake library, built before, with these GPUs."""
+    (folder / "lib").mkdir()
+    (folder / "lib" / "libnvidia-ml.so.1").write_bytes((DEBUG / "libbatchstep_fake_nvml.so").read_bytes())
+    (folder / "nvml.toml").write_text(gpus)
+    return {"LD_LIBRARY_PATH": str(folder / "lib"), "BATCHSTEP_FAKE_NVML": str(folder / "nvml.toml")}
+
+
+EIGHT = '[[device]]\npreset = "h200"\n' * 8
+
+
+def gpus(_arguments):
+    """What eight GPUs cost an idle agent, telemetry every 30 s and everything every 5 minutes, and what one look costs."""
+    subprocess.run(["cargo", "build", "--quiet", "-p", "batchstep-fake-nvml"], cwd=ROOT, check=True)
+    resident, private, used = idle_agent(120, EIGHT)
+    line("idle agent with 8 GPUs: resident memory", f"{resident / MIB:.1f} MiB, private {private / MIB:.1f} MiB", "<= 12 MiB")
+    line("idle agent with 8 GPUs: processor over 120 s", f"{100 * used:.3f} % of a core", "<= 0.05 %")
+    with tempfile.TemporaryDirectory() as name:
+        cost = subprocess.run(
+            [RELEASE / "examples" / "cost"], env={**os.environ, **fake_nvml(pathlib.Path(name), EIGHT)}, check=True, capture_output=True, text=True
+        )
+    looks = {}
+    for text in cost.stdout.splitlines()[2:]:
+        what, cpu, _, ratio = re.split(r" {2,}", text.strip())
+        looks[what] = float(cpu)
+        line(f"8 GPUs: {what}", f"{cpu} ms of a processor, {ratio} x reading /proc/stat", "a few ms" if what == "everything" else "")
+    return {"resident_bytes": resident, "private_bytes": private, "processor_share": used, "look_ms": looks}
+
+
+def idle(_arguments):
+    """An agent of the release profile, welcomed and without work, over 60 s."""
+    resident, private, used = idle_agent(60)
+    size = (RELEASE / "batchstep-agent").stat().st_size
+    line("idle agent: resident memory", f"{resident / MIB:.1f} MiB, private {private / MIB:.1f} MiB", "<= 12 MiB")
     line("idle agent: processor over 60 s", f"{100 * used:.3f} % of a core", "<= 0.05 %")
-    line("idle agent: binary size (release, stripped)", f"{size / mib:.1f} MiB", "<= 12 MiB")
+    line("idle agent: binary size (release, stripped)", f"{size / MIB:.1f} MiB", "<= 12 MiB")
     return {"resident_bytes": resident, "private_bytes": private, "processor_share": used, "binary_bytes": size}
 
 

@@ -58,9 +58,6 @@ pub(super) fn judge(
             "a call into the NVIDIA driver does not come back; see `dmesg | grep -i nvrm`, reset the GPU or reboot".to_owned(),
         );
     }
-    if let Some(description) = described(circumstances) {
-        software(gpu, description, circumstances.driver, &mut because);
-    }
     if facts.get(gpu::MIG_ENABLED) == Some(true) {
         because(
             "mig_parent",
@@ -71,6 +68,9 @@ pub(super) fn judge(
             },
         );
         return reasons;
+    }
+    if let Some(description) = described(circumstances) {
+        software(gpu, description, circumstances.driver, &mut because);
     }
     if facts.get(gpu::ROW_REMAP_FAILED) == Some(true) {
         because(
