@@ -14,11 +14,15 @@ use batchstep_proto::{
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::{
+    service::Routes,
+    transport::{Server, server::TcpIncoming},
+};
 use tonic_health::server::health_reporter;
 
 use crate::{
-    engine,
+    engine, http,
+    inventory::Inventories,
     rpc::{Agents, Enrollment, Operators},
     store::{ModelLimits, Sqlite, Store, StoreError},
 };
@@ -115,6 +119,8 @@ pub async fn serve_with(
     let (engine, task) =
         engine::start(Arc::clone(&store), config, shutdown.clone(), stop.clone()).await?;
     let task = tokio::spawn(task);
+    let inventories = Arc::new(Inventories::restore(Arc::clone(&store)).await?);
+    let seen = tokio::spawn(Arc::clone(&inventories).keep_seen(stop.clone()));
 
     let (reporter, health) = health_reporter();
     reporter
@@ -127,24 +133,38 @@ pub async fn serve_with(
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(ServeError::Reflection)?;
-    let agents = Agents::new(engine.clone(), Arc::clone(&store), shutdown.clone());
+    let agents = Agents::new(
+        engine.clone(),
+        Arc::clone(&inventories),
+        Arc::clone(&store),
+        shutdown.clone(),
+    );
     let agents = AgentServiceServer::new(agents)
         .max_decoding_message_size(limits::MESSAGE_BYTES)
         .max_encoding_message_size(limits::MESSAGE_BYTES);
     // Answers may be larger: a detailed table has every point of every row.
+    let operators = Operators::new(
+        engine,
+        Arc::clone(&inventories),
+        Arc::clone(&store),
+        shutdown.clone(),
+    );
     let operators =
-        OperatorServiceServer::new(Operators::new(engine, Arc::clone(&store), shutdown.clone()))
-            .max_decoding_message_size(limits::MESSAGE_BYTES);
+        OperatorServiceServer::new(operators).max_decoding_message_size(limits::MESSAGE_BYTES);
+    let routes = Routes::new(health)
+        .add_service(reflection)
+        .add_service(agents)
+        .add_service(operators)
+        .add_service(EnrollmentServiceServer::new(Enrollment));
+    // What is no call but a plain HTTP request is answered on the same port.
+    let routes = Routes::from(routes.into_axum_router().merge(http::router(inventories)));
 
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_service(health)
-        .add_service(reflection)
-        .add_service(agents)
-        .add_service(operators)
-        .add_service(EnrollmentServiceServer::new(Enrollment))
+        .accept_http1(true)
+        .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
     let overdue = async {
         shutdown.cancelled().await;
@@ -167,6 +187,9 @@ pub async fn serve_with(
     // The store is closed only when nobody writes any more.
     if let Err(error) = task.await {
         tracing::error!(%error, "The coordinator's task ended badly.");
+    }
+    if let Err(error) = seen.await {
+        tracing::error!(%error, "The task that notes what was seen ended badly.");
     }
     outcome
 }

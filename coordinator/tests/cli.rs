@@ -70,6 +70,7 @@ fn every_command_explains_itself_with_examples() {
         &["sweep", "show", "--help"],
         &["sweep", "watch", "--help"],
         &["sweep", "cancel", "--help"],
+        &["inventory", "--help"],
         &["table", "--help"],
         &["advise", "--help"],
         &["export", "--help"],

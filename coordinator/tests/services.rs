@@ -13,9 +13,13 @@ use std::{
 };
 
 use batchstep_coordinator::store::{
-    Inventory, Memory, Models, Sqlite, Store, StoreError, StoredEvent, StoredHistory, StoredSweep,
+    ChangesWanted, Inventory, InventoryStore, KnownInventory, Memory, Models, Sqlite, Store,
+    StoreError, StoredChange, StoredEvent, StoredHistory, StoredSweep,
 };
-use batchstep_core::fleet::{Disposition as Known, Record, SweepSnapshot};
+use batchstep_core::{
+    fleet::{Disposition as Known, Record, SweepSnapshot},
+    inventory::{Observation, Seen},
+};
 use batchstep_proto::{
     ids::{AgentId, AttemptId, RequestId, RoundId, SweepId},
     wire::{self, agent_message, event::Kind, report_attempt_response::Disposition},
@@ -403,21 +407,41 @@ impl Store for Scripted {
         self.store.last_seq().await
     }
 
-    async fn save_inventory(
-        &self,
-        at: Timestamp,
-        agent: AgentId,
-        inventory: &Inventory,
-    ) -> Result<(), StoreError> {
-        self.store.save_inventory(at, agent, inventory).await
-    }
-
     fn models(&self) -> &Models {
         self.store.models()
+    }
+}
+
+impl InventoryStore for Scripted {
+    async fn save_inventory(
+        &self,
+        inventory: &Inventory,
+        observation: &Observation,
+    ) -> Result<(), StoreError> {
+        self.store.save_inventory(inventory, observation).await
     }
 
     async fn inventory(&self, agent: AgentId) -> Result<Option<Inventory>, StoreError> {
         self.store.inventory(agent).await
+    }
+
+    async fn known_inventory(&self) -> Result<KnownInventory, StoreError> {
+        self.store.known_inventory().await
+    }
+
+    async fn save_seen(&self, seen: &Seen) -> Result<(), StoreError> {
+        self.store.save_seen(seen).await
+    }
+
+    async fn inventory_changes(
+        &self,
+        wanted: &ChangesWanted,
+    ) -> Result<Vec<StoredChange>, StoreError> {
+        self.store.inventory_changes(wanted).await
+    }
+
+    async fn last_inventory_change(&self) -> Result<u64, StoreError> {
+        self.store.last_inventory_change().await
     }
 }
 

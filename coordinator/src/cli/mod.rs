@@ -17,6 +17,7 @@ mod export;
 mod follow;
 mod forewarning;
 mod hand_over;
+mod inventory;
 mod local;
 pub mod logs;
 mod machine;
@@ -93,6 +94,8 @@ enum Command {
   batchstep model remove net.pt"
     )]
     Model(model::Command),
+    /// List hosts and GPUs, what happened to them, and what to look at.
+    Inventory(inventory::Options),
     /// Print the step table.
     Table(tables::Options),
     /// Choose a batch size: the good ones, and what another one costs.
@@ -131,6 +134,7 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Serve(options) => serve::run(options).await,
         Command::Sweep(command) => sweep::run(command).await,
         Command::Model(command) => model::run(command).await,
+        Command::Inventory(options) => inventory::run(options).await,
         Command::Table(options) => tables::run(options).await,
         Command::Advise(options) => advise::run(options).await,
         Command::Export(options) => export::run(options).await,

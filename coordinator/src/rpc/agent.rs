@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use batchstep_core::fleet::{
-    Disposition, HeldAttempt, HeldState, Hello, Input, Progress, SessionKey,
+use batchstep_core::{
+    fleet::{Disposition, HeldAttempt, HeldState, Hello, Input, Progress, SessionKey},
+    inventory::Greeting,
 };
 use batchstep_proto::{
     domain::{AttemptReport, Device, InvalidField},
@@ -16,7 +17,6 @@ use batchstep_proto::{
         report_attempt_response,
     },
 };
-use jiff::Timestamp;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -24,6 +24,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{id, invalid, models, store_failed};
 use crate::{
     engine::Engine,
+    inventory::{Inventories, ReportError},
     store::{Inventory, Store},
 };
 
@@ -35,6 +36,7 @@ const DIGEST_BYTES: usize = 64;
 /// The service for agents.
 pub struct Agents<S> {
     engine: Engine,
+    inventories: Arc<Inventories<S>>,
     store: Arc<S>,
     shutdown: CancellationToken,
 }
@@ -42,9 +44,15 @@ pub struct Agents<S> {
 impl<S> Agents<S> {
     /// The service over this task and store; its downloads end when `shutdown` is set.
     #[must_use]
-    pub const fn new(engine: Engine, store: Arc<S>, shutdown: CancellationToken) -> Self {
+    pub const fn new(
+        engine: Engine,
+        inventories: Arc<Inventories<S>>,
+        store: Arc<S>,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self {
             engine,
+            inventories,
             store,
             shutdown,
         }
@@ -76,13 +84,29 @@ impl<S: Store> AgentService for Agents<S> {
             }
         };
         let agent = hello.agent;
+        let greeting = Greeting {
+            hostname: hello.host.hostname.clone(),
+            machine_id: hello.host.machine_id.clone(),
+            agent_version: hello.host.agent_version.clone(),
+        };
         let session = self.engine.open(hello).await?;
-        let engine = self.engine.clone();
+        self.inventories.connected(agent, session.key.0, greeting);
+        let listener = Listener {
+            engine: self.engine.clone(),
+            inventories: Arc::clone(&self.inventories),
+            agent,
+            session: session.key,
+            has_warned: false,
+        };
         tokio::spawn(async move {
-            let reason = tokio::select! {
-                () = session.ended.cancelled() => return,
-                reason = listen(&engine, session.key, &mut inbound) => reason,
+            let inventories = Arc::clone(&listener.inventories);
+            let engine = listener.engine.clone();
+            let ended = tokio::select! {
+                () = session.ended.cancelled() => None,
+                reason = listener.listen(&mut inbound) => Some(reason),
             };
+            inventories.disconnected(agent, session.key.0);
+            let Some(reason) = ended else { return };
             tracing::info!(%agent, reason, "An agent's stream ended.");
             let session = session.key;
             // An engine that is gone needs no news.
@@ -142,36 +166,82 @@ impl<S: Store> AgentService for Agents<S> {
             document: request.document,
             digest: request.digest,
         };
-        self.store
-            .save_inventory(Timestamp::now(), agent, &inventory)
-            .await
-            .map_err(store_failed)?;
-        Ok(Response::new(ReportInventoryResponse {}))
+        let age = Duration::from_nanos(request.age_ns);
+        match self.inventories.report(agent, inventory, age).await {
+            Ok(()) => Ok(Response::new(ReportInventoryResponse {})),
+            Err(ReportError::Refused(error)) => {
+                Err(invalid(InvalidField::new("document", chain(&error))))
+            }
+            Err(ReportError::Store(error)) => Err(store_failed(error)),
+        }
     }
 }
 
-/// Passes on what an agent says until its stream ends; answers with the reason.
-async fn listen(
-    engine: &Engine,
+/// What takes an agent's messages.
+struct Listener<S> {
+    engine: Engine,
+    inventories: Arc<Inventories<S>>,
+    agent: AgentId,
     session: SessionKey,
-    inbound: &mut Streaming<AgentMessage>,
-) -> String {
-    loop {
-        let message = match inbound.message().await {
-            Ok(Some(message)) => message,
-            Ok(None) => return "the agent ended the stream".to_owned(),
-            Err(status) => return format!("the stream broke: {}", status.message()),
-        };
-        let input = match input_from(session, message) {
-            Ok(Some(input)) => input,
-            // A kind of message that a newer agent may send.
-            Ok(None) => continue,
-            Err(error) => return format!("the agent sent a message that breaks a rule: {error}"),
-        };
-        if engine.tell(input).await.is_err() {
-            return "the coordinator is stopping".to_owned();
+    /// A sample was refused, and that was told.
+    has_warned: bool,
+}
+
+impl<S: Store> Listener<S> {
+    /// Passes on what the agent says until its stream ends; answers with the reason.
+    async fn listen(mut self, inbound: &mut Streaming<AgentMessage>) -> String {
+        loop {
+            let message = match inbound.message().await {
+                Ok(Some(message)) => message,
+                Ok(None) => return "the agent ended the stream".to_owned(),
+                Err(status) => return format!("the stream broke: {}", status.message()),
+            };
+            if let Some(Message::Telemetry(telemetry)) = &message.message {
+                self.sample(telemetry);
+                continue;
+            }
+            let input = match input_from(self.session, message) {
+                Ok(Some(input)) => input,
+                // A kind of message that a newer agent may send.
+                Ok(None) => continue,
+                Err(error) => {
+                    return format!("the agent sent a message that breaks a rule: {error}");
+                }
+            };
+            if self.engine.tell(input).await.is_err() {
+                return "the coordinator is stopping".to_owned();
+            }
         }
     }
+
+    /// Takes a sample of live values. One that breaks a rule is left out: it is no reason to end a session with work in it.
+    fn sample(&mut self, telemetry: &wire::Telemetry) {
+        let age = Duration::from_nanos(telemetry.age_ns);
+        let taken = self
+            .inventories
+            .sample(self.agent, &telemetry.document, age);
+        if let Err(error) = taken
+            && !self.has_warned
+        {
+            self.has_warned = true;
+            let (agent, error) = (self.agent, chain(&error));
+            tracing::warn!(%agent, error, "An agent's samples break a rule; they are left out.");
+        }
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let next_text = next.to_string();
+        if !text.contains(&next_text) {
+            text.push_str(&format!(": {next_text}"));
+        }
+        cause = next.source();
+    }
+    text
 }
 
 fn hello_from(hello: wire::AgentHello) -> Result<Hello, Status> {
@@ -243,7 +313,7 @@ fn input_from(session: SessionKey, message: AgentMessage) -> Result<Option<Input
         Some(Message::Hello(_)) => {
             return Err(InvalidField::new("message", "a second hello on one stream"));
         }
-        // Nobody keeps samples yet.
+        // Taken before.
         Some(Message::Telemetry(_)) => return Ok(None),
         Some(Message::Heartbeat(heartbeat)) => Input::Heartbeat {
             session,

@@ -5,6 +5,7 @@
 mod agent;
 mod enrollment;
 mod export;
+mod inventory;
 mod models;
 mod operator;
 mod sweeps;

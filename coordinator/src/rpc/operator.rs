@@ -10,10 +10,10 @@ use batchstep_proto::{
         BlockRecord, CancelSweepRequest, CancelSweepResponse, DrainAgentRequest,
         DrainAgentResponse, Event, ExportBlocksRequest, FindModelRequest, FindModelResponse,
         GetSweepRequest, GetSweepResponse, GetTableRequest, GetTableResponse, ListAgentsRequest,
-        ListAgentsResponse, ListModelsRequest, ListModelsResponse, ListSweepsRequest,
-        ListSweepsResponse, RemoveModelRequest, RemoveModelResponse, SubmitSweepRequest,
-        SubmitSweepResponse, UploadModelRequest, UploadModelResponse, WatchEventsRequest,
-        operator_service_server::OperatorService,
+        ListAgentsResponse, ListInventoryChangesRequest, ListInventoryRequest, ListModelsRequest,
+        ListModelsResponse, ListSweepsRequest, ListSweepsResponse, RemoveModelRequest,
+        RemoveModelResponse, SubmitSweepRequest, SubmitSweepResponse, UploadModelRequest,
+        UploadModelResponse, WatchEventsRequest, operator_service_server::OperatorService,
     },
 };
 use futures_util::Stream;
@@ -22,15 +22,16 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    export, id, invalid, models, reason, store_failed, sweeps,
+    export, id, invalid, inventory, models, reason, store_failed, sweeps,
     table::{self, Filter},
     watch,
 };
-use crate::{engine::Engine, store::Store};
+use crate::{engine::Engine, inventory::Inventories, store::Store};
 
 /// The service for operators.
 pub struct Operators<S> {
     engine: Engine,
+    inventories: Arc<Inventories<S>>,
     store: Arc<S>,
     shutdown: CancellationToken,
 }
@@ -38,9 +39,15 @@ pub struct Operators<S> {
 impl<S: Store> Operators<S> {
     /// The service over this task and store; its streams end when `shutdown` is set.
     #[must_use]
-    pub const fn new(engine: Engine, store: Arc<S>, shutdown: CancellationToken) -> Self {
+    pub const fn new(
+        engine: Engine,
+        inventories: Arc<Inventories<S>>,
+        store: Arc<S>,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self {
             engine,
+            inventories,
             store,
             shutdown,
         }
@@ -60,6 +67,10 @@ type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl<S: Store> OperatorService for Operators<S> {
     type ExportBlocksStream = Streamed<BlockRecord>;
     type WatchEventsStream = ReceiverStream<Result<Event, Status>>;
+    type ListInventoryStream = inventory::Items;
+    type ListInventoryModelsStream = inventory::Items;
+    type ListInventoryFindingsStream = inventory::Items;
+    type ListInventoryChangesStream = inventory::Items;
 
     async fn submit_sweep(
         &self,
@@ -217,6 +228,34 @@ impl<S: Store> OperatorService for Operators<S> {
     ) -> Result<Response<RemoveModelResponse>, Status> {
         let removed = models::remove(self.store.models(), &self.engine, request.get_ref()).await;
         removed.map(Response::new)
+    }
+
+    async fn list_inventory(
+        &self,
+        request: Request<ListInventoryRequest>,
+    ) -> Result<Response<inventory::Items>, Status> {
+        inventory::hosts(&self.inventories, request.into_inner()).map(Response::new)
+    }
+
+    async fn list_inventory_models(
+        &self,
+        request: Request<ListInventoryRequest>,
+    ) -> Result<Response<inventory::Items>, Status> {
+        inventory::models(&self.inventories, request.into_inner()).map(Response::new)
+    }
+
+    async fn list_inventory_findings(
+        &self,
+        request: Request<ListInventoryRequest>,
+    ) -> Result<Response<inventory::Items>, Status> {
+        inventory::findings(&self.inventories, request.into_inner()).map(Response::new)
+    }
+
+    async fn list_inventory_changes(
+        &self,
+        request: Request<ListInventoryChangesRequest>,
+    ) -> Result<Response<inventory::Items>, Status> {
+        inventory::changes(&self.inventories, request.into_inner()).map(Response::new)
     }
 
     async fn watch_events(

@@ -2,6 +2,8 @@
 //!
 //! Clones share one store, so a coordinator can be stopped and another one started on what it left.
 
+mod inventory;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -16,13 +18,13 @@ use batchstep_core::{
 };
 use batchstep_proto::{
     domain::{AttemptReport, Round, SweepSpec},
-    ids::{AgentId, AttemptId, RequestId, RoundId, SeriesId, SweepId},
+    ids::{AttemptId, RequestId, RoundId, SeriesId, SweepId},
 };
 use jiff::Timestamp;
 
 use super::{
-    Inventory, Models, ReadRound, Store, StoreError, StoredEvent, StoredHistory, StoredSeries,
-    StoredSweep, history,
+    Models, ReadRound, Store, StoreError, StoredEvent, StoredHistory, StoredSeries, StoredSweep,
+    history,
 };
 
 /// A store that ends with the process.
@@ -43,7 +45,7 @@ struct Tables {
     /// In order of arrival.
     reports: Vec<StoredReport>,
     events: Vec<StoredEvent>,
-    inventories: BTreeMap<AgentId, Inventory>,
+    inventory: inventory::Tables,
 }
 
 #[derive(Debug, Clone)]
@@ -433,22 +435,8 @@ impl Store for Memory {
         Ok(self.tables().events.last().map_or(0, |event| event.seq))
     }
 
-    async fn save_inventory(
-        &self,
-        _at: Timestamp,
-        agent: AgentId,
-        inventory: &Inventory,
-    ) -> Result<(), StoreError> {
-        self.tables().inventories.insert(agent, inventory.clone());
-        Ok(())
-    }
-
     fn models(&self) -> &Models {
         &self.models
-    }
-
-    async fn inventory(&self, agent: AgentId) -> Result<Option<Inventory>, StoreError> {
-        Ok(self.tables().inventories.get(&agent).cloned())
     }
 }
 

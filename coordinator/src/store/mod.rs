@@ -1,10 +1,11 @@
 //! What the coordinator keeps: sweeps, series, rounds, attempts, every report, the journal, the inventories and people's models.
 //!
-//! [`Store`] is what the rest of the coordinator asks; [`Sqlite`] keeps it in a data directory and [`Memory`] in the process, for simulations and
+//! [`Store`] is what the rest of the coordinator asks, with [`InventoryStore`] as the part about hosts and their GPUs; [`Sqlite`] keeps it in a data directory and [`Memory`] in the process, for simulations and
 //! tests. One suite of contract tests runs against both. A store decides nothing: the fleet's state machine says what is recorded.
 
 mod data_dir;
 mod error;
+mod inventory;
 mod memory;
 mod models;
 mod sqlite;
@@ -16,19 +17,20 @@ use batchstep_core::{
     sweep::{History, SeriesPlan},
 };
 use batchstep_proto::{
-    domain::{Device, HostFacts, SweepSpec},
-    ids::{AgentId, AttemptId, RequestId, SweepId},
+    domain::SweepSpec,
+    ids::{AttemptId, RequestId, SweepId},
 };
 use jiff::Timestamp;
 
 pub use data_dir::DATABASE;
 pub use error::StoreError;
+pub use inventory::{ChangesWanted, Inventory, InventoryStore, KnownInventory, StoredChange};
 pub use memory::Memory;
 pub use models::{Content, Found, ModelError, ModelLimits, Models, StoredModel, Upload};
 pub use sqlite::Sqlite;
 
 /// The coordinator's memory. Every method is safe to call from several tasks; what a finished [`Store::commit`] wrote survives a crash.
-pub trait Store: Send + Sync + 'static {
+pub trait Store: InventoryStore {
     /// Writes all of it or nothing, and answers with the sequence numbers of the [`Record::Event`]s among it, in order.
     fn commit(
         &self,
@@ -79,22 +81,8 @@ pub trait Store: Send + Sync + 'static {
     /// The largest sequence number of the journal; 0 when it is empty.
     fn last_seq(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// Keeps an agent's inventory in place of its earlier one.
-    fn save_inventory(
-        &self,
-        at: Timestamp,
-        agent: AgentId,
-        inventory: &Inventory,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
-
     /// The models that people uploaded.
     fn models(&self) -> &Models;
-
-    /// The newest inventory of an agent.
-    fn inventory(
-        &self,
-        agent: AgentId,
-    ) -> impl Future<Output = Result<Option<Inventory>, StoreError>> + Send;
 }
 
 /// A sweep, for lists and details.
@@ -153,19 +141,6 @@ pub struct StoredEvent {
     pub at: Timestamp,
     /// What happened.
     pub event: Event,
-}
-
-/// What an agent found on its host.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Inventory {
-    /// The host.
-    pub host: HostFacts,
-    /// Its devices.
-    pub devices: Vec<Device>,
-    /// The whole document, as sent.
-    pub document: Vec<u8>,
-    /// Changes when the document does.
-    pub digest: Vec<u8>,
 }
 
 /// A round with the attempt behind each of its blocks, as both stores read it back.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
+pub mod lab;
+
 use std::{future::Future, net::SocketAddr, time::Duration};
 
 use batchstep_coordinator::{

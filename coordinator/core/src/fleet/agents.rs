@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use batchstep_proto::{
     domain::{Device, HostFacts},
     ids::{AgentId, AttemptId, BootId},
-    wire,
+    limits, wire,
 };
 
 use super::{
@@ -253,19 +253,40 @@ impl State {
         let Some(id) = self.heard_on(session) else {
             return;
         };
-        if let Some(agent) = self.agents.get_mut(&id) {
-            if agent.draining && !draining {
-                self.dirty.extend(agent.devices.keys().cloned());
-            }
-            agent.draining = draining;
-            for device in changed {
-                if let Some(known) = agent.devices.get_mut(&device.id) {
-                    self.dirty.insert(device.id.clone());
-                    *known = device;
-                }
-            }
+        let Some(agent) = self.agents.get_mut(&id) else {
+            return;
+        };
+        if agent.draining && !draining {
+            self.dirty.extend(agent.devices.keys().cloned());
+        }
+        agent.draining = draining;
+        let is_news = !changed.is_empty();
+        for device in changed {
+            self.change_device(id, device);
         }
         self.send(session, ToAgent::HeartbeatAck(sequence));
+        if is_news {
+            self.expand_waiting_sweeps();
+        }
+    }
+
+    /// Takes what an agent says of one of its devices; one that it did not offer before was added while it ran, and is offered from now on.
+    fn change_device(&mut self, id: AgentId, device: Device) {
+        let Some(agent) = self.agents.get_mut(&id) else {
+            return;
+        };
+        let is_known = agent.devices.contains_key(&device.id);
+        if !is_known && agent.devices.len() >= limits::DEVICES_PER_AGENT {
+            return;
+        }
+        self.dirty.insert(device.id.clone());
+        if !is_known {
+            let lane = self.lanes.entry(device.id.clone()).or_default();
+            if !lane.claimants.contains(&id) {
+                lane.claimants.push(id);
+            }
+        }
+        agent.devices.insert(device.id.clone(), device);
     }
 
     /// Notes a sign of life on a stream; `None` when the stream is not an agent's current one.

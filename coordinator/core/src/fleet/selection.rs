@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use batchstep_proto::domain::{Device, DeviceKind, DeviceSelector, Dtype, HostFacts, SweepSpec};
+use batchstep_proto::domain::{
+    Device, DeviceKind, DeviceSelector, Dtype, HostFacts, Ineligibility, SweepSpec,
+};
 
 use super::{Refusal, views::shortened};
 
@@ -16,6 +18,16 @@ pub(super) struct Candidate<'a> {
 /// Known devices by id.
 pub(super) type Candidates<'a> = BTreeMap<&'a str, Candidate<'a>>;
 
+/// Codes of reasons that stay until somebody changes the hardware or its software. A device with one of them is no part of a set of devices: a sweep of
+/// all would never end. Listed by its id it is taken, and its series says what it waits for.
+const LASTING: [&str; 5] = [
+    "mig_parent",
+    "compute_capability",
+    "driver_too_old",
+    "row_remap_failed",
+    "lost",
+];
+
 /// Why TF32 cannot be measured on a processor.
 const TF32_NEEDS_CUDA: &str =
     "dtype tf32 needs the tensor cores of an NVIDIA GPU; for processors use f32, bf16 or f16";
@@ -28,12 +40,10 @@ pub(super) fn select<'a>(
     spec: &SweepSpec,
     known: &Candidates<'a>,
 ) -> Result<Vec<Candidate<'a>>, Refusal> {
-    let mut chosen: Vec<Candidate<'a>> = match &spec.devices {
-        DeviceSelector::All => defaults(known),
-        DeviceSelector::Cpu => of_kind(known, DeviceKind::Cpu),
-        DeviceSelector::Gpu => of_kind(known, DeviceKind::Cuda),
-        DeviceSelector::Listed(ids) => listed(ids, known)?,
-    };
+    let mut chosen = meant(&spec.devices, known)?;
+    if !matches!(spec.devices, DeviceSelector::Listed(_)) {
+        chosen.retain(|candidate| unfit(candidate.device).is_none());
+    }
     if spec.dtype == Dtype::Tf32 {
         let is_cpu = |candidate: &Candidate<'_>| candidate.device.kind == DeviceKind::Cpu;
         let impossible = match &spec.devices {
@@ -52,6 +62,28 @@ pub(super) fn select<'a>(
         refuse_more_threads_than_cores(threads, &chosen)?;
     }
     Ok(chosen)
+}
+
+/// The known devices that a selector means, whether trials may start on them or not.
+///
+/// # Errors
+/// When a listed one is not known.
+pub(super) fn meant<'a>(
+    selector: &DeviceSelector,
+    known: &Candidates<'a>,
+) -> Result<Vec<Candidate<'a>>, Refusal> {
+    Ok(match selector {
+        DeviceSelector::All => defaults(known),
+        DeviceSelector::Cpu => of_kind(known, DeviceKind::Cpu),
+        DeviceSelector::Gpu => of_kind(known, DeviceKind::Cuda),
+        DeviceSelector::Listed(ids) => listed(ids, known)?,
+    })
+}
+
+/// Why no trial will start on a device until somebody changes it.
+pub(super) fn unfit(device: &Device) -> Option<&Ineligibility> {
+    let mut reasons = device.ineligible.iter();
+    reasons.find(|reason| LASTING.contains(&reason.code.as_str()))
 }
 
 /// More threads than logical cores would time the scheduler of the host instead of the processor.

@@ -5,7 +5,13 @@ use std::time::Duration;
 
 use batchstep_proto::{domain::DeviceSelector, ids::SweepId, wire};
 
-use super::{SeriesState, State, SweepState, agents::Agent, series::Series, sweeps::Sweep};
+use super::{
+    SeriesState, State, SweepState,
+    agents::Agent,
+    selection::{meant, unfit},
+    series::Series,
+    sweeps::Sweep,
+};
 
 impl State {
     /// An active sweep with its series; `submitted_at` is empty. `None`: it is over, or there is none.
@@ -155,7 +161,25 @@ impl State {
         if !sweep.series.is_empty() {
             return Vec::new();
         }
-        let known: Vec<String> = self.candidates().keys().map(ToString::to_string).collect();
+        let candidates = self.candidates();
+        let unfit: Vec<String> = meant(&sweep.spec.devices, &candidates)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|candidate| {
+                let reason = &unfit(candidate.device)?.message;
+                let (model, host) = (&candidate.device.model, &candidate.host.hostname);
+                Some(format!(
+                    "{model} {} on {host}: {reason}",
+                    candidate.device.id
+                ))
+            })
+            .collect();
+        if !unfit.is_empty() {
+            let mut lines = vec!["no trial can start on the devices that are meant:".to_owned()];
+            lines.extend(unfit);
+            return lines;
+        }
+        let known: Vec<String> = candidates.keys().map(ToString::to_string).collect();
         let wanted = match &sweep.spec.devices {
             DeviceSelector::All => "any device",
             DeviceSelector::Cpu => "a processor",

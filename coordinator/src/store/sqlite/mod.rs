@@ -1,8 +1,9 @@
 //! The store on disk: one SQLite file in the data directory, in WAL mode, synced at every commit.
 //!
-//! `write` puts records into a transaction, `read` brings them back, `words` holds the vocabulary. The schema and the meaning of every column
+//! `write` puts records into a transaction, `read` brings them back, `inventory` does both for its tables, `words` holds the vocabulary. The schema and the meaning of every column
 //! is in `coordinator/migrations`.
 
+mod inventory;
 mod read;
 mod words;
 mod write;
@@ -13,7 +14,7 @@ use std::{
 };
 
 use batchstep_core::fleet::{Disposition, Record, SeriesSnapshot, SweepSnapshot};
-use batchstep_proto::ids::{AgentId, AttemptId, RequestId, SweepId};
+use batchstep_proto::ids::{AttemptId, RequestId, SweepId};
 use jiff::Timestamp;
 use sqlx::{
     Row as _, Sqlite as Driver, SqlitePool, Transaction,
@@ -23,10 +24,10 @@ use sqlx::{
 
 use self::{
     read::{Which, parsed, word},
-    write::{WriteError, json},
+    write::WriteError,
 };
 use super::{
-    Inventory, ModelLimits, Models, Store, StoreError, StoredEvent, StoredHistory, StoredSweep,
+    ModelLimits, Models, Store, StoreError, StoredEvent, StoredHistory, StoredSweep,
     data_dir::DataDir, history,
 };
 
@@ -274,48 +275,7 @@ impl Store for Sqlite {
         Ok(last.cast_unsigned())
     }
 
-    async fn save_inventory(
-        &self,
-        at: Timestamp,
-        agent: AgentId,
-        inventory: &Inventory,
-    ) -> Result<(), StoreError> {
-        let host = json("host", &inventory.host).map_err(|error| self.failed(error))?;
-        let devices = json("devices", &inventory.devices).map_err(|error| self.failed(error))?;
-        sqlx::query(
-            "INSERT OR REPLACE INTO inventory (agent_id, host, devices, document, digest, received_at) VALUES (?, ?, ?, ?, ?, ?)",
-        )
-        .bind(agent.to_string())
-        .bind(host)
-        .bind(devices)
-        .bind(&inventory.document)
-        .bind(&inventory.digest)
-        .bind(at.to_string())
-        .execute(&self.pool)
-        .await
-        .map_err(|error| self.failed(error))?;
-        Ok(())
-    }
-
     fn models(&self) -> &Models {
         &self.models
-    }
-
-    async fn inventory(&self, agent: AgentId) -> Result<Option<Inventory>, StoreError> {
-        let row = sqlx::query("SELECT * FROM inventory WHERE agent_id = ?")
-            .bind(agent.to_string())
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(|error| self.failed(error))?;
-        row.map(|row| {
-            Ok(Inventory {
-                host: read::from_json("host", row.try_get("host")?)?,
-                devices: read::from_json("devices", row.try_get("devices")?)?,
-                document: row.try_get("document")?,
-                digest: row.try_get("digest")?,
-            })
-        })
-        .transpose()
-        .map_err(|error: WriteError| self.failed(error))
     }
 }

@@ -279,7 +279,8 @@ pub(super) async fn events(
         .collect()
 }
 
-fn corrupt(what: &'static str, problem: &impl ToString) -> WriteError {
+/// A stored value that cannot be read.
+pub(super) fn corrupt(what: &'static str, problem: &impl ToString) -> WriteError {
     WriteError::Store(StoreError::Corrupt {
         what,
         problem: problem.to_string(),

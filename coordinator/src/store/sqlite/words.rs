@@ -1,6 +1,9 @@
 //! The words that stand for states in the database, and back. Used by `read` and `write` only; a word is never changed once it was written.
 
-use batchstep_core::fleet::{AttemptState, Disposition, SeriesState, SweepState};
+use batchstep_core::{
+    fleet::{AttemptState, Disposition, SeriesState, SweepState},
+    inventory::Presence,
+};
 use batchstep_proto::domain::{AttemptOutcome, VisitFailureKind};
 
 use crate::store::StoreError;
@@ -28,6 +31,15 @@ pub(super) trait Word: Copy + PartialEq + 'static {
                 problem: format!("unknown word {word:?}"),
             })
     }
+}
+
+impl Word for Presence {
+    const WHAT: &'static str = "state of a device";
+    const WORDS: &'static [(Self, &'static str)] = &[
+        (Self::Present, "present"),
+        (Self::Lost, "lost"),
+        (Self::Vanished, "vanished"),
+    ];
 }
 
 impl Word for SweepState {

@@ -2,21 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod inventory;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::{future::Future, os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
 
-use batchstep_coordinator::store::{Inventory, Memory, Sqlite, Store, StoreError};
+use batchstep_coordinator::store::{Memory, Sqlite, Store, StoreError};
 use batchstep_core::fleet::{
     AttemptState, Disposition, Event, Record, SeriesState, SeriesSummary, SweepState,
 };
 use batchstep_proto::{
-    domain::HostFacts,
     ids::{AgentId, AttemptId, RequestId, SeriesId, SweepId},
     wire,
 };
 use jiff::Timestamp;
-use support::{device, plan, report, round, spec};
+use support::{plan, report, round, spec};
 use tempfile::TempDir;
 
 /// A place where a store can be opened again after its process has gone.
@@ -38,6 +39,12 @@ impl Place for InMemory {
 
 struct OnDisk(TempDir);
 
+impl OnDisk {
+    fn path(&self) -> &std::path::Path {
+        self.0.path()
+    }
+}
+
 impl Default for OnDisk {
     fn default() -> Self {
         Self(TempDir::new().unwrap())
@@ -54,10 +61,11 @@ impl Place for OnDisk {
 
 macro_rules! contract {
     ($($name:ident),+ $(,)?) => {
-        mod memory { $( #[tokio::test] async fn $name() { super::$name(super::InMemory::default()).await; } )+ }
-        mod sqlite { $( #[tokio::test] async fn $name() { super::$name(super::OnDisk::default()).await; } )+ }
+        mod memory { $( #[tokio::test] async fn $name() { super::$name(crate::InMemory::default()).await; } )+ }
+        mod sqlite { $( #[tokio::test] async fn $name() { super::$name(crate::OnDisk::default()).await; } )+ }
     };
 }
+use contract;
 
 contract!(
     a_sweep_comes_back_as_it_was_written,
@@ -66,7 +74,6 @@ contract!(
     reports_that_do_not_count_are_kept_and_known,
     the_journal_is_numbered_without_gaps_across_reopening,
     cancelled_sweeps_stay_open_until_their_attempts_are_in,
-    an_inventory_replaces_the_earlier_one,
 );
 
 struct Sample {
@@ -380,28 +387,6 @@ async fn cancelled_sweeps_stay_open_until_their_attempts_are_in(place: impl Plac
     };
     store.commit(at(1), &[expired]).await.unwrap();
     assert!(store.open_sweeps().await.unwrap().is_empty());
-}
-
-async fn an_inventory_replaces_the_earlier_one(place: impl Place) {
-    let agent = AgentId::generate();
-    let store = place.open().await;
-    assert_eq!(store.inventory(agent).await.unwrap(), None);
-    let mut inventory = Inventory {
-        host: HostFacts::default(),
-        devices: vec![device("CPU-1")],
-        document: b"{}".to_vec(),
-        digest: vec![1],
-    };
-    store
-        .save_inventory(at(0), agent, &inventory)
-        .await
-        .unwrap();
-    inventory.devices.push(device("CPU-2"));
-    store
-        .save_inventory(at(1), agent, &inventory)
-        .await
-        .unwrap();
-    assert_eq!(store.inventory(agent).await.unwrap(), Some(inventory));
 }
 
 #[tokio::test]

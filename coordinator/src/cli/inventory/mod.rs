@@ -1,0 +1,284 @@
+//! `batchstep inventory`: what hosts and GPUs there are, what happened to them, and what to look at. Asks the coordinator, which evaluates the filters, and
+//! prints its JSON; the modules below each print one kind of answer and ask nothing.
+
+mod cells;
+mod changes;
+mod fields;
+mod health;
+mod hosts;
+mod hosts_csv;
+mod models;
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use batchstep_proto::wire::{
+    InventoryFilter, InventoryItem, ListInventoryChangesRequest, ListInventoryRequest,
+};
+use clap::{Args, ValueEnum};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value as Json, json};
+use tonic::{Response, Status, Streaming};
+
+use self::cells::SCHEMA_VERSION;
+use super::{
+    Exit,
+    args::{CoordinatorArgs, Format},
+    endpoint::{Client, Connection, refusal},
+    text,
+};
+
+/// Flags of `batchstep inventory`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "EXPR is FIELD OP VALUE, several joined by commas or `and`. OP is one of = != < <= > >= and ~ (contains); versions are compared number by
+number, bytes may have units, flags are yes or no, and `absent` is a value for = and !=. A GPU's fields come before its host's, and short
+names do where they are unambiguous. With --health the exit code is 1 when there is a critical finding.
+
+Examples:
+  batchstep inventory
+  batchstep inventory --by model
+  batchstep inventory --model h200 --where 'driver<580'
+  batchstep inventory --where 'memory>=80GiB, ecc=no' --format csv
+  batchstep inventory --where 'serial=absent'
+  batchstep inventory --changes --since 7d
+  batchstep inventory --health
+  batchstep inventory --fields"
+)]
+pub(super) struct Options {
+    #[command(flatten)]
+    coordinator: CoordinatorArgs,
+    /// One row for each GPU and MIG instance, host by host, or one for each model.
+    #[arg(long, value_enum, default_value = "host", conflicts_with_all = ["changes", "health", "fields"])]
+    by: By,
+    /// Only devices whose name contains this text; case does not matter.
+    #[arg(long, value_name = "TEXT")]
+    model: Option<String>,
+    /// Only hosts whose name, machine id or agent id contains this text.
+    #[arg(long, value_name = "TEXT")]
+    host: Option<String>,
+    /// Only devices and hosts for which this holds, as driver<580 (repeatable: all must hold).
+    #[arg(long = "where", value_name = "EXPR")]
+    expressions: Vec<String>,
+    /// What happened: devices that came, went and moved, and every field that changed.
+    #[arg(long, conflicts_with_all = ["health", "fields"])]
+    changes: bool,
+    /// With --changes: from then on; a time such as 2026-11-24T08:00:00Z, or how long ago, such as 36h or 7d.
+    #[arg(long, value_name = "TIME", requires = "changes", value_parser = moment)]
+    since: Option<Moment>,
+    /// With --changes: before then; written as --since.
+    #[arg(long, value_name = "TIME", requires = "changes", value_parser = moment)]
+    until: Option<Moment>,
+    /// What somebody should look at, the worst first.
+    #[arg(long, conflicts_with = "fields")]
+    health: bool,
+    /// Every field there is, with type, unit, meaning and source; asks no coordinator.
+    #[arg(long, conflicts_with_all = ["model", "host", "expressions"])]
+    fields: bool,
+    /// How the answer is printed.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+/// `--by`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum By {
+    /// Host by host.
+    Host,
+    /// Model by model.
+    Model,
+}
+
+/// A point in time as people write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    At(Timestamp),
+    Ago(Duration),
+}
+
+impl Moment {
+    fn before(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(ago) => SignedDuration::try_from(ago)
+                .ok()
+                .and_then(|ago| now.checked_sub(ago).ok())
+                .unwrap_or(Timestamp::MIN),
+        }
+    }
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    if let Ok(at) = text.parse() {
+        return Ok(Moment::At(at));
+    }
+    humantime::parse_duration(text)
+        .map(Moment::Ago)
+        .map_err(|_| {
+            "write how long ago, such as 36h or 7d, or a time such as 2026-11-24T08:00:00Z"
+                .to_owned()
+        })
+}
+
+/// What one question is answered with.
+struct Answer {
+    /// The name of the list in the JSON.
+    name: &'static str,
+    items: Vec<Json>,
+}
+
+/// Prints the inventory.
+///
+/// # Errors
+/// When the coordinator cannot be asked, or refuses a filter.
+pub(super) async fn run(options: Options) -> Result<Exit> {
+    if options.fields {
+        fields::print(options.format)?;
+        return Ok(Exit::Done);
+    }
+    let mut connection = Connection::open(&options.coordinator).await?;
+    let filter = InventoryFilter {
+        host: options.host.clone(),
+        model: options.model.clone(),
+        r#where: options.expressions.clone(),
+    };
+    let is_filtered = filter != InventoryFilter::default();
+    let answer = ask(&mut connection.client, &options, filter).await?;
+    let nothing = if answer.items.is_empty() {
+        Some(why_nothing(&mut connection.client, &options, is_filtered).await?)
+    } else {
+        None
+    };
+    match (options.format, &nothing) {
+        (Format::Json, _) => {
+            let mut object = json!({"schema_version": SCHEMA_VERSION});
+            object[answer.name] = answer.items.clone().into();
+            let json =
+                serde_json::to_string_pretty(&object).context("cannot write the answer as JSON")?;
+            text::print_line(&cells::harmless_json(&json))?;
+        }
+        (Format::Table, Some(nothing)) => text::print_line(nothing)?,
+        (format, _) => print(&options, &answer.items, format)?,
+    }
+    if connection.is_embedded() && !answer.items.is_empty() && !options.changes {
+        eprintln!(
+            "Shown is what was last known: no agent is connected to a coordinator that runs only for this command."
+        );
+    }
+    connection.close().await?;
+    let is_critical = |finding: &Json| finding["severity"] == "critical";
+    Ok(if options.health && answer.items.iter().any(is_critical) {
+        Exit::BadNews
+    } else {
+        Exit::Done
+    })
+}
+
+async fn ask(client: &mut Client, options: &Options, filter: InventoryFilter) -> Result<Answer> {
+    if options.changes {
+        let now = Timestamp::now();
+        let time = |moment: Option<Moment>| moment.map(|moment| moment.before(now).to_string());
+        let request = ListInventoryChangesRequest {
+            filter: Some(filter),
+            since: time(options.since),
+            until: time(options.until),
+        };
+        let items = collect(client.list_inventory_changes(request).await).await?;
+        return Ok(Answer {
+            name: "changes",
+            items,
+        });
+    }
+    let request = ListInventoryRequest {
+        filter: Some(filter),
+    };
+    let (name, answered) = match (options.health, options.by) {
+        (true, _) => ("findings", client.list_inventory_findings(request).await),
+        (false, By::Model) => ("models", client.list_inventory_models(request).await),
+        (false, By::Host) => ("hosts", client.list_inventory(request).await),
+    };
+    Ok(Answer {
+        name,
+        items: collect(answered).await?,
+    })
+}
+
+async fn collect(
+    answered: Result<Response<Streaming<InventoryItem>>, Status>,
+) -> Result<Vec<Json>> {
+    let mut stream = answered.map_err(refusal)?.into_inner();
+    let mut items = Vec::new();
+    while let Some(item) = stream.message().await.map_err(refusal)? {
+        let json = serde_json::from_slice(&item.json).context(
+            "the coordinator's inventory is of a form that this batchstep does not know",
+        )?;
+        items.push(json);
+    }
+    Ok(items)
+}
+
+/// What an empty answer means, and what to do.
+async fn why_nothing(client: &mut Client, options: &Options, is_filtered: bool) -> Result<String> {
+    let all = ListInventoryRequest { filter: None };
+    let hosts = collect(client.list_inventory(all).await).await?;
+    if hosts.is_empty() {
+        return Ok(format!(
+            "No host has reported yet. On every host: batchstep-agent run --coordinator URL --state-dir DIR{}",
+            if options.changes || options.health {
+                ""
+            } else {
+                "; then ask again."
+            }
+        ));
+    }
+    let gpus: usize = hosts
+        .iter()
+        .map(|host| host["gpus"].as_array().map_or(0, Vec::len))
+        .sum();
+    let known = format!(
+        "{} with {}",
+        text::count(hosts.len() as u64, "host"),
+        text::count(gpus as u64, "GPU")
+    );
+    Ok(match (is_filtered, options.changes, options.health) {
+        (_, true, _) => format!("No change in this time; {known} are known."),
+        (true, _, true) => format!("No finding among what matches; {known} are known."),
+        (false, _, true) => format!("Nothing to look at: {known}, and no finding."),
+        (true, ..) => format!(
+            "Nothing matches; {known} are known. `batchstep inventory --fields` lists what can be asked for."
+        ),
+        (false, ..) => format!("No GPU among {known}."),
+    })
+}
+
+fn print(options: &Options, items: &[Json], format: Format) -> Result<()> {
+    if options.changes {
+        changes::print(items, format)
+    } else if options.health {
+        health::print(items, format)
+    } else {
+        match (options.by, format) {
+            (By::Model, _) => models::print(items, format),
+            (By::Host, Format::Csv) => hosts_csv::print(items),
+            (By::Host, _) => hosts::print(items, format),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_moments_or_ages() {
+        let now: Timestamp = "2026-11-25T12:00:00Z".parse().unwrap();
+        let before = |text| moment(text).unwrap().before(now).to_string();
+        assert_eq!(before("7d"), "2026-11-18T12:00:00Z");
+        assert_eq!(before("90s"), "2026-11-25T11:58:30Z");
+        assert_eq!(before("2026-11-24T08:00:00Z"), "2026-11-24T08:00:00Z");
+        assert_eq!(before("99999years"), Timestamp::MIN.to_string());
+        for wrong in ["", "7", "soon", "-1d"] {
+            assert!(moment(wrong).unwrap_err().contains("7d"), "{wrong}");
+        }
+    }
+}

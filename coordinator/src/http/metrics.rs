@@ -1,0 +1,273 @@
+//! The fleet's inventory as metrics: one for every number of the catalogue, in base units, and what the coordinator knows beside it. A value that is absent is
+//! left out, never 0; live ones are left out once they are old.
+
+use std::fmt;
+
+use batchstep_core::inventory::{
+    DeviceView, Fleet, HostView, Severity, State, Wanted, clock_events, findings,
+};
+use batchstep_proto::inventory::{Class, Field, Kind, Record, Scope, Unit, Value, catalogue};
+use jiff::{SignedDuration, Timestamp};
+
+use super::exposition::{Exposition, Labels};
+
+/// How long a device that is not there is told of.
+const MISSED_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// All metrics of a fleet, as text.
+pub(super) fn of(fleet: &Fleet, changes: u64, now: Timestamp) -> Result<String, fmt::Error> {
+    let everything = Wanted::default();
+    let hosts: Vec<HostView> = fleet.hosts(now, &everything).collect();
+    let mut out = Exposition::default();
+    for view in &hosts {
+        host(&mut out, view, now);
+        for gpu in &view.devices {
+            device(&mut out, view, gpu, None, now);
+            for instance in &gpu.instances {
+                device(&mut out, view, instance, Some(gpu), now);
+            }
+        }
+    }
+    let found = findings(&hosts, now);
+    for severity in Severity::ALL {
+        let count = found.iter().filter(|it| it.severity == severity).count();
+        out.gauge(
+            "batchstep_inventory_findings",
+            "Findings of `batchstep inventory --health`",
+            &label("severity", severity.word()),
+            count as f64,
+        );
+    }
+    out.counter(
+        "batchstep_inventory_changes",
+        "Entries of the inventory's history",
+        &Labels::new(),
+        changes as f64,
+    );
+    out.text()
+}
+
+fn host(out: &mut Exposition, view: &HostView, now: Timestamp) {
+    let labels = label("host", view.hostname());
+    let mut info = labels.clone();
+    info.extend(texts(&view.facts, Scope::Host));
+    out.gauge(
+        "batchstep_host_info",
+        "The host's fields that are texts",
+        &info,
+        1.0,
+    );
+    for (field, value) in numbers(&view.facts) {
+        let metric = Metric::of(field);
+        let name = format!("batchstep_host_{}", metric.name);
+        out.gauge(&name, field.about, &labels, value * metric.factor);
+    }
+    for (id, agent) in &view.agents {
+        let mut labels = labels.clone();
+        labels.push(("agent_id".to_owned(), id.to_string()));
+        let is_connected = agent.session.is_some();
+        out.gauge(
+            "batchstep_agent_connected",
+            "1 while the agent has a session",
+            &labels,
+            flag(is_connected),
+        );
+    }
+    if let Some(read_at) = view.read_at {
+        let age = now.duration_since(read_at).as_secs_f64().max(0.0);
+        out.gauge(
+            "batchstep_inventory_snapshot_age_seconds",
+            "Time since the host's hardware was last read",
+            &labels,
+            age,
+        );
+    }
+}
+
+fn device(
+    out: &mut Exposition,
+    host: &HostView,
+    view: &DeviceView,
+    parent: Option<&DeviceView>,
+    now: Timestamp,
+) {
+    let is_missed = now.duration_since(view.last_seen) <= MISSED_FOR;
+    if view.state == State::Vanished && !is_missed {
+        return;
+    }
+    let mut labels = label("host", host.hostname());
+    labels.push(("uuid".to_owned(), view.device.uuid.clone()));
+    labels.push(("model".to_owned(), view.model()));
+    if view.state != State::Unknown {
+        out.gauge(
+            "batchstep_gpu_present",
+            "1: it is there and answers; 0: it is lost or has vanished; left out while nobody can tell",
+            &labels,
+            flag(view.state == State::Present),
+        );
+    }
+    if view.state == State::Vanished {
+        return;
+    }
+    let mut info = labels.clone();
+    info.extend(texts(&view.gpu.facts, Scope::Gpu));
+    if let Some(driver) = host.facts.get(catalogue::host::DRIVER_VERSION) {
+        info.push(("driver".to_owned(), driver));
+    }
+    if let Some(parent) = parent {
+        info.push(("parent_uuid".to_owned(), parent.device.uuid.clone()));
+    }
+    out.gauge(
+        "batchstep_gpu_info",
+        "The device's fields that are texts",
+        &info,
+        1.0,
+    );
+    let is_live = view.state == State::Present && view.is_live(now);
+    for (field, value) in numbers(&view.gpu.facts) {
+        if field.class == Class::Live && !is_live {
+            continue;
+        }
+        let metric = Metric::of(field);
+        let name = metric.name.strip_prefix("gpu_").unwrap_or(&metric.name);
+        let name = format!("batchstep_gpu_{name}");
+        let mut labels = labels.clone();
+        labels.extend(metric.labels);
+        if metric.is_counter {
+            out.counter(&name, metric.help, &labels, value * metric.factor);
+        } else {
+            out.gauge(&name, metric.help, &labels, value * metric.factor);
+        }
+    }
+    if is_live {
+        of_the_moment(out, view, &labels);
+    }
+}
+
+fn of_the_moment(out: &mut Exposition, view: &DeviceView, labels: &Labels) {
+    let with = |name: &str, value: &str| {
+        let mut labels = labels.clone();
+        labels.push((name.to_owned(), value.to_owned()));
+        labels
+    };
+    if let Some(bits) = view.gpu.facts.get(catalogue::gpu::CLOCK_EVENT_REASONS) {
+        const HELP: &str = "1 while this is a reason why the clocks are not higher";
+        const NAME: &str = "batchstep_gpu_clock_event_active";
+        let mut unknown = bits;
+        for event in clock_events::KNOWN {
+            let is_set = bits & event.bit != 0;
+            out.gauge(NAME, HELP, &with("reason", event.word), flag(is_set));
+            unknown &= !event.bit;
+        }
+        for bit in (0..u64::BITS).map(|shift| 1_u64 << shift) {
+            if unknown & bit != 0 {
+                let reason = format!("unknown_{bit:#x}");
+                out.gauge(NAME, HELP, &with("reason", &reason), 1.0);
+            }
+        }
+    }
+    out.gauge(
+        "batchstep_gpu_eligible",
+        "1 while a trial may start on it",
+        labels,
+        flag(view.gpu.ineligible.is_empty()),
+    );
+    for reason in &view.gpu.ineligible {
+        out.gauge(
+            "batchstep_gpu_ineligible_info",
+            "A reason why no trial may start on it",
+            &with("reason", &reason.code),
+            1.0,
+        );
+    }
+}
+
+/// The numbers and flags of a record that are worth a metric; numbers that only name something are not.
+fn numbers(record: &Record) -> impl Iterator<Item = (&'static Field, f64)> {
+    record.iter().filter_map(|(field, reading)| {
+        let is_a_name = field.class == Class::Unstable && field.unit == Unit::Count;
+        if is_a_name || field.unit == Unit::Bits {
+            return None;
+        }
+        Some((field, reading.as_ref().ok()?.as_f64()?))
+    })
+}
+
+/// The texts of a record as labels: without what is a label already, and what changes by itself.
+fn texts(record: &Record, scope: Scope) -> impl Iterator<Item = (String, String)> {
+    record.iter().filter_map(move |(field, reading)| {
+        let is_label = matches!((scope, field.name), (Scope::Host, "hostname"))
+            || matches!((scope, field.name), (Scope::Gpu, "uuid" | "name"));
+        if field.kind != Kind::Text || field.class == Class::Unstable || is_label {
+            return None;
+        }
+        let Ok(Value::Text(text)) = reading else {
+            return None;
+        };
+        let name = field.name.strip_suffix("_version").unwrap_or(field.name);
+        Some((name.to_owned(), text.clone()))
+    })
+}
+
+/// How a field is told: in base units, counters as such.
+struct Metric {
+    name: String,
+    factor: f64,
+    is_counter: bool,
+    labels: Labels,
+    help: &'static str,
+}
+
+impl Metric {
+    fn of(field: &'static Field) -> Self {
+        const ECC: &str =
+            "Memory errors that ECC found, since the driver was loaded or in the life of the board";
+        let plain = |name: &str, factor| Self {
+            name: name.to_owned(),
+            factor,
+            is_counter: false,
+            labels: Labels::new(),
+            help: field.about,
+        };
+        if let Some(kind) = field.name.strip_prefix("ecc_")
+            && field.kind == Kind::Integer
+        {
+            let (kind, since) = kind
+                .strip_suffix("_lifetime")
+                .map_or((kind, "driver_load"), |kind| (kind, "lifetime"));
+            return Self {
+                name: "ecc_errors".to_owned(),
+                is_counter: true,
+                labels: [("type", kind), ("since", since)]
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .into(),
+                help: ECC,
+                ..plain("", 1.0)
+            };
+        }
+        match field.unit {
+            Unit::Joules => Self {
+                is_counter: true,
+                ..plain(field.name, 1.0)
+            },
+            Unit::Megahertz => plain(&with_suffix(field.name, "_mhz", "_hertz"), 1e6),
+            Unit::Percent => plain(&with_suffix(field.name, "_percent", "_ratio"), 0.01),
+            _ => Self {
+                is_counter: field.name == catalogue::gpu::PCIE_REPLAYS.field().name,
+                ..plain(field.name, 1.0)
+            },
+        }
+    }
+}
+
+fn with_suffix(name: &str, old: &str, new: &str) -> String {
+    format!("{}{new}", name.strip_suffix(old).unwrap_or(name))
+}
+
+fn label(name: &str, value: impl Into<String>) -> Labels {
+    vec![(name.to_owned(), value.into())]
+}
+
+const fn flag(flag: bool) -> f64 {
+    if flag { 1.0 } else { 0.0 }
+}
