@@ -18,7 +18,7 @@ pub enum OpenError {
     NoDriver,
     /// Library and kernel module are of different versions.
     #[error(
-        "NVML and the loaded NVIDIA kernel driver are of different versions, as after an upgrade; reboot, or reload the driver"
+        "version mismatch: NVML and the loaded NVIDIA kernel driver are not of one version, as after an upgrade; reboot, or reload the driver"
     )]
     VersionMismatch,
     /// This user may not.

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use batchstep_core::inventory::{
-    DeviceView, Fleet, HostView, Severity, State, Wanted, clock_events, findings,
+    DeviceView, Finding, Fleet, HostView, Severity, State, Wanted, clock_events,
 };
 use batchstep_proto::inventory::{Class, Field, Kind, Record, Scope, Unit, Value, catalogue};
 use jiff::{SignedDuration, Timestamp};
@@ -14,8 +14,27 @@ use super::exposition::{Exposition, Labels};
 /// How long a device that is not there is told of.
 const MISSED_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
+/// How many findings of each severity there are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FindingCounts([usize; Severity::ALL.len()]);
+
+impl FindingCounts {
+    pub(super) fn of(findings: &[Finding]) -> Self {
+        let count = |severity| {
+            let alike = findings.iter().filter(|it| it.severity == severity);
+            alike.count()
+        };
+        Self(Severity::ALL.map(count))
+    }
+}
+
 /// All metrics of a fleet, as text.
-pub(super) fn of(fleet: &Fleet, changes: u64, now: Timestamp) -> Result<String, fmt::Error> {
+pub(super) fn of(
+    fleet: &Fleet,
+    changes: u64,
+    found: FindingCounts,
+    now: Timestamp,
+) -> Result<String, fmt::Error> {
     let everything = Wanted::default();
     let hosts: Vec<HostView> = fleet.hosts(now, &everything).collect();
     let mut out = Exposition::default();
@@ -28,9 +47,7 @@ pub(super) fn of(fleet: &Fleet, changes: u64, now: Timestamp) -> Result<String, 
             }
         }
     }
-    let found = findings(&hosts, now);
-    for severity in Severity::ALL {
-        let count = found.iter().filter(|it| it.severity == severity).count();
+    for (severity, count) in Severity::ALL.into_iter().zip(found.0) {
         out.gauge(
             "batchstep_inventory_findings",
             "Findings of `batchstep inventory --health`",

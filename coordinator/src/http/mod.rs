@@ -3,7 +3,7 @@
 mod exposition;
 mod metrics;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::{
     Router,
@@ -12,24 +12,57 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use jiff::Timestamp;
+use batchstep_core::inventory::{Fleet, Wanted, findings};
+use jiff::{SignedDuration, Timestamp};
 
+use self::metrics::FindingCounts;
 use crate::{inventory::Inventories, store::Store};
 
 /// As the OpenMetrics specification names it; Prometheus reads it as well as its own older format.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What is answered beside the services.
-pub(crate) fn router<S: Store>(inventories: Arc<Inventories<S>>) -> Router {
-    Router::new()
-        .route("/metrics", get(scrape::<S>))
-        .with_state(inventories)
+/// How long findings are told again before they are looked for again: in a large lab that is more work than all the rest of a scrape.
+const FINDINGS_LAST: SignedDuration = SignedDuration::from_secs(30);
+
+/// What scrapes have in common.
+struct Scrapes<S> {
+    inventories: Arc<Inventories<S>>,
+    findings: Mutex<Option<(Timestamp, FindingCounts)>>,
 }
 
-async fn scrape<S: Store>(State(inventories): State<Arc<Inventories<S>>>) -> Response {
-    let (fleet, changes) = (inventories.fleet(), inventories.changes());
-    let made =
-        tokio::task::spawn_blocking(move || metrics::of(&fleet, changes, Timestamp::now())).await;
+/// What is answered beside the services.
+pub(crate) fn router<S: Store>(inventories: Arc<Inventories<S>>) -> Router {
+    let scrapes = Scrapes {
+        inventories,
+        findings: Mutex::new(None),
+    };
+    Router::new()
+        .route("/metrics", get(scrape::<S>))
+        .with_state(Arc::new(scrapes))
+}
+
+impl<S: Store> Scrapes<S> {
+    fn findings(&self, fleet: &Fleet, now: Timestamp) -> FindingCounts {
+        let mut kept = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, counts)) = &*kept
+            && now.duration_since(*at).abs() < FINDINGS_LAST
+        {
+            return *counts;
+        }
+        let hosts: Vec<_> = fleet.hosts(now, &Wanted::default()).collect();
+        let counts = FindingCounts::of(&findings(&hosts, now));
+        *kept = Some((now, counts));
+        counts
+    }
+}
+
+async fn scrape<S: Store>(State(scrapes): State<Arc<Scrapes<S>>>) -> Response {
+    let made = tokio::task::spawn_blocking(move || {
+        let (fleet, changes) = (scrapes.inventories.fleet(), scrapes.inventories.changes());
+        let now = Timestamp::now();
+        metrics::of(&fleet, changes, scrapes.findings(&fleet, now), now)
+    })
+    .await;
     match made {
         Ok(Ok(text)) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Ok(Err(error)) => failed(&error),

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use batchstep_proto::{inventory::Value, size::Size};
-use comfy_table::{ContentArrangement, presets};
+use comfy_table::{ContentArrangement, LineStyle, presets};
 use serde_json::Value as Json;
 
 use crate::cli::{args::Format, tables};
@@ -119,7 +119,10 @@ pub(super) fn table(format: Format) -> comfy_table::Table {
             .set_content_arrangement(ContentArrangement::Disabled);
         table
     } else {
-        tables::grid()
+        // Labs have many rows: a line between each two would hide them.
+        let mut table = tables::grid();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+        table
     }
 }
 
