@@ -42,7 +42,7 @@ Exit code 0: trials can run. 3: something would stop them.";
 const INVENTORY_EXAMPLES: &str = "\
 Examples:
   batchstep-agent inventory
-  batchstep-agent inventory --format json | jq '.gpus[] | {name, driver: .absent, ineligible}'
+  batchstep-agent inventory --format json | jq '.gpus[] | {name, absent, ineligible}'
 
 Every value is there, or absent with a reason: not_supported, no_permission, lost, symbol_missing or unknown. `batchstep inventory --fields` says
 what each field means. The whole lab's inventory is on the coordinator: `batchstep inventory`.
@@ -134,6 +134,9 @@ pub(crate) struct Run {
     pub(crate) log_format: LogFormat,
 }
 
+/// The driver may have to be loaded, and every GPU be woken.
+const FIRST_LOOK: Duration = Duration::from_secs(60);
+
 /// How the host is looked at.
 #[derive(Debug, Args)]
 pub(crate) struct HostArgs {
@@ -146,8 +149,13 @@ pub(crate) struct HostArgs {
     )]
     host_root: PathBuf,
     /// How long a call into NVML may take before it counts as hung
-    #[arg(long, value_name = "DURATION", value_parser = interval, default_value_t = Seconds(Options::default().nvml_deadline), hide_short_help = true)]
-    nvml_deadline: Seconds,
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = interval,
+        help = format!("How long a call into NVML may take before it counts as hung [default: {}]", Seconds(Options::default().nvml_deadline))
+    )]
+    nvml_deadline: Option<Seconds>,
 }
 
 /// How often.
@@ -170,8 +178,19 @@ impl HostArgs {
     pub(crate) fn options(&self) -> Options {
         Options {
             root: Root::at(self.host_root.clone()),
-            nvml_deadline: self.nvml_deadline.0,
+            nvml_deadline: self
+                .nvml_deadline
+                .map_or(Options::default().nvml_deadline, |deadline| deadline.0),
             ..Options::default()
+        }
+    }
+
+    /// For a single look, which may have to wait until the driver has woken every GPU.
+    pub(crate) fn patient_options(&self) -> Options {
+        let options = self.options();
+        Options {
+            nvml_deadline: self.nvml_deadline.map_or(FIRST_LOOK, |deadline| deadline.0),
+            ..options
         }
     }
 }

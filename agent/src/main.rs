@@ -7,12 +7,14 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use batchstep_agent::{
+    Shutdown,
     config::Config,
-    device::{self, Host, LockDir},
+    device::{self, Host, LockDir, SelectionError},
     doctor::{self, Report},
     executor::ProcessExecutor,
     inventory::{Depth, Inventory, Page},
@@ -26,7 +28,7 @@ use batchstep_proto::domain::Device;
 use clap::{CommandFactory as _, Parser as _};
 use cli::{Cli, Command, Doctor, DoctorFormat, InventoryArgs, LogFormat, Run};
 use signals::Parent;
-use tokio::sync::watch;
+use tokio::{sync::watch, time};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
@@ -35,6 +37,9 @@ use tracing_subscriber::EnvFilter;
 const EXIT_USAGE: u8 = 2;
 /// Something stopped the agent, or would stop trials.
 const EXIT_FAILED: u8 = 3;
+
+/// How long a look at the host takes at most times.
+const SILENCE: Duration = Duration::from_secs(3);
 
 // One thread: the agent must cost an idle host nothing, and the parent-death signal of workers follows the thread that started them.
 #[tokio::main(flavor = "current_thread")]
@@ -78,7 +83,12 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
             batchstep_agent::run(config, state, dialer, executor, shutdown).await?;
         }
         None => {
-            let (config, executor, keeping) = real(&arguments).await?;
+            let mut stop = shutdown.clone();
+            // A driver that hangs must not keep a signal waiting.
+            let (config, executor, keeping) = tokio::select! {
+                real = real(&arguments) => real?,
+                _ = stop.wait_for(|wanted| *wanted != Shutdown::No) => return Ok(()),
+            };
             let _keeping = AbortOnDropHandle::new(tokio::spawn(keeping));
             batchstep_agent::run(config, state, dialer, executor, shutdown).await?;
         }
@@ -106,8 +116,8 @@ async fn real(
     match device::select(first.devices, &arguments.devices) {
         Ok(devices) => first.devices = devices,
         // The GPUs may come with NVML: after a boot, a driver's upgrade, a reset.
-        Err(error) if first.document.nvml.state.is_trouble() => {
-            warn!(error = %error, "Not every device that was asked for is there; the agent waits for NVML.");
+        Err(error) if first.document.nvml.state.is_trouble() || error == SelectionError::NoGpu => {
+            warn!(error = %error, "Not every device that was asked for is there; the agent waits for it.");
             first.devices = device::of_selection(known, &arguments.devices);
         }
         Err(error) => return Err(error.into()),
@@ -132,10 +142,10 @@ fn config(arguments: &Run, host: Host, devices: Vec<Device>) -> Config {
 
 async fn inventory(arguments: InventoryArgs) -> anyhow::Result<ExitCode> {
     let worker = worker_path::find(arguments.worker.as_deref());
-    let options = arguments.host.options();
-    let (snapshot, _) = Inventory::new(options, worker, OwnWorkers::default())
-        .look_once()
-        .await;
+    let options = arguments.host.patient_options();
+    let deadline = options.nvml_deadline;
+    let look = Inventory::new(options, worker, OwnWorkers::default()).look_once();
+    let (snapshot, _) = telling_to_wait(look, deadline).await;
     let mut stdout = io::stdout().lock();
     let written = match arguments.format {
         DoctorFormat::Table => write!(stdout, "{}", Page(&snapshot.document)),
@@ -154,13 +164,16 @@ async fn inventory(arguments: InventoryArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn examine(arguments: Doctor) -> anyhow::Result<ExitCode> {
-    let report = doctor::examine(
+    let options = arguments.host.patient_options();
+    let deadline = options.nvml_deadline;
+    let locks = LockDir::of_host();
+    let examination = doctor::examine(
         arguments.worker.as_deref(),
         arguments.state_dir.as_deref(),
-        &LockDir::of_host(),
-        arguments.host.options(),
-    )
-    .await;
+        &locks,
+        options,
+    );
+    let report = telling_to_wait(examination, deadline).await;
     let mut stdout = io::stdout().lock();
     print(&report, arguments.format, &mut stdout).context("cannot write the report")?;
     Ok(if report.would_stop_trials() {
@@ -168,6 +181,21 @@ async fn examine(arguments: Doctor) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Says what is waited for where it takes long.
+async fn telling_to_wait<T>(look: impl Future<Output = T>, deadline: Duration) -> T {
+    tokio::pin!(look);
+    match time::timeout(SILENCE, &mut look).await {
+        Ok(found) => found,
+        Err(_) => {
+            eprintln!(
+                "Waiting for the worker and for NVML, for up to {} (--nvml-deadline) ...",
+                humantime::format_duration(deadline)
+            );
+            look.await
+        }
+    }
 }
 
 fn print(report: &Report, format: DoctorFormat, out: &mut impl io::Write) -> io::Result<()> {

@@ -62,6 +62,14 @@ impl Host {
     /// # Panics
     /// When it cannot be written.
     pub fn describe(&self, uuids: &[&str]) {
+        self.describe_with(uuids, None);
+    }
+
+    /// The same where CUDA has something to complain of.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn describe_with(&self, uuids: &[&str], problem: Option<&str>) {
         let devices: Vec<Value> = uuids
             .iter()
             .map(|uuid| {
@@ -71,6 +79,7 @@ impl Host {
         let description = json!({
             "libtorch_built": "2.11.0", "libtorch_loaded": "2.11.0", "cuda": "13.0",
             "cuda_architectures": ["7.5", "8.0", "8.6", "9.0", "10.0", "12.0"], "devices": devices,
+            "cuda_problem": problem,
         });
         self.write("../description.json", &description.to_string());
         let script = format!("#!/bin/sh\ncat <<'END'\n{description}\nEND\n");
@@ -133,20 +142,10 @@ impl Host {
     #[must_use]
     pub fn start_with(&self, lab: &Lab, worker: &Path, arguments: &[&str]) -> Agent {
         let url = lab.url();
-        let mut command = self.agent_with(
-            lab,
-            worker,
-            &[
-                "run",
-                "--coordinator",
-                &url,
-                "--telemetry-interval",
-                "100ms",
-                "--inventory-interval",
-                "200ms",
-            ],
-        );
+        let mut command = self.agent_with(lab, worker, &["run", "--coordinator", &url]);
         command
+            .env("BATCHSTEP_TELEMETRY_INTERVAL", "100ms")
+            .env("BATCHSTEP_INVENTORY_INTERVAL", "200ms")
             .arg("--state-dir")
             .arg(self.folder.join("state"))
             .args(arguments);

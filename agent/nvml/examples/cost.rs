@@ -2,21 +2,22 @@
 //!
 //! Prints processor time and wall time for each kind of reading, and beside them the processor time of reading `/proc/stat` in the same run.
 
-use std::{fs, process::ExitCode, time::Instant};
+use std::{collections::BTreeSet, fs, process::ExitCode, time::Instant};
 
 use batchstep_nvml::{Depth, Root, Session};
 
 const READINGS: u32 = 200;
 
 fn main() -> ExitCode {
-    let mut session = match Session::open(Root::default()) {
+    let mut session = match Session::open(Root::default(), "here") {
         Ok(session) => session,
         Err(error) => {
             eprintln!("error: {error}");
             return ExitCode::from(3);
         }
     };
-    let first = match session.survey(Depth::Full) {
+    let mut seen = BTreeSet::new();
+    let first = match session.survey(Depth::Full, &mut seen) {
         Ok(survey) => survey,
         Err(error) => {
             eprintln!("error: {error}");
@@ -32,13 +33,13 @@ fn main() -> ExitCode {
         (
             "everything",
             measure(|| {
-                let _ = session.survey(Depth::Full);
+                let _ = session.survey(Depth::Full, &mut seen);
             }),
         ),
         (
             "live values",
             measure(|| {
-                let _ = session.survey(Depth::Live);
+                let _ = session.survey(Depth::Live, &mut seen);
             }),
         ),
         (

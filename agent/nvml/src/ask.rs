@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use batchstep_proto::inventory::{
-    Absent, Field, Gpu, GpuProcess, Key, Reading, Record, Scope, Typed,
+    Absent, Class, Field, Gpu, GpuProcess, Key, Reading, Record, Scope, Typed,
 };
 use nvml_wrapper::{Device, Nvml, error::NvmlError};
 use nvml_wrapper_sys::bindings::{NvmlLib, nvmlDevice_t};
@@ -23,6 +23,13 @@ pub(crate) struct Place {
 /// What a session need not ask again: only what a device or library cannot do, since everything else may come back.
 #[derive(Debug, Default)]
 pub(crate) struct Absences(BTreeMap<(Place, &'static str), Absent>);
+
+impl Absences {
+    /// Asks everything of a GPU and its instances anew.
+    pub(crate) fn forget(&mut self, index: u32) {
+        self.0.retain(|(place, _), _| place.index != index);
+    }
+}
 
 /// Asks one device.
 pub(crate) struct Asker<'a> {
@@ -115,6 +122,17 @@ impl<'a> Asker<'a> {
         self.read(key, |device| read(device).map(u64::from));
     }
 
+    /// Reads a count of what there is at least one of.
+    pub(crate) fn positive(
+        &mut self,
+        key: Key<u64>,
+        read: impl FnOnce(&Device<'a>) -> Result<u32, NvmlError>,
+    ) {
+        let reading = self.attempt(key.field(), read).map(u64::from);
+        let reading = self.plausible(key, reading, 1..=u64::from(u32::MAX));
+        self.record.set(key, reading);
+    }
+
     /// Reads power in milliwatts.
     pub(crate) fn power(
         &mut self,
@@ -152,7 +170,9 @@ impl<'a> Asker<'a> {
         read: impl FnOnce(&Device<'a>) -> Result<u32, NvmlError>,
     ) {
         let reading = self.attempt(key.field(), read).map(u64::from);
-        let reading = self.plausible(key, reading, 0..=20_000);
+        // A sleeping clock stands still; the highest one does not.
+        let least = u64::from(key.field().class != Class::Live);
+        let reading = self.plausible(key, reading, least..=20_000);
         self.record.set(key, reading);
     }
 
@@ -172,6 +192,12 @@ impl<'a> Asker<'a> {
     ) -> Reading<T> {
         match reading {
             Ok(value) if !bounds.contains(&value) => {
+                // A problem lasts, and a live value does not: its number would make another problem of each look.
+                let value = if key.field().class == Class::Live {
+                    "what it says".to_owned()
+                } else {
+                    value.to_string()
+                };
                 self.problem(format!(
                     "{}: {value} is not between {} and {}",
                     key.field().name,

@@ -1,5 +1,7 @@
 //! What lasts of a GPU: what it is, how it is built in and configured, and how well it is.
 
+use std::ffi::c_ulong;
+
 use batchstep_proto::inventory::{Absent, catalogue::gpu};
 use nvml_wrapper::{
     Device,
@@ -64,6 +66,11 @@ const VIRTUALIZATION_MODES: &[(u32, &str)] = &[
     (4, "host_vsga"),
 ];
 
+/// Words of 64 processors or nodes: more than any host has.
+const AFFINITY_WORDS: usize = 64;
+/// `NVML_AFFINITY_SCOPE_NODE`.
+const NODE_SCOPE: u32 = 0;
+
 /// Field values of the row remapper, in NVML's numbers.
 const ROW_FIELDS: [u32; 4] = [142, 143, 144, 145];
 
@@ -108,9 +115,16 @@ pub(crate) fn identity(asker: &mut Asker<'_>, root: &Root) {
         let found = device.cuda_compute_capability()?;
         Ok((i64::from(found.major), i64::from(found.minor)))
     });
+    let capability = match capability {
+        Ok((major, minor)) if !(1..1000).contains(&major) || !(0..1000).contains(&minor) => {
+            asker.problem(format!("compute_capability: {major}.{minor} is none"));
+            Err(Absent::Unknown)
+        }
+        other => other,
+    };
     let text = capability.map(|(major, minor)| format!("{major}.{minor}"));
     asker.record.set(gpu::COMPUTE_CAPABILITY, text);
-    asker.count(gpu::CUDA_CORES, Device::num_cores);
+    asker.positive(gpu::CUDA_CORES, Device::num_cores);
     let cores = asker.record.get(gpu::CUDA_CORES);
     let multiprocessors = capability
         .ok()
@@ -120,7 +134,7 @@ pub(crate) fn identity(asker: &mut Asker<'_>, root: &Root) {
         .map(|(each, all)| all / each)
         .ok_or(Absent::Unknown);
     asker.record.set(gpu::SM_COUNT, multiprocessors);
-    asker.count(gpu::MEMORY_BUS_WIDTH_BITS, Device::memory_bus_width);
+    asker.positive(gpu::MEMORY_BUS_WIDTH_BITS, Device::memory_bus_width);
     slot(asker, root);
 }
 
@@ -169,8 +183,56 @@ fn slot(asker: &mut Asker<'_>, root: &Root) {
     // -1: the machine has one node only, or does not tell.
     let node = near("numa_node").and_then(|node| node.parse::<u64>().ok());
     let processors = near("local_cpulist");
-    record.set(gpu::NUMA_NODE, node.ok_or(Absent::Unknown));
-    record.set(gpu::CPU_AFFINITY, processors.ok_or(Absent::Unknown));
+    let node = node.map_or_else(
+        || {
+            let nodes = asker.attempt(gpu::NUMA_NODE.field(), |device| {
+                device.memory_affinity(AFFINITY_WORDS, NODE_SCOPE)
+            });
+            nodes.and_then(|words| set_bits(&words).next().ok_or(Absent::NotSupported))
+        },
+        Ok,
+    );
+    asker.record.set(gpu::NUMA_NODE, node);
+    let processors = processors.map_or_else(
+        || {
+            let processors = asker.attempt(gpu::CPU_AFFINITY.field(), |device| {
+                device.cpu_affinity(AFFINITY_WORDS)
+            });
+            processors.and_then(|words| ranges(set_bits(&words)).ok_or(Absent::NotSupported))
+        },
+        Ok,
+    );
+    asker.record.set(gpu::CPU_AFFINITY, processors);
+}
+
+/// The numbers of the bits that are set, ascending.
+fn set_bits(words: &[c_ulong]) -> impl Iterator<Item = u64> + '_ {
+    (0_u64..).zip(words).flat_map(|(at, word)| {
+        let bits = u64::from(c_ulong::BITS);
+        (0..bits)
+            .filter(move |bit| word >> bit & 1 == 1)
+            .map(move |bit| at * bits + bit)
+    })
+}
+
+/// "0-31,64-95"; `None` of no numbers.
+fn ranges(numbers: impl Iterator<Item = u64>) -> Option<String> {
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => ranges.push((number, number)),
+        }
+    }
+    let texts = ranges.iter().map(|(first, last)| {
+        if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
+        }
+    });
+    let text = texts.collect::<Vec<_>>().join(",");
+    (!text.is_empty()).then_some(text)
 }
 
 /// "0000:01:00.0", as the kernel writes it.
@@ -363,4 +425,22 @@ fn row_fields(device: &Device<'_>) -> Result<[u64; 4], NvmlError> {
         *row = crate::live::integer(value?.value?)?;
     }
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_of_processors_are_told_as_ranges() {
+        assert_eq!(ranges(set_bits(&[0b1011, 1])).as_deref(), Some("0-1,3,64"));
+        assert_eq!(ranges(set_bits(&[0, 0])), None);
+    }
+
+    #[test]
+    fn multiprocessors_are_known_for_known_generations_only() {
+        assert_eq!(cores_per_sm((9, 0)), Some(128));
+        assert_eq!(cores_per_sm((7, 5)), Some(64));
+        assert_eq!(cores_per_sm((15, 0)), None);
+    }
 }

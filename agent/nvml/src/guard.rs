@@ -11,6 +11,9 @@ use nvml_wrapper_sys::bindings::nvmlReturn_t;
 /// Longest text NVML has, in bytes, its zero byte included.
 const LENGTH: usize = 128;
 
+/// The problem of a text that fills its buffer to the end.
+pub(crate) const ENDLESS: &str = "has no end";
+
 /// Text that NVML gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Text {
@@ -47,7 +50,7 @@ pub(crate) fn from_buffer(buffer: &[c_char]) -> Text {
         ),
     };
     if end.is_none() {
-        problem = Some("has no end");
+        problem = Some(ENDLESS);
     }
     let text = if text.chars().any(char::is_control) {
         problem = problem.or(Some("has control characters"));

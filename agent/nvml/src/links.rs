@@ -1,6 +1,6 @@
 //! NVLinks, and how the GPUs of a host reach each other.
 
-use batchstep_proto::inventory::{Absent, NvLink, Peer, catalogue::gpu};
+use batchstep_proto::inventory::{NvLink, Peer, catalogue::gpu};
 use nvml_wrapper::error::{NvmlError, nvml_sym, nvml_try};
 use nvml_wrapper_sys::bindings::{self, NvmlLib, nvmlDevice_t};
 
@@ -21,16 +21,17 @@ pub(crate) fn links(asker: &mut Asker<'_>) -> Vec<NvLink> {
             let function = nvml_sym(lib.nvmlDeviceGetNvLinkState.as_ref())?;
             // SAFETY (and of every `number` below): NVML writes one integer of this width.
             match card::number(|out| unsafe { function(handle, link, out) }) {
-                Ok(state) => Ok(Some(state == 1)),
+                Ok(state) => Ok(Some(Some(state == 1))),
                 Err(NvmlError::InvalidArg) => Ok(None),
+                // Cards with NVLink may leave out single ones; cards without say so at the first.
+                Err(NvmlError::NotSupported) if link > 0 => Ok(Some(None)),
                 Err(error) => Err(error),
             }
         });
         match state {
-            Ok(Some(active)) => links.push(self::link(asker, link, active)),
+            Ok(Some(Some(active))) => links.push(self::link(asker, link, active)),
+            Ok(Some(None)) => {}
             Ok(None) => break,
-            // Cards with NVLink may leave out single ones; cards without say so at the first.
-            Err(Absent::NotSupported) if !links.is_empty() => {}
             Err(reason) => {
                 none = Some(reason);
                 break;

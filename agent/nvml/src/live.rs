@@ -1,6 +1,6 @@
 //! What changes all the time on a GPU.
 
-use batchstep_proto::inventory::{Absent, catalogue::gpu};
+use batchstep_proto::inventory::{Absent, Record, catalogue::gpu};
 use nvml_wrapper::{
     Device,
     enum_wrappers::device::{Clock, EccCounter, MemoryError, TemperatureSensor},
@@ -27,9 +27,14 @@ struct Memory {
     free: u64,
 }
 
+/// True for a chip that has no window into memory of its own: only such a one uses its host's.
+pub(crate) fn has_no_window(record: &Record) -> bool {
+    record.reading(gpu::BAR1_TOTAL_BYTES.field()) == Some(&Err(Absent::NotSupported))
+}
+
 /// Every live field but the processes.
-pub(crate) fn read(asker: &mut Asker<'_>, root: &Root) {
-    memory(asker, root);
+pub(crate) fn read(asker: &mut Asker<'_>, root: &Root, may_be_unified: bool) {
+    memory(asker, Some(root).filter(|_| may_be_unified));
     asker.count(gpu::PCIE_GENERATION, Device::current_pcie_link_gen);
     asker.count(gpu::PCIE_REPLAYS, Device::pcie_replay_counter);
     asker.power(gpu::POWER_DRAW_WATTS, Device::power_usage);
@@ -92,8 +97,8 @@ pub(crate) fn read(asker: &mut Asker<'_>, root: &Root) {
     });
 }
 
-/// Memory of a GPU or MIG instance. A chip without memory of its own has its host's.
-pub(crate) fn memory(asker: &mut Asker<'_>, root: &Root) {
+/// Memory of a GPU or MIG instance. A chip that may have none of its own has its host's, below `root`.
+pub(crate) fn memory(asker: &mut Asker<'_>, root: Option<&Root>) {
     let (lib, handle) = (asker.lib(), asker.handle());
     let told = asker.attempt(gpu::MEMORY_TOTAL_BYTES.field(), |_| {
         match memory_v2(lib, handle) {
@@ -104,21 +109,21 @@ pub(crate) fn memory(asker: &mut Asker<'_>, root: &Root) {
         }
     });
     let told = match told {
-        Ok(memory) if memory.total < memory.used.max(memory.free) => {
+        Ok(memory) if memory.total == 0 || memory.total < memory.used.max(memory.free) => {
             asker.problem(format!(
-                "memory_total_bytes: {} is less than {} used or {} free",
-                memory.total, memory.used, memory.free
+                "memory_total_bytes: {} is nothing, or less than what is used or free",
+                memory.total
             ));
             Err(Absent::Unknown)
         }
         other => other,
     };
     // NVML says "not supported" where the chip shares its host's memory, as on GB10 and Jetson.
-    let unified = told == Err(Absent::NotSupported);
-    let told = if unified {
-        host_memory(root).ok_or(Absent::Unknown)
-    } else {
-        told
+    let shared = root.filter(|_| told == Err(Absent::NotSupported));
+    let unified = shared.is_some();
+    let told = match shared {
+        Some(root) => host_memory(root).ok_or(Absent::Unknown),
+        None => told,
     };
     let record = &mut asker.record;
     record.set(gpu::MEMORY_TOTAL_BYTES, told.map(|memory| memory.total));

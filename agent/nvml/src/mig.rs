@@ -50,6 +50,37 @@ pub(crate) fn instances(asker: &mut Asker<'_>, place: Place, root: &Root) -> Vec
     instances
 }
 
+/// Reads what changes of instances that are known, by their slots.
+pub(crate) fn refresh(
+    parent: &mut Asker<'_>,
+    place: Place,
+    root: &Root,
+    instances: &mut [Gpu],
+    slots: &[u32],
+) {
+    let whole = parent.device;
+    for (instance, slot) in instances.iter_mut().zip(slots) {
+        let Ok(device) = whole.mig_device_by_index(*slot) else {
+            continue;
+        };
+        let place = Place {
+            slot: Some(*slot),
+            ..place
+        };
+        let mut asker = parent.for_instance(&device, place);
+        asker.text(gpu::UUID, card::uuid);
+        if asker.record.get(gpu::UUID) != Some(instance.uuid()) {
+            // Divided anew: the next full look tells how.
+            continue;
+        }
+        live::memory(&mut asker, None);
+        let processes = processes::read(&mut asker, root);
+        let newer = asker.finish(processes);
+        instance.facts.update(&newer.facts);
+        instance.processes = newer.processes;
+    }
+}
+
 /// One instance; `None` without a UUID, by which alone it can be named.
 fn instance(parent: &mut Asker<'_>, device: &Device<'_>, place: Place, root: &Root) -> Option<Gpu> {
     let capability = parent
@@ -94,7 +125,7 @@ fn instance(parent: &mut Asker<'_>, device: &Device<'_>, place: Place, root: &Ro
         let function = nvml_sym(lib.nvmlDeviceGetComputeInstanceId.as_ref())?;
         number(|out| unsafe { function(handle, out) })
     });
-    live::memory(&mut asker, root);
+    live::memory(&mut asker, None);
     let processes = processes::read(&mut asker, root);
     let gpu = asker.finish(processes);
     (!gpu.uuid().is_empty()).then_some(gpu)

@@ -6,6 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The name space of process ids that the kernel starts with (`PROC_PID_INIT_INO` of its sources).
+const FIRST_NAME_SPACE: &str = "pid:[4026531836]";
+
+/// True when this process sees the same process ids as NVML, which tells those of the host: in a container it does not.
+#[must_use]
+pub fn sees_host_pids() -> bool {
+    fs::read_link("/proc/self/ns/pid").is_ok_and(|space| space.as_os_str() == FIRST_NAME_SPACE)
+}
+
 /// Where the host's file system is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Root(PathBuf);

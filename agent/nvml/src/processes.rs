@@ -10,7 +10,10 @@ use nvml_wrapper_sys::bindings::{
     nvmlReturn_enum_NVML_ERROR_NOT_FOUND as NOT_FOUND, nvmlReturn_t,
 };
 
-use crate::{ask::Asker, places::Root};
+use crate::{
+    ask::Asker,
+    places::{self, Root},
+};
 
 /// Processes on a GPU at most times.
 const SLOTS: usize = 64;
@@ -166,8 +169,12 @@ pub(crate) fn read(asker: &mut Asker<'_>, root: &Root) -> Vec<GpuProcess> {
         .collect()
 }
 
-/// The kernel's name of a process. In a container without the host's process ids there is none, or that of another process.
+/// The kernel's name of a process. In a container, whose process ids are not the host's, another process would have it: there is none then, unless
+/// the host's files are mounted.
 fn name(root: &Root, pid: u32) -> Option<String> {
+    if root.is_own() && !places::sees_host_pids() {
+        return None;
+    }
     let bytes = fs::read(root.path(&format!("proc/{pid}/comm"))).ok()?;
     let name = String::from_utf8_lossy(&bytes).replace(char::is_control, "");
     (!name.is_empty()).then_some(name)

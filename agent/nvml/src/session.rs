@@ -11,9 +11,9 @@ use batchstep_proto::{
 };
 use nvml_wrapper::{
     Nvml, cuda_driver_version_major, cuda_driver_version_minor,
-    error::{NvmlError, nvml_sym},
+    error::{NvmlError, nvml_sym, nvml_try},
 };
-use nvml_wrapper_sys::bindings::nvmlDevice_t;
+use nvml_wrapper_sys::bindings::{NvmlLib, nvmlDevice_t};
 
 use crate::{
     Fault, OpenError, Sample,
@@ -22,6 +22,9 @@ use crate::{
     places::Root,
     processes, sample,
 };
+
+/// Problems that are told of a host, and GPUs in a row that may be silent.
+const PROBLEMS: usize = 16;
 
 /// How much of the GPUs is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub struct Session {
     absences: Absences,
     /// What each of NVML's numbers was at the last reading, with the slots of its MIG instances.
     known: BTreeMap<u32, Known>,
+    /// Tells GPUs without UUID and serial number of different machines apart.
+    machine: String,
     /// The PCI addresses of the driver's GPUs when the session was opened: NVML counts them once.
     bound: BTreeSet<String>,
 }
@@ -58,29 +63,34 @@ struct Known {
     gpu: Gpu,
     /// By position in `gpu.instances`.
     slots: Vec<u32>,
+    /// Problems of what lasts; those of live values are of the last look.
+    problems: Vec<String>,
 }
 
 impl Session {
-    /// Loads `libnvidia-ml.so.1` and starts it.
+    /// Loads `libnvidia-ml.so.1` and starts it. `machine` names this machine, for GPUs that have no name of their own.
     ///
     /// # Errors
     /// When it is not there, or does not work with the kernel driver.
-    pub fn open(root: Root) -> Result<Self, OpenError> {
+    pub fn open(root: Root, machine: &str) -> Result<Self, OpenError> {
         let bound = root.bound();
+        refuse_endless_version()?;
         Ok(Self {
             nvml: Nvml::init()?,
             root,
             absences: Absences::default(),
             known: BTreeMap::new(),
+            machine: machine.to_owned(),
             bound,
         })
     }
 
-    /// Reads the GPUs.
+    /// Reads the GPUs. `seen` are the UUIDs of those that NVML has ever shown to this process, and grows: only such a one can be lost, while others that
+    /// the kernel driver lists may belong to another container.
     ///
     /// # Errors
     /// When the session must be opened anew.
-    pub fn survey(&mut self, depth: Depth) -> Result<Survey, Fault> {
+    pub fn survey(&mut self, depth: Depth, seen: &mut BTreeSet<String>) -> Result<Survey, Fault> {
         if self.root.bound() != self.bound {
             return Err(Fault::Changed);
         }
@@ -97,10 +107,8 @@ impl Session {
             Ok(count) => count,
             Err(error) if fault::ends_session(&error) => return Err(OpenError::from(error).into()),
             Err(error) => {
-                problems.push(format!(
-                    "NVML does not tell how many GPUs there are: {error}"
-                ));
-                u32::try_from(self.known.len()).unwrap_or(limit)
+                let what = format!("it does not tell how many GPUs there are ({error})");
+                return Err(OpenError::Other(what).into());
             }
         };
         let had = self.known.len();
@@ -111,45 +119,71 @@ impl Session {
         } else {
             Depth::Full
         };
-        let mut silent = 0_u32;
+        let mut answering = 0_u32;
+        let mut last_error = None;
         for index in 0..count {
-            match self.nvml.device_by_index(index) {
+            let error = match self.nvml.device_by_index(index) {
                 Ok(_) => {
                     self.read(index, depth, &mut problems)?;
-                    silent = 0;
+                    answering += 1;
+                    continue;
                 }
-                Err(error) if fault::ends_session(&error) => {
-                    return Err(OpenError::from(error).into());
-                }
-                Err(error) => {
-                    silent += 1;
-                    match self.known.get_mut(&index) {
-                        Some(known) => lose(&mut known.gpu),
-                        // A number of GPUs that makes no sense must not make as many problems.
-                        None if silent <= 8 => {
-                            problems.push(format!("GPU {index} cannot be asked: {error}"));
-                        }
-                        None => break,
-                    }
-                }
+                Err(error) => error,
+            };
+            if fault::ends_session(&error) {
+                return Err(OpenError::from(error).into());
             }
+            match self.known.get_mut(&index) {
+                Some(known) if fault::is_lost(&error) => {
+                    lose(&mut known.gpu, Absent::Lost);
+                    answering += 1;
+                }
+                // Who does not answer now may answer at the next look: only what is of the moment is not known.
+                Some(known) => forget_the_moment(&mut known.gpu),
+                None => {}
+            }
+            // A number of GPUs that makes no sense must not make as many problems.
+            if problems.len() < PROBLEMS {
+                problems.push(format!("GPU {index} cannot be asked: {error}"));
+            } else if answering == 0 {
+                break;
+            }
+            last_error = Some(error);
+        }
+        if answering == 0
+            && let Some(error) = last_error.filter(|error| !fault::is_lost(error))
+        {
+            return Err(OpenError::Other(format!("no GPU can be asked ({error})")).into());
         }
         if depth == Depth::Full {
             self.relate();
         }
         let mut gpus: Vec<Gpu> = Vec::new();
+        let mut uuids = BTreeSet::new();
         for (index, known) in &self.known {
-            let uuid = known.gpu.uuid();
-            if gpus.iter().any(|other| other.uuid() == uuid) {
+            if !uuids.insert(known.gpu.uuid()) {
+                let uuid = known.gpu.uuid();
                 problems.push(format!(
                     "GPU {index} has the UUID {uuid} of another one and is left out"
                 ));
-            } else {
-                gpus.push(known.gpu.clone());
+                continue;
             }
+            let mut gpu = known.gpu.clone();
+            gpu.instances.retain(|instance| {
+                let is_new = uuids.insert(instance.uuid());
+                if !is_new {
+                    problems.push(format!(
+                        "a MIG instance of GPU {index} has the UUID {} of another device and is left out",
+                        instance.uuid()
+                    ));
+                }
+                is_new
+            });
+            gpus.push(gpu);
         }
+        problems.truncate(limits::PROBLEMS);
         for listed in self.root.listed() {
-            if gpus.iter().all(|gpu| gpu.uuid() != listed.uuid) {
+            if seen.contains(&listed.uuid) && !uuids.contains(&listed.uuid) {
                 let mut facts = Record::new(Scope::Gpu);
                 facts.set(gpu::UUID, Ok(listed.uuid));
                 facts.set(gpu::NAME, Ok(listed.name));
@@ -158,6 +192,7 @@ impl Session {
                 gpus.push(Gpu::new(facts));
             }
         }
+        seen.extend(uuids);
         Ok(Survey {
             system,
             gpus,
@@ -199,6 +234,14 @@ impl Session {
             Some(known) if !known.gpu.is_lost() => depth,
             _ => Depth::Full,
         };
+        if depth == Depth::Full {
+            // A setting or a reset may have brought what was not supported, and another GPU may have this number.
+            self.absences.forget(index);
+        }
+        let may_be_unified = self
+            .known
+            .get(&index)
+            .and_then(|known| known.gpu.facts.get(gpu::MEMORY_UNIFIED));
         let mut asker = Asker::new(&self.nvml, &device, place, &mut self.absences);
         let mut instances = Vec::new();
         let mut links = Vec::new();
@@ -209,8 +252,21 @@ impl Session {
             links = links::links(&mut asker);
             instances = mig::instances(&mut asker, place, &self.root);
         }
-        live::read(&mut asker, &self.root);
+        let lasting_problems = asker.problems.len();
+        let may_be_unified = may_be_unified.unwrap_or_else(|| live::has_no_window(&asker.record));
+        live::read(&mut asker, &self.root, may_be_unified);
         let processes = processes::read(&mut asker, &self.root);
+        if depth == Depth::Live
+            && let Some(known) = self.known.get_mut(&index)
+        {
+            mig::refresh(
+                &mut asker,
+                place,
+                &self.root,
+                &mut known.gpu.instances,
+                &known.slots,
+            );
+        }
         if let Some(error) = asker.broken.take() {
             return Err(OpenError::from(error).into());
         }
@@ -223,20 +279,28 @@ impl Session {
             gpu.instances.push(instance);
         }
         match self.known.get_mut(&index) {
-            Some(known) if lost => lose(&mut known.gpu),
+            Some(known) if lost => lose(&mut known.gpu, Absent::Lost),
             Some(known) if depth == Depth::Live => {
                 known.gpu.facts.update(&gpu.facts);
                 known.gpu.processes = gpu.processes;
+                known.gpu.problems.clone_from(&known.problems);
+                known.gpu.problems.extend(gpu.problems);
             }
-            _ => match name(&mut gpu) {
+            before => match name(&mut gpu, before.map(|known| &known.gpu), &self.machine) {
                 true => {
                     if lost {
-                        lose(&mut gpu);
+                        lose(&mut gpu, Absent::Lost);
                     }
-                    self.known.insert(index, Known { gpu, slots });
+                    let problems = gpu.problems[..lasting_problems].to_vec();
+                    let known = Known {
+                        gpu,
+                        slots,
+                        problems,
+                    };
+                    self.known.insert(index, known);
                 }
                 false => problems.push(format!(
-                    "GPU {index} tells neither UUID nor PCI address and is left out"
+                    "GPU {index} does not tell its UUID and is left out"
                 )),
             },
         }
@@ -302,42 +366,91 @@ impl Session {
         let cuda: Reading<String> = self
             .nvml
             .sys_cuda_driver_version()
-            .map(|version| {
+            .map_err(|error| fault::reason(&error))
+            .and_then(|version| {
+                if version < 1000 {
+                    problems.push(format!("cuda_driver_version: {version} is none"));
+                    return Err(Absent::Unknown);
+                }
                 let (major, minor) = (
                     cuda_driver_version_major(version),
                     cuda_driver_version_minor(version),
                 );
-                format!("{major}.{minor}")
-            })
-            .map_err(|error| fault::reason(&error));
+                Ok(format!("{major}.{minor}"))
+            });
         record.set(host::CUDA_DRIVER_VERSION, cuda);
         Ok(record)
     }
 }
 
-/// Makes sure that a GPU has a UUID, or what stands for one; false when there is nothing.
-fn name(found: &mut Gpu) -> bool {
-    if !found.uuid().is_empty() {
-        return true;
+/// The wrapper reads the driver's version while it starts, and reads on where that has no end: so it is looked at before.
+fn refuse_endless_version() -> Result<(), OpenError> {
+    // SAFETY: loading NVIDIA's library runs its initialisers, as the wrapper is about to do as well.
+    let lib = unsafe { NvmlLib::new("libnvidia-ml.so.1") }
+        .map_err(|error| OpenError::from(NvmlError::LibloadingError(error)))?;
+    let (Ok(init), Ok(version), Ok(shutdown)) = (
+        lib.nvmlInit_v2.as_ref(),
+        lib.nvmlSystemGetDriverVersion.as_ref(),
+        lib.nvmlShutdown.as_ref(),
+    ) else {
+        // The wrapper tells what is missing.
+        return Ok(());
+    };
+    // SAFETY: NVML counts its starts; the buffer is longer than the length that is passed.
+    let text = unsafe {
+        nvml_try(init())?;
+        let text = guard::text(|text, length| version(text, length));
+        shutdown();
+        text
+    };
+    match text {
+        Ok(text) if text.problem == Some(guard::ENDLESS) => Err(OpenError::Other(format!(
+            "the driver's version {:?} has no end",
+            text.text
+        ))),
+        _ => Ok(()),
     }
+}
+
+/// Makes sure that a GPU has a UUID: its own, that of the same slot at the last look where it could not be read now, or what stands for one where there
+/// is none; false when there is nothing.
+fn name(found: &mut Gpu, before: Option<&Gpu>, machine: &str) -> bool {
+    let reason = match found.facts.reading(gpu::UUID.field()) {
+        Some(Ok(_)) => return true,
+        Some(Err(reason)) => *reason,
+        None => Absent::Unknown,
+    };
     let facts = &mut found.facts;
     let Some(address) = facts.get(gpu::PCI_BUS_ID) else {
         return false;
     };
-    let stand_in = match facts.get(gpu::SERIAL) {
-        Some(serial) => format!("PCI-{address}-{serial}"),
-        None => format!("PCI-{address}"),
+    let same_slot = before.filter(|it| it.facts.get(gpu::PCI_BUS_ID).as_ref() == Some(&address));
+    let uuid = match (same_slot, reason) {
+        (Some(before), _) => before.uuid(),
+        (None, Absent::NotSupported | Absent::SymbolMissing) => {
+            let whose = facts.get(gpu::SERIAL).unwrap_or_else(|| machine.to_owned());
+            format!("PCI-{address}-{whose}")
+        }
+        // It may tell at the next look.
+        (None, _) => return false,
     };
-    facts.set(gpu::UUID, Ok(stand_in));
+    facts.set(gpu::UUID, Ok(uuid));
     true
 }
 
 /// What remains true of a GPU that does not answer any more: what it is.
-fn lose(gpu: &mut Gpu) {
-    gpu.facts
-        .lose(|field| field.class != Class::Fixed, Absent::Lost);
+fn lose(gpu: &mut Gpu, reason: Absent) {
+    gpu.facts.lose(|field| field.class != Class::Fixed, reason);
     gpu.processes.clear();
     for instance in &mut gpu.instances {
-        lose(instance);
+        lose(instance, reason);
     }
+}
+
+/// What remains true of a GPU that could not be asked this time: everything that lasts.
+fn forget_the_moment(gpu: &mut Gpu) {
+    gpu.facts
+        .lose(|field| field.class == Class::Live, Absent::Unknown);
+    gpu.processes.clear();
+    gpu.instances.iter_mut().for_each(forget_the_moment);
 }

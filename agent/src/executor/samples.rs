@@ -4,18 +4,18 @@
 //! It never changes a time: what the samples mean is for the coordinator's rules.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use batchstep_proto::wire;
-use tokio::time::{self, Instant};
+use tokio::time;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    inventory::{NvmlThread, Sample},
-    own_workers::{self, OwnWorkers},
+    inventory::{NvmlThread, Sample, Sampled},
+    own_workers::OwnWorkers,
 };
 
 /// Between two samples: two or more in every block of the usual length, and no load worth noticing.
@@ -34,7 +34,7 @@ pub(super) struct Watch {
     _task: AbortOnDropHandle<()>,
 }
 
-type Samples = Arc<Mutex<VecDeque<(Instant, Sample)>>>;
+type Samples = Arc<Mutex<VecDeque<Sampled>>>;
 
 impl Watch {
     pub(super) fn start(nvml: NvmlThread, device_id: String) -> Self {
@@ -45,14 +45,14 @@ impl Watch {
             ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                let Some(sample) = nvml.sample(&device_id).await else {
+                let Some(sampled) = nvml.sample(&device_id).await else {
                     continue;
                 };
                 let mut samples = sink.lock().unwrap_or_else(PoisonError::into_inner);
                 if samples.len() == KEPT {
                     samples.pop_front();
                 }
-                samples.push_back((Instant::now(), sample));
+                samples.push_back(sampled);
             }
         });
         Self {
@@ -62,23 +62,23 @@ impl Watch {
     }
 
     /// Adds to a block that has just ended what was seen during it.
-    pub(super) fn tag(&self, block: &mut wire::Block, own: &BTreeSet<u32>) {
+    pub(super) fn tag(&self, block: &mut wire::Block, own: &OwnWorkers, device_id: &str) {
         let end = Instant::now();
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(begin) = end.checked_sub(Duration::from_nanos(block.elapsed_ns)) else {
             return;
         };
-        // A sample from before or after would tell of an idle GPU.
+        // One that was begun before or ended after it may tell of an idle GPU.
         let during: Vec<&Sample> = samples
             .iter()
-            .filter(|(at, _)| (begin..=end).contains(at))
-            .map(|(_, sample)| sample)
+            .filter(|sampled| begin <= sampled.begun && sampled.done <= end)
+            .map(|sampled| &sampled.sample)
             .collect();
-        tag(block, &during, own);
+        tag(block, &during, |pids| own.foreign(pids, device_id));
     }
 }
 
-fn tag(block: &mut wire::Block, samples: &[&Sample], own: &BTreeSet<u32>) {
+fn tag(block: &mut wire::Block, samples: &[&Sample], foreign: impl Fn(&[u32]) -> usize) {
     block.sm_clock_mhz = mean(samples.iter().filter_map(|sample| sample.sm_clock_mhz));
     block.power_watts = mean(samples.iter().filter_map(|sample| sample.power_watts));
     block.temperature_celsius = samples
@@ -94,7 +94,7 @@ fn tag(block: &mut wire::Block, samples: &[&Sample], own: &BTreeSet<u32>) {
         .filter_map(|sample| sample.compute_pids.as_ref())
         // While a block runs the worker is one of them; a driver that shows none shows nobody.
         .filter(|pids| !pids.is_empty())
-        .map(|pids| u32::try_from(own_workers::foreign(pids, own)).unwrap_or(u32::MAX))
+        .map(|pids| u32::try_from(foreign(pids)).unwrap_or(u32::MAX))
         .max();
 }
 
@@ -109,37 +109,35 @@ pub(super) async fn occupied(
     device_id: &str,
     own: &OwnWorkers,
 ) -> Option<String> {
+    if nvml.is_hung() {
+        return Some(
+            "a call into the NVIDIA driver does not come back; the round is tried again later"
+                .to_owned(),
+        );
+    }
+    let mut reason = None;
     for look in 0..LOOKS {
         if look > 0 {
             time::sleep(LOOK_PAUSE).await;
         }
-        let sample = nvml.sample(device_id).await?;
+        let Sampled { sample, .. } = nvml.sample(device_id).await?;
         let foreign = sample
             .compute_pids
             .as_ref()
-            .map_or(0, |pids| own_workers::foreign(pids, &own.on(device_id)));
-        if foreign > 0 {
-            return Some(match foreign {
-                1 => {
-                    "another process computes on the GPU; the round is tried again later".to_owned()
-                }
-                more => format!(
-                    "{more} other processes compute on the GPU; the round is tried again later"
-                ),
-            });
-        }
-        match sample.utilization {
-            Some(busy) if busy > BUSY && look + 1 == LOOKS => {
-                return Some(format!(
-                    "the GPU is busy for {:.0} % of the time with what is not batchstep's; the round is tried again later",
-                    busy * 100.0
-                ));
-            }
-            Some(busy) if busy > BUSY => {}
-            _ => return None,
-        }
+            .map_or(0, |pids| own.foreign(pids, device_id));
+        let busy = sample.utilization.filter(|busy| *busy > BUSY);
+        // What ends within the second was ending: a worker of ours that was just killed, or its last kernels.
+        reason = match (foreign, busy) {
+            (0, None) => return None,
+            (0, Some(busy)) => Some(format!(
+                "the GPU is busy for {:.0} % of the time with what is not batchstep's",
+                busy * 100.0
+            )),
+            (1, _) => Some("another process computes on the GPU".to_owned()),
+            (more, _) => Some(format!("{more} other processes compute on the GPU")),
+        };
     }
-    None
+    reason.map(|reason| format!("{reason}; the round is tried again later"))
 }
 
 #[cfg(test)]
@@ -159,10 +157,9 @@ mod tests {
 
     #[test]
     fn a_block_is_told_with_what_was_seen_during_it() {
-        let own = BTreeSet::from([1]);
         let (first, second) = (sample(1000.0, 4, &[1]), sample(2000.0, 8, &[1, 9]));
         let mut block = wire::Block::default();
-        tag(&mut block, &[&first, &second], &own);
+        tag(&mut block, &[&first, &second], |pids| pids.len() - 1);
         assert_eq!(block.sm_clock_mhz, Some(1500.0));
         assert_eq!(block.power_watts, Some(150.0));
         assert_eq!(block.temperature_celsius, Some(20.0));
@@ -173,34 +170,37 @@ mod tests {
     #[test]
     fn what_was_not_seen_is_absent() {
         let mut block = wire::Block::default();
-        tag(&mut block, &[], &BTreeSet::new());
+        tag(&mut block, &[], |_| 0);
         assert_eq!(block, wire::Block::default());
         let silent = sample(1000.0, 0, &[]);
-        tag(&mut block, &[&silent], &BTreeSet::from([1]));
+        tag(&mut block, &[&silent], |_| 0);
         assert_eq!(block.foreign_processes, None);
         assert_eq!(block.throttle_reasons, Some(0));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn only_samples_from_within_a_block_count() {
-        let samples = Samples::default();
+        let now = Instant::now();
+        let ago = |millis| now.checked_sub(Duration::from_millis(millis)).unwrap();
+        let sampled = |clock, begun, done| Sampled {
+            sample: sample(clock, 1, &[1]),
+            begun: ago(begun),
+            done: ago(done),
+        };
         let watch = Watch {
-            samples: Arc::clone(&samples),
+            // Before the block; begun long before it; within it.
+            samples: Arc::new(Mutex::new(VecDeque::from([
+                sampled(210.0, 3_600_000, 3_500_000),
+                sampled(345.0, 3_000_000, 900),
+                sampled(1980.0, 900, 890),
+            ]))),
             _task: AbortOnDropHandle::new(tokio::spawn(async {})),
         };
-        let push = |clock| {
-            let mut samples = samples.lock().unwrap();
-            samples.push_back((Instant::now(), sample(clock, 1, &[1])));
-        };
-        push(210.0);
-        time::advance(Duration::from_millis(100)).await;
-        push(1980.0);
-        time::advance(Duration::from_millis(20)).await;
         let mut block = wire::Block {
-            elapsed_ns: 50_000_000,
+            elapsed_ns: 1_000_000_000_000,
             ..Default::default()
         };
-        watch.tag(&mut block, &BTreeSet::from([1]));
+        watch.tag(&mut block, &OwnWorkers::default(), "GPU-1");
         assert_eq!(block.sm_clock_mhz, Some(1980.0));
     }
 }

@@ -52,7 +52,7 @@ pub(crate) struct Worker {
     _stdout: Tail,
     facts: wire::WorkerFacts,
     own: OwnWorkers,
-    _entry: OwnWorker,
+    entry: Option<OwnWorker>,
     device_id: String,
 }
 
@@ -102,7 +102,7 @@ impl Worker {
             _stdout: Tail::follow(stdout, number, "stdout"),
             facts: wire::WorkerFacts::default(),
             own: own.clone(),
-            _entry: own.enter(&device.id, number),
+            entry: Some(own.enter(&device.id, number)),
             device_id: device.id.clone(),
         };
         debug!(worker = number, device = device.id, "A worker was started.");
@@ -183,7 +183,7 @@ impl Worker {
                 Step::Message(from_worker::Message::Block(mut block)) => {
                     done += 1;
                     if let Some(watch) = watch {
-                        watch.tag(&mut block, &self.own.on(&self.device_id));
+                        watch.tag(&mut block, &self.own, &self.device_id);
                     }
                     let _ = events.send(RoundEvent::Block(block));
                 }
@@ -346,6 +346,9 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.signal(Signal::SIGKILL);
+        if let Some(entry) = self.entry.take() {
+            entry.leave();
+        }
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Circumstances<'a> {
     /// NVIDIA driver.
     pub(super) driver: Option<&'a str>,
     pub(super) nvml: NvmlState,
+    /// Process ids are the host's.
+    pub(super) sees_host_pids: bool,
     /// Others on a GPU are no reason.
     pub(super) share_gpus: bool,
 }
@@ -44,6 +46,15 @@ pub(super) fn judge(
     if let Err(error) = circumstances.worker {
         because("no_worker", error.to_string());
     }
+    if let Some(Err(error)) = circumstances.described {
+        because(
+            "worker_broken",
+            format!(
+                "the worker cannot run here: {}; see `batchstep-agent doctor`",
+                chain(error)
+            ),
+        );
+    }
     let facts = &gpu.facts;
     if gpu.is_lost() {
         because(
@@ -56,6 +67,12 @@ pub(super) fn judge(
         because(
             "nvml_hung",
             "a call into the NVIDIA driver does not come back; see `dmesg | grep -i nvrm`, reset the GPU or reboot".to_owned(),
+        );
+    }
+    if gpu.uuid().starts_with("PCI-") {
+        because(
+            "no_uuid",
+            "it does not tell its UUID, by which alone a worker can be given it; look at `problems`, reset the GPU or update its driver".to_owned(),
         );
     }
     if facts.get(gpu::MIG_ENABLED) == Some(true) {
@@ -81,11 +98,17 @@ pub(super) fn judge(
     if facts.get(gpu::ROW_REMAP_PENDING) == Some(true) {
         because(
             "row_remap_pending",
-            "a broken row of its memory waits to be replaced; reset the GPU with `nvidia-smi -r`, or reboot".to_owned(),
+            "a broken row of its memory waits to be replaced; stop the agent and reset the GPU with `nvidia-smi -r`, or reboot".to_owned(),
         );
     }
     let mode = facts.get(gpu::COMPUTE_MODE);
-    let foreign = foreign(&gpu.processes, own);
+    // What was seen before NVML failed says nothing of now.
+    let is_current = circumstances.nvml == NvmlState::Running;
+    let foreign = if is_current {
+        foreign(&gpu.processes, own, circumstances.sees_host_pids)
+    } else {
+        0
+    };
     match mode.as_deref() {
         Some("prohibited") => because(
             "compute_mode",
@@ -106,7 +129,8 @@ pub(super) fn judge(
             ),
         );
     }
-    if own.is_empty()
+    if is_current
+        && own.is_empty()
         && let Some(free) = facts.get(gpu::MEMORY_FREE_BYTES)
         && free < LEAST_FREE_BYTES
     {
@@ -137,10 +161,12 @@ fn software(
 ) {
     let version = &description.libtorch_built;
     let cuda = description.cuda.as_deref();
-    if let Some((driver, cuda, least)) = driver
+    let old = driver
         .zip(cuda)
-        .and_then(|(driver, cuda)| Some((driver, cuda, too_old(driver, cuda)?)))
-    {
+        .and_then(|(driver, cuda)| Some((driver, cuda, too_old(driver, cuda)?)));
+    // NVIDIA's forward compatibility lets an older driver serve a newer CUDA: then CUDA has nothing to complain of.
+    let is_served = description.cuda_problem.is_none() && is_visible(gpu, description);
+    if let Some((driver, cuda, least)) = old.filter(|_| !is_served) {
         because(
             "driver_too_old",
             format!(
@@ -149,6 +175,13 @@ fn software(
         );
     } else if let Some(problem) = &description.cuda_problem {
         because("cuda_unreachable", problem.clone());
+    } else if cuda.is_none() && description.cuda_architectures.is_none() {
+        because(
+            "cuda_unreachable",
+            format!(
+                "libtorch {version} is here without its CUDA part; install the complete one with `make libtorch`, or point LD_LIBRARY_PATH at it"
+            ),
+        );
     } else if !is_visible(gpu, description) {
         because(
             "cuda_not_visible",
@@ -226,13 +259,13 @@ fn carries(architecture: &str, device: (u32, u32)) -> bool {
 }
 
 /// Processes of others that compute.
-fn foreign(processes: &[GpuProcess], own: &BTreeSet<u32>) -> usize {
+fn foreign(processes: &[GpuProcess], own: &BTreeSet<u32>, sees_host_pids: bool) -> usize {
     let pids: Vec<u32> = processes
         .iter()
         .filter(|process| process.kind == "compute")
         .map(|process| process.pid)
         .collect();
-    own_workers::foreign(&pids, own)
+    own_workers::foreign(&pids, own, sees_host_pids)
 }
 
 /// "python3 (4711) and 2 other processes compute".
@@ -310,6 +343,7 @@ mod tests {
             described: &described,
             driver: Some(driver),
             nvml,
+            sees_host_pids: true,
             share_gpus: false,
         };
         judge(gpu, &own.iter().copied().collect(), &circumstances)
@@ -369,9 +403,15 @@ mod tests {
 
     #[test]
     fn the_driver_must_fit_the_cuda_of_libtorch() {
-        let by_driver = |driver| codes_with(&card(), &[], H200, driver, NvmlState::Running);
+        let refused = H200.replace(
+            r#""cuda":"#,
+            r#""cuda_problem":"no device is reached","cuda":"#,
+        );
+        let by_driver = |driver| codes_with(&card(), &[], &refused, driver, NvmlState::Running);
         assert_eq!(by_driver("570.86.10"), ["driver_too_old"]);
-        assert_eq!(by_driver("580.65.06"), [""; 0]);
+        assert_eq!(by_driver("580.65.06"), ["cuda_unreachable"]);
+        let compatible = codes_with(&card(), &[], H200, "570.86.10", NvmlState::Running);
+        assert_eq!(compatible, [""; 0], "CUDA has nothing to complain of");
         assert_eq!(too_old("535.1", "12.8"), None);
         assert_eq!(too_old("470.57", "12"), Some(525));
         assert_eq!(too_old("470.57", "99.0"), None);
@@ -444,6 +484,7 @@ mod tests {
             described: &None,
             driver: None,
             nvml: NvmlState::Running,
+            sees_host_pids: true,
             share_gpus: true,
         };
         assert!(judge(&busy, &BTreeSet::new(), &circumstances).is_empty());

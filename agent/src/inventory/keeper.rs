@@ -1,8 +1,13 @@
 //! Keeps the inventory true: looks at the start, and again and again, and publishes what it saw.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
-use batchstep_nvml::{Depth, Root, Survey};
+use batchstep_nvml::{Depth, Root, Survey, sees_host_pids};
 use batchstep_proto::{
     domain::{Device, HostFacts, Ineligibility},
     inventory::{
@@ -21,7 +26,7 @@ use super::{
     eligibility::{self, Circumstances},
     host::{self, Described},
     offer,
-    thread::{NvmlThread, Trouble},
+    thread::{Answer, NvmlThread, Trouble},
 };
 use crate::{
     device::{
@@ -37,6 +42,8 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// Longest such wait: a driver is installed, or a container is mended, by people.
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
 
+/// How long a device that is not there any more is told as lost.
+const MISSED_FOR: Duration = Duration::from_secs(3600);
 /// How the inventory is kept.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -91,8 +98,9 @@ pub struct Inventory {
     described: Described,
     /// Driver and GPUs that the worker was asked about.
     described_for: Option<(Option<String>, Vec<String>)>,
-    /// Everything offered so far, so that nothing vanishes without a word.
-    offered: Vec<Device>,
+    described_at: Instant,
+    /// Everything offered so far, so that nothing vanishes without a word, and when it was last there.
+    offered: BTreeMap<String, (Device, Instant)>,
     selection: Selection,
 }
 
@@ -101,7 +109,8 @@ impl Inventory {
     #[must_use]
     pub fn new(options: Options, worker: Result<PathBuf, WorkerNotFound>, own: OwnWorkers) -> Self {
         let host = Host::read_at(&options.root);
-        let nvml = NvmlThread::start(options.root.clone(), options.nvml_deadline);
+        let machine = host.facts.machine_id.chars().take(12).collect();
+        let nvml = NvmlThread::start(options.root.clone(), machine, options.nvml_deadline);
         Self {
             host,
             worker,
@@ -115,7 +124,8 @@ impl Inventory {
             },
             described: None,
             described_for: None,
-            offered: Vec::new(),
+            described_at: Instant::now(),
+            offered: BTreeMap::new(),
             selection: Selection::All,
             options,
         }
@@ -135,7 +145,8 @@ impl Inventory {
 
     /// Offers only these of the devices, now and later.
     pub fn offer_only(&mut self, selection: Selection) {
-        self.offered = of_selection(std::mem::take(&mut self.offered), &selection);
+        self.offered
+            .retain(|_, (device, _)| !of_selection(vec![device.clone()], &selection).is_empty());
         self.selection = selection;
     }
 
@@ -195,12 +206,12 @@ impl Inventory {
     }
 
     /// Takes NVML's answer, or notes why there is none.
-    fn take(&mut self, result: Result<Survey, Trouble>) {
+    fn take(&mut self, answer: Answer) {
         let before = self.state.state;
-        let (state, message) = match result {
-            Ok(survey) => {
+        let (state, message) = match answer {
+            Ok((survey, read_at)) => {
                 self.survey = Some(survey);
-                self.read_at = Instant::now();
+                self.read_at = Instant::from_std(read_at);
                 (NvmlState::Running, None)
             }
             Err(Trouble::NoLibrary(_)) if nvidia_driver(&self.options.root).is_none() => {
@@ -225,12 +236,18 @@ impl Inventory {
             .survey
             .iter()
             .flat_map(|survey| &survey.gpus)
+            .flat_map(|gpu| std::iter::once(gpu).chain(&gpu.instances))
             .map(Gpu::uuid)
             .collect();
         let of = Some((self.driver(), uuids));
-        if self.described_for == of {
+        // What is wrong may be mended: a service that was late, a library that was missing.
+        let is_well =
+            matches!(&self.described, Some(Ok(described)) if described.cuda_problem.is_none());
+        let is_due = !is_well && self.described_at.elapsed() >= self.options.full_interval;
+        if self.described_for == of && !is_due {
             return;
         }
+        self.described_at = Instant::now();
         if let Ok(worker) = &self.worker {
             let described = describe(worker).await;
             if let Err(error) = &described {
@@ -282,13 +299,21 @@ impl Inventory {
         }
         devices.push(processors);
         let mut devices = of_selection(devices, &self.selection);
-        for before in &self.offered {
-            if devices.iter().all(|device| device.id != before.id) {
-                devices.push(offer::vanished(before));
-            }
-        }
         devices.truncate(limits::DEVICES_PER_AGENT);
-        self.offered.clone_from(&devices);
+        let now = Instant::now();
+        for device in &devices {
+            self.offered
+                .insert(device.id.clone(), (device.clone(), now));
+        }
+        self.offered
+            .retain(|_, (_, there)| now.duration_since(*there) < MISSED_FOR);
+        let is_there: BTreeSet<String> = devices.iter().map(|device| device.id.clone()).collect();
+        let missed = self
+            .offered
+            .values()
+            .filter(|(it, _)| !is_there.contains(&it.id));
+        let room = limits::DEVICES_PER_AGENT - devices.len();
+        devices.extend(missed.take(room).map(|(device, _)| offer::vanished(device)));
         Snapshot {
             host: self.host.facts.clone(),
             document,
@@ -309,6 +334,7 @@ impl Inventory {
             described: &self.described,
             driver: driver.as_deref(),
             nvml: self.state.state,
+            sees_host_pids: sees_host_pids(),
             share_gpus: self.options.share_gpus,
         };
         for card in gpus {
@@ -330,8 +356,13 @@ impl Inventory {
 
     fn judge_one(&self, card: &mut Gpu, circumstances: &Circumstances<'_>) {
         let own = self.own.on(&card.uuid());
+        // Those on its instances are listed on the whole GPU, too.
+        let mut known = own.clone();
+        for instance in &card.instances {
+            known.extend(self.own.on(&instance.uuid()));
+        }
         for process in &mut card.processes {
-            process.own = own.contains(&process.pid);
+            process.own = known.contains(&process.pid);
         }
         card.ineligible = eligibility::judge(card, &own, circumstances);
     }

@@ -18,3 +18,4 @@ pub use keeper::{Inventory, Options, Snapshot};
 pub use page::Page;
 pub(crate) use report::{report, telemetry};
 pub use thread::NvmlThread;
+pub(crate) use thread::Sampled;

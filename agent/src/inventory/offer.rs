@@ -56,8 +56,12 @@ pub(super) fn vanished(device: &Device) -> Device {
     Device {
         ineligible: vec![Ineligibility {
             code: "lost".to_owned(),
-            message: "it is not among the host's GPUs any more; see `dmesg | grep Xid`, or look for it on another host with `batchstep inventory`"
-                .to_owned(),
+            message: if device.mig_profile.is_some() {
+                "it is not among the instances any more; see `nvidia-smi -L`"
+            } else {
+                "it is not among the host's GPUs any more; see `dmesg | grep Xid`, or look for it on another host with `batchstep inventory`"
+            }
+            .to_owned(),
         }],
         ..device.clone()
     }

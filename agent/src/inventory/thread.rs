@@ -2,27 +2,20 @@
 //! made. The thread is never joined: the process ends without it.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{self, Receiver, SyncSender, TrySendError},
-    },
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use batchstep_nvml::{Depth, Fault, OpenError, Root, Sample, Session, Survey};
 use tokio::{
-    sync::{Mutex, oneshot},
+    sync::{Mutex as AsyncMutex, oneshot},
     time,
 };
 
-/// Requests that may wait: of samples a newer one is worth more.
-const WAITING: usize = 4;
-/// The first call may load the driver and wake every GPU.
-const FIRST_DEADLINE: Duration = Duration::from_secs(60);
-/// A few calls to one device.
-const SAMPLE_DEADLINE: Duration = Duration::from_secs(1);
+/// Longest wait for a few values of one device, which is also what others may make it wait.
+const SAMPLE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why there is no survey.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,135 +33,220 @@ pub(crate) enum Trouble {
     Hung,
 }
 
-type Answer = Result<Survey, Trouble>;
+/// What was read, and when the reading was done.
+pub(crate) type Answer = Result<(Survey, Instant), Trouble>;
 
-enum Request {
-    Survey(Depth, oneshot::Sender<Answer>),
-    Sample(String, oneshot::Sender<Option<Sample>>),
+/// A sample with the moments between which it was read.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Sampled {
+    pub(crate) sample: Sample,
+    pub(crate) begun: Instant,
+    pub(crate) done: Instant,
+}
+
+/// What waits for the thread: one survey, and one sample of each device.
+#[derive(Default)]
+struct Waiting {
+    survey: Option<(Depth, oneshot::Sender<Answer>)>,
+    samples: BTreeMap<String, oneshot::Sender<Option<Sampled>>>,
+    /// Since when the thread is in NVML.
+    busy_since: Option<Instant>,
+    /// Nobody asks any more, or nobody answers.
+    is_over: bool,
+}
+
+#[derive(Default)]
+struct Mailbox {
+    waiting: Mutex<Waiting>,
+    wake: Condvar,
+}
+
+impl Mailbox {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Each statement leaves it whole.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends the thread when nobody asks any more, and tells everybody when the thread has ended.
+struct Ends(Arc<Mailbox>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let mut waiting = self.0.lock();
+        waiting.is_over = true;
+        // Dropping the senders tells whoever waits.
+        waiting.survey = None;
+        waiting.samples.clear();
+        self.0.wake.notify_all();
+    }
 }
 
 /// The way to NVML. Clones lead to the same thread.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NvmlThread {
-    requests: SyncSender<Request>,
-    /// A survey is out and late: the thread hangs.
-    hung: Arc<AtomicBool>,
+    ends: Arc<Ends>,
     /// The survey that is out.
-    pending: Arc<Mutex<Option<oneshot::Receiver<Answer>>>>,
-    has_answered: Arc<AtomicBool>,
+    pending: Arc<AsyncMutex<Option<oneshot::Receiver<Answer>>>>,
     deadline: Duration,
 }
 
+impl std::fmt::Debug for NvmlThread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NvmlThread").finish_non_exhaustive()
+    }
+}
+
 impl NvmlThread {
-    /// Starts the thread; it does nothing until it is asked.
+    /// Starts the thread; it does nothing until it is asked. `machine` names this machine, for GPUs that have no name of their own.
     #[must_use]
-    pub fn start(root: Root, deadline: Duration) -> Self {
-        let (requests, queue) = mpsc::sync_channel(WAITING);
+    pub fn start(root: Root, machine: String, deadline: Duration) -> Self {
+        let mailbox = Arc::new(Mailbox::default());
+        let its_end = Ends(Arc::clone(&mailbox));
         let started = thread::Builder::new()
             .name("nvml".to_owned())
-            .spawn(move || serve(&queue, &root));
+            .spawn(move || serve(&its_end.0, &root, &machine));
         if let Err(error) = started {
-            // The queue is gone with the closure: every request is answered with a failure.
             tracing::error!(error = %error, "The thread for NVML cannot be started.");
         }
         Self {
-            requests,
-            hung: Arc::default(),
+            ends: Arc::new(Ends(mailbox)),
             pending: Arc::default(),
-            has_answered: Arc::default(),
             deadline,
         }
+    }
+
+    /// True while a call is out for longer than the deadline.
+    pub(crate) fn is_hung(&self) -> bool {
+        let busy_since = self.ends.0.lock().busy_since;
+        busy_since.is_some_and(|since| since.elapsed() >= self.deadline)
     }
 
     /// Reads the GPUs. One survey at a time: while one is out, another caller waits for it, until the deadline.
     pub(crate) async fn survey(&self, depth: Depth) -> Answer {
         let mut pending = self.pending.lock().await;
-        if pending.is_none() {
-            let (reply, answer) = oneshot::channel();
-            if self
-                .requests
-                .try_send(Request::Survey(depth, reply))
-                .is_err()
-            {
-                return Err(Trouble::Failed(
-                    "the thread for NVML is gone or does not take requests".to_owned(),
-                ));
+        let answer = match pending.as_mut() {
+            Some(answer) => answer,
+            None => {
+                let (reply, answer) = oneshot::channel();
+                let mut waiting = self.ends.0.lock();
+                if !waiting.is_over {
+                    waiting.survey = Some((depth, reply));
+                }
+                drop(waiting);
+                self.ends.0.wake.notify_all();
+                pending.insert(answer)
             }
-            *pending = Some(answer);
-        }
-        let Some(answer) = pending.as_mut() else {
-            return Err(Trouble::Hung);
         };
-        let deadline = if self.hung.load(Ordering::Relaxed) {
+        let patience = if self.is_hung() {
             Duration::ZERO
-        } else if self.has_answered.load(Ordering::Relaxed) {
-            self.deadline
         } else {
-            self.deadline.max(FIRST_DEADLINE)
+            self.deadline
         };
-        match time::timeout(deadline, answer).await {
-            Err(_) => {
-                self.hung.store(true, Ordering::Relaxed);
-                Err(Trouble::Hung)
-            }
+        match time::timeout(patience, answer).await {
+            Err(_) => Err(Trouble::Hung),
             Ok(answer) => {
                 *pending = None;
-                self.hung.store(false, Ordering::Relaxed);
-                self.has_answered.store(true, Ordering::Relaxed);
                 answer.unwrap_or_else(|_| {
-                    Err(Trouble::Failed("the thread for NVML has died".to_owned()))
+                    Err(Trouble::Failed(
+                        "the agent's thread for NVML has ended; restart the agent, and report what its log says".to_owned(),
+                    ))
                 })
             }
         }
     }
 
-    /// Reads a few values of one device; `None` when NVML cannot be asked now.
-    pub(crate) async fn sample(&self, uuid: &str) -> Option<Sample> {
-        if self.hung.load(Ordering::Relaxed) {
+    /// Reads a few values of one device; `None` when NVML cannot be asked now, or a newer request took this one's place.
+    pub(crate) async fn sample(&self, uuid: &str) -> Option<Sampled> {
+        if self.is_hung() {
             return None;
         }
         let (reply, answer) = oneshot::channel();
-        match self
-            .requests
-            .try_send(Request::Sample(uuid.to_owned(), reply))
         {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return None,
+            let mut waiting = self.ends.0.lock();
+            if waiting.is_over {
+                return None;
+            }
+            waiting.samples.insert(uuid.to_owned(), reply);
         }
-        time::timeout(SAMPLE_DEADLINE, answer).await.ok()?.ok()?
+        self.ends.0.wake.notify_all();
+        time::timeout(SAMPLE_PATIENCE, answer).await.ok()?.ok()?
     }
 }
 
-fn serve(queue: &Receiver<Request>, root: &Root) {
+enum Request {
+    Survey(Depth, oneshot::Sender<Answer>),
+    Sample(String, oneshot::Sender<Option<Sampled>>),
+}
+
+fn serve(mailbox: &Mailbox, root: &Root, machine: &str) {
     let mut session = None;
-    while let Ok(request) = queue.recv() {
+    // GPUs that NVML has shown: only such a one can be lost.
+    let mut seen = BTreeSet::new();
+    while let Some(request) = next(mailbox) {
         match request {
             Request::Survey(depth, reply) => {
-                let _ = reply.send(survey(&mut session, depth, root));
+                let open = || Session::open(root.clone(), machine).map_err(trouble_of);
+                let answer = survey(&mut session, open, depth, &mut seen);
+                let _ = reply.send(answer.map(|survey| (survey, Instant::now())));
             }
             Request::Sample(uuid, reply) => {
-                // Nobody waits any more.
-                if reply.is_closed() {
-                    continue;
-                }
+                let begun = Instant::now();
                 let sample = session
                     .as_ref()
                     .and_then(|session: &Session| session.sample(&uuid).ok());
-                let _ = reply.send(sample);
+                let _ = reply.send(sample.map(|sample| Sampled {
+                    sample,
+                    begun,
+                    done: Instant::now(),
+                }));
             }
         }
+        mailbox.lock().busy_since = None;
+    }
+}
+
+/// Waits for a request. Samples come first: they are quick, and of the moment.
+fn next(mailbox: &Mailbox) -> Option<Request> {
+    let mut waiting = mailbox.lock();
+    loop {
+        if waiting.is_over {
+            return None;
+        }
+        // Those that nobody waits for any more are left out.
+        waiting.samples.retain(|_, reply| !reply.is_closed());
+        let request = match waiting.samples.pop_first() {
+            Some((uuid, reply)) => Some(Request::Sample(uuid, reply)),
+            None => waiting
+                .survey
+                .take()
+                .map(|(depth, reply)| Request::Survey(depth, reply)),
+        };
+        if request.is_some() {
+            waiting.busy_since = Some(Instant::now());
+            return request;
+        }
+        waiting = mailbox
+            .wake
+            .wait(waiting)
+            .unwrap_or_else(PoisonError::into_inner);
     }
 }
 
 /// Reads with the open session, and once more with a new one: after a driver's upgrade the library on the disk is another one, too.
-fn survey(session: &mut Option<Session>, depth: Depth, root: &Root) -> Answer {
+fn survey(
+    session: &mut Option<Session>,
+    open_anew: impl Fn() -> Result<Session, Trouble>,
+    depth: Depth,
+    seen: &mut BTreeSet<String>,
+) -> Result<Survey, Trouble> {
     let mut trouble = None;
     for _ in 0..2 {
         let mut open = match session.take() {
             Some(open) => open,
-            None => Session::open(root.clone()).map_err(trouble_of)?,
+            None => open_anew()?,
         };
-        match open.survey(depth) {
+        match open.survey(depth, seen) {
             Ok(survey) => {
                 *session = Some(open);
                 return Ok(survey);
@@ -178,7 +256,9 @@ fn survey(session: &mut Option<Session>, depth: Depth, root: &Root) -> Answer {
         }
     }
     Err(trouble.unwrap_or_else(|| {
-        Trouble::Failed("the host's GPUs change faster than they can be read".to_owned())
+        Trouble::Failed(
+            "the host's GPUs change faster than they can be read; it is tried again".to_owned(),
+        )
     }))
 }
 

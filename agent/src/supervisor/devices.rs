@@ -29,6 +29,10 @@ impl<E: Executor> Supervisor<E> {
                 }
             }
         }
+        // What is not even missed any more is forgotten; what runs there still ends.
+        let is_known = |id: &String| snapshot.devices.iter().any(|device| device.id == *id);
+        self.lanes
+            .retain(|id, lane| is_known(id) || !lane.is_idle());
         self.tell_devices();
         if let Some(telemetry) = inventory::telemetry(&snapshot) {
             self.tell(Outgoing::Telemetry(telemetry));

@@ -141,7 +141,7 @@ catalogue! {
             "Memory that driver and firmware keep.",
             "nvmlDeviceGetMemoryInfo_v2";
         MEMORY_USED_BYTES: u64 = "memory_used_bytes", Bytes, Live,
-            "Memory in use, without what is reserved.",
+            "Memory in use; before driver 510 together with what is reserved.",
             "nvmlDeviceGetMemoryInfo_v2";
         MEMORY_FREE_BYTES: u64 = "memory_free_bytes", Bytes, Live,
             "Memory that is free.",

@@ -1,6 +1,6 @@
 //! Which GPUs may run trials is decided before one starts, and told by the doctor.
 
-use batchstep_tests::{Host, Lab, Process, host::card};
+use batchstep_tests::{Host, Lab, Process, eventually, host::card};
 
 /// The codes of the first GPU, and the doctor's exit code and page.
 fn judge(gpu: &str, driver: &str, seen_by_cuda: &[&str]) -> (Vec<String>, i32, String) {
@@ -10,7 +10,9 @@ fn judge(gpu: &str, driver: &str, seen_by_cuda: &[&str]) -> (Vec<String>, i32, S
         "node1",
         &format!("driver_version = \"{driver}\"\n{gpu}"),
     );
-    host.describe(seen_by_cuda);
+    // libtorch reaches no device with a driver that is too old for its CUDA.
+    let is_old = driver.starts_with("570");
+    host.describe_with(seen_by_cuda, is_old.then_some("no CUDA device is reached"));
     let document = host.inventory(&lab).json();
     let reasons = document["gpus"][0]["ineligible"].as_array().unwrap();
     let codes = reasons
@@ -120,4 +122,36 @@ fn instances_are_offered_in_place_of_their_gpu() {
     assert_eq!(gpu["mig_instances"][0]["ineligible"], serde_json::json!([]));
     let doctor = Process::run("doctor", &mut host.agent(&lab, &["doctor"]));
     assert_eq!(doctor.code(), 0, "{}", doctor.stdout);
+}
+
+#[test]
+fn a_worker_that_cannot_run_keeps_trials_off() {
+    let lab = Lab::new();
+    let host = Host::new(&lab, "node1", &card("h200", "GPU-a"));
+    let mut inventory = host.agent_with(
+        &lab,
+        std::path::Path::new("/bin/false"),
+        &["inventory", "--format", "json"],
+    );
+    let document = Process::run("inventory", &mut inventory).json();
+    assert_eq!(
+        document["gpus"][0]["ineligible"][0]["code"],
+        "worker_broken"
+    );
+}
+
+#[test]
+fn what_was_wrong_with_cuda_is_looked_at_again() {
+    let lab = Lab::new();
+    let host = Host::new(&lab, "node1", &card("h200", "GPU-a"));
+    host.describe_with(&["GPU-a"], Some("the fabric manager does not run"));
+    let _coordinator = lab.start_coordinator();
+    let _agent = host.start(&lab);
+    let code =
+        || lab.ask_json(&["inventory"])["hosts"][0]["gpus"][0]["ineligible"][0]["code"].clone();
+    eventually("the complaint", || {
+        (code() == "cuda_unreachable").then_some(())
+    });
+    host.describe(&["GPU-a"]);
+    eventually("the GPU to be eligible", || code().is_null().then_some(()));
 }

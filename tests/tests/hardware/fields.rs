@@ -1,6 +1,6 @@
 //! Every kind of GPU is read as it is, and what it does not tell is absent with its reason.
 
-use batchstep_tests::{Host, Lab, fake_nvml::device, host::card};
+use batchstep_tests::{Host, Lab, eventually, fake_nvml::device, host::card};
 use serde_json::{Value, json};
 
 /// The document of a machine.
@@ -199,21 +199,81 @@ fn a_driver_from_before_510_is_read_by_its_older_functions() {
 
 #[test]
 fn every_reason_has_its_word() {
-    let document = read(&format!(
-        "{}serial = {{ error = \"no_permission\" }}\nvbios_version = {{ error = \"unknown\" }}\nfan_count = 0\n",
-        device("h200")
-    ).replace("fan_count = 0\n", ""));
-    let gpu = &document["gpus"][0];
-    assert_eq!(gpu["absent"]["serial"], "no_permission");
-    assert_eq!(gpu["absent"]["vbios_version"], "unknown");
-    assert!(
-        gpu["problems"][0]
-            .as_str()
-            .unwrap()
-            .contains("vbios_version"),
-        "{}",
-        gpu["problems"]
+    let lab = Lab::new();
+    let gpus = format!(
+        "{}serial = {{ error = \"no_permission\" }}\nvbios_version = {{ error = \"unknown\" }}\n{}lost = true\n",
+        card("h200", "GPU-a"),
+        card("t4", "GPU-b")
     );
+    let mut host = Host::new(&lab, "node1", &gpus);
+    host.nvml = host
+        .nvml
+        .without_symbols(&["nvmlDeviceGetGspFirmwareVersion"]);
+    let document = host.inventory(&lab).json();
+    let gpu = &document["gpus"][0];
+    for (field, reason) in [
+        ("fan_speed_percent", "not_supported"),
+        ("serial", "no_permission"),
+        ("gsp_firmware_version", "symbol_missing"),
+        ("vbios_version", "unknown"),
+    ] {
+        assert_eq!(gpu["absent"][field], reason, "{field}");
+    }
+    let problems = gpu["problems"].to_string();
+    assert!(problems.contains("vbios_version"), "{problems}");
+    // One that was lost before anybody saw it has no name.
+    assert_eq!(document["gpus"].as_array().unwrap().len(), 1);
+    assert!(
+        document["problems"].to_string().contains("GPU 1"),
+        "{}",
+        document["problems"]
+    );
+}
+
+#[test]
+fn what_is_nearest_is_read_from_the_kernel_or_else_from_nvml() {
+    let lab = Lab::new();
+    let gpus = format!(
+        "{}cpu_affinity = [65535, 1]\nmemory_affinity = [2]\n",
+        card("h200", "GPU-a")
+    );
+    let host = Host::new(&lab, "node1", &gpus);
+    let by_nvml = host.inventory(&lab).json();
+    expect(
+        &by_nvml["gpus"][0],
+        &json!({"numa_node": 1, "cpu_affinity": "0-15,64"}),
+    );
+    host.write("sys/bus/pci/devices/0000:64:00.0/numa_node", "3\n");
+    host.write("sys/bus/pci/devices/0000:64:00.0/local_cpulist", "48-63\n");
+    let by_kernel = host.inventory(&lab).json();
+    expect(
+        &by_kernel["gpus"][0],
+        &json!({"numa_node": 3, "cpu_affinity": "48-63"}),
+    );
+}
+
+#[test]
+fn instances_are_looked_at_as_often_as_their_gpu() {
+    let lab = Lab::new();
+    let gpus = card("a100_mig", "GPU-m");
+    let host = Host::new(&lab, "node1", &gpus);
+    let _coordinator = lab.start_coordinator();
+    // Everything is read once only.
+    let _agent = host.start_with(
+        &lab,
+        &host.root().join("../worker"),
+        &["--inventory-interval", "1h"],
+    );
+    let pids = || {
+        lab.ask_json(&["inventory"])["hosts"][0]["gpus"][0]["mig_instances"][0]["processes"][0]["pid"].clone()
+    };
+    assert!(pids().is_null());
+    host.nvml.write(&format!(
+        "{gpus}processes = [{{ pid = 4711, used_bytes = 1, mig = 0 }}]\n"
+    ));
+    eventually("the process on the instance", || {
+        (pids() == 4711).then_some(())
+    });
 }
 
 #[test]

@@ -24,7 +24,11 @@ fn lab_with(gpu: &str) -> (Lab, Host, Coordinator, Agent) {
     let host = Host::new(&lab, "node1", gpu);
     host.describe(&["GPU-a"]);
     let coordinator = lab.start_coordinator();
-    let agent = host.start_with(&lab, &scripted_worker(), &["--devices", "gpu"]);
+    let agent = host.start_with(
+        &lab,
+        &scripted_worker(),
+        &["--devices", "gpu", "--nvml-deadline", "1s"],
+    );
     (lab, host, coordinator, agent)
 }
 
@@ -112,7 +116,7 @@ fn somebody_who_comes_during_a_sweep_makes_it_contended() {
     eventually("the first block", || {
         (!column(&lab, "batch_size").is_empty()).then_some(())
     });
-    // The worker is one of them; its number in the host is not known here, as in a container.
+    // The fake cannot know the worker's number: one of them stands for it where process ids are not the host's, as in a container.
     host.nvml.write(&format!(
         "{}processes = [{{ pid = 4711 }}, {{ pid = 4712 }}]\n",
         card("h200", "GPU-a")
@@ -121,7 +125,7 @@ fn somebody_who_comes_during_a_sweep_makes_it_contended() {
     assert!(
         column(&lab, "foreign_processes")
             .iter()
-            .any(|cell| cell == "1")
+            .any(|cell| ["1", "2"].contains(&cell.as_str()))
     );
     assert_eq!(verdict(&lab), "contended");
 }
@@ -138,4 +142,25 @@ fn a_gpu_that_slows_down_makes_the_sweep_throttled() {
             .any(|cell| cell == "8")
     );
     assert_eq!(verdict(&lab), "throttled");
+}
+
+#[test]
+fn a_driver_that_hangs_during_a_round_is_told_as_such_and_no_round_follows() {
+    let gpu = card("h200", "GPU-a");
+    let (lab, host, _coordinator, _agent) = lab_with(&gpu);
+    let running = sweep(&lab);
+    eventually("the first block", || {
+        (!column(&lab, "batch_size").is_empty()).then_some(())
+    });
+    host.nvml
+        .write(&format!("hang = \"nvmlDeviceGetPowerUsage\"\n{gpu}"));
+    let code =
+        || lab.ask_json(&["inventory"])["hosts"][0]["gpus"][0]["ineligible"][0]["code"].clone();
+    eventually("the hang to be told", || {
+        (code() == "nvml_hung").then_some(())
+    });
+    host.nvml.write(&gpu);
+    eventually("the GPU to be eligible", || code().is_null().then_some(()));
+    let ended = running.finish();
+    assert!([0, 3].contains(&ended.code()), "{}", ended.stderr);
 }
