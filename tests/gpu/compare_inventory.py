@@ -3,9 +3,10 @@
 
     compare_inventory.py INVENTORY.json [NVIDIA_SMI_Q_X.xml]
 
-With nvidia-ml-py importable, every field that it can read is compared; with the output of `nvidia-smi -q -x`, what that shows. Prints one line for each
-difference and a count at the end; exits with the number of differences (at most 100). What moves by itself may differ within the tolerance that is
-named here; an absent value must be one that the other side cannot read either.
+Every field of the catalogue that nvidia-ml-py can read is compared with it, of GPUs, MIG instances, NVLinks, peers and processes; with the output of
+`nvidia-smi -q -x`, what that shows. Prints one line for each difference and counts at the end; exits with the number of differences (at most 100), and with 101
+where nvidia-ml-py is missing. What moves by itself may differ within the tolerance that is named here, and what moves too much for one is only compared in whether both
+sides can read it. Not compared: sm_count (no function of NVML; check.sh asks PyTorch), memory_unified, and what the kernel tells better (numa_node, cpu_affinity).
 """
 
 import ctypes
@@ -18,8 +19,8 @@ MOVING = {
     "power_draw_watts": 0.5,
     "memory_used_bytes": 0.2,
     "memory_free_bytes": 0.05,
-    "sm_clock_mhz": 1.0,
-    "memory_clock_mhz": 1.0,
+    "sm_clock_mhz": None,
+    "memory_clock_mhz": None,
     "energy_joules": 0.01,
     "gpu_utilization_percent": None,
     "memory_utilization_percent": None,
@@ -50,18 +51,22 @@ class Comparison:
     def __init__(self, with_what):
         self.with_what = with_what
         self.compared = 0
+        self.presence = 0
         self.differences = 0
 
     def field(self, where, record, name, theirs):
         ours = record.get(name)
-        self.compared += 1
+        if MOVING.get(name, 0) is None:
+            self.presence += 1
+        else:
+            self.compared += 1
         if not same(name, ours, theirs):
             reason = record.get("absent", {}).get(name)
             self.differences += 1
             print(f"DIFFERS {where} {name}: {ours!r}{f' ({reason})' if reason else ''}, {self.with_what}: {theirs!r}")
 
     def end(self):
-        print(f"{self.compared} fields compared with {self.with_what}, {self.differences} differ")
+        print(f"{self.compared} values and the presence of {self.presence} more compared with {self.with_what}, {self.differences} differ")
         return self.differences
 
 
@@ -104,6 +109,10 @@ def by_nvml(document):
 
     modes = word({0: "default", 1: "exclusive_thread", 2: "prohibited", 3: "exclusive_process"})
     virtual = word({0: "none", 1: "passthrough", 2: "vgpu", 3: "host_vgpu", 4: "host_vsga"})
+    brands = word({
+        1: "Quadro", 2: "Tesla", 3: "NVS", 4: "GRID", 5: "GeForce", 6: "Titan", 7: "NVIDIA vApps", 8: "NVIDIA vPC", 9: "NVIDIA vCS", 10: "NVIDIA vWS",
+        11: "NVIDIA Cloud Gaming", 12: "Quadro RTX", 13: "NVIDIA RTX", 14: "NVIDIA", 15: "GeForce RTX", 16: "Titan RTX",
+    })
     chips = word({2: "Kepler", 3: "Maxwell", 4: "Pascal", 5: "Volta", 6: "Turing", 7: "Ampere", 8: "Ada", 9: "Hopper", 10: "Blackwell"})
     ids = lambda number: f"{number & 0xFFFF:04x}:{number >> 16:04x}"
 
@@ -128,6 +137,9 @@ def by_nvml(document):
 
         def errors(kind, counter):
             return read(N.nvmlDeviceGetTotalEccErrors, handle, kind, counter)
+
+        def pages(cause):
+            return read(N.nvmlDeviceGetRetiredPages, handle, cause, then=len)
 
         links = []
         for link in range(64):
@@ -198,6 +210,11 @@ def by_nvml(document):
             "persistence_mode": read(N.nvmlDeviceGetPersistenceMode, handle, then=flag),
             "virtualization_mode": read(N.nvmlDeviceGetVirtualizationMode, handle, then=virtual),
             "display_active": read(N.nvmlDeviceGetDisplayActive, handle, then=flag),
+            "brand": read(N.nvmlDeviceGetBrand, handle, then=brands),
+            "fan_speed_percent": read(N.nvmlDeviceGetFanSpeed, handle),
+            "clock_event_reasons": read(N.nvmlDeviceGetCurrentClocksEventReasons, handle),
+            "retired_pages_corrected": pages(N.NVML_PAGE_RETIREMENT_CAUSE_MULTIPLE_SINGLE_BIT_ECC_ERRORS),
+            "retired_pages_uncorrected": pages(N.NVML_PAGE_RETIREMENT_CAUSE_DOUBLE_BIT_ECC_ERROR),
             "compute_processes": read(N.nvmlDeviceGetComputeRunningProcesses, handle, then=len),
             "nvlink_count": None if links is None else len(links),
             "nvlink_active": None if links is None else sum(links),
@@ -213,13 +230,40 @@ def by_nvml(document):
             theirs["memory_reserved_bytes"] = None if memory is None else memory.reserved
         for name, value in theirs.items():
             comparison.field(uuid, record, name, value)
+        pids = read(N.nvmlDeviceGetComputeRunningProcesses, handle, then=lambda found: sorted(it.pid for it in found)) or []
+        ours = sorted(process["pid"] for process in record["processes"] if process["kind"] == "compute")
+        comparison.field(uuid, {"pids": ours}, "pids", pids)
+        for link in record["nvlinks"]:
+            number = link["link"]
+            comparison.field(f"{uuid} link {number}", link, "version", read(N.nvmlDeviceGetNvLinkVersion, handle, number))
+            kinds = word({0: "gpu", 1: "ibmnpu", 2: "switch", 255: "unknown"})
+            comparison.field(f"{uuid} link {number}", link, "remote_type", read(N.nvmlDeviceGetNvLinkRemoteDeviceType, handle, number, then=kinds))
+        for peer in record["peers"]:
+            other = N.nvmlDeviceGetHandleByUUID(peer["uuid"])
+            levels = word({0: "internal", 10: "single_switch", 20: "multiple_switches", 30: "host_bridge", 40: "numa_node", 50: "system"})
+            comparison.field(f"{uuid} to {peer['uuid']}", peer, "topology", read(N.nvmlDeviceGetTopologyCommonAncestor, handle, other, then=levels))
+            answer = read(N.nvmlDeviceGetP2PStatus, handle, other, 0)  # NVML_P2P_CAPS_INDEX_READ
+            comparison.field(f"{uuid} to {peer['uuid']}", {"peer_read": peer["peer_read"] == "ok"}, "peer_read", answer == 0)
         instances = [] if not part(mig, 0) else [
-            text(N.nvmlDeviceGetUUID(instance))
+            instance
             for slot in range(read(N.nvmlDeviceGetMaxMigDeviceCount, handle) or 0)
             if (instance := read(N.nvmlDeviceGetMigDeviceHandleByIndex, handle, slot)) is not None
         ]
+        if part(mig, 0):
+            comparison.field(uuid, record, "mig_instance_count", len(instances))
         found = {"mig_instances": [instance["uuid"] for instance in record["mig_instances"]]}
-        comparison.field(uuid, found, "mig_instances", instances)
+        comparison.field(uuid, found, "mig_instances", [text(N.nvmlDeviceGetUUID(instance)) for instance in instances])
+        for ours, instance in zip(record["mig_instances"], instances):
+            attributes = read(N.nvmlDeviceGetAttributes, instance)
+            memory = read(N.nvmlDeviceGetMemoryInfo, instance, N.nvmlMemory_v2)
+            for name, value in {
+                "name": read(N.nvmlDeviceGetName, instance, then=text),
+                "gpu_instance_id": read(N.nvmlDeviceGetGpuInstanceId, instance),
+                "compute_instance_id": read(N.nvmlDeviceGetComputeInstanceId, instance),
+                "sm_count": None if attributes is None else attributes.multiprocessorCount,
+                "memory_total_bytes": None if memory is None else memory.total,
+            }.items():
+                comparison.field(ours["uuid"], ours, name, value)
     N.nvmlShutdown()
     return comparison.end()
 
@@ -292,7 +336,8 @@ def main():
     try:
         import pynvml  # noqa: F401
     except ImportError:
-        print("nvidia-ml-py is not here; not compared with it")
+        print("nvidia-ml-py is not here: PYTHONPATH must name the folder of pynvml.py")
+        sys.exit(101)
     else:
         differences += by_nvml(document)
     if len(sys.argv) == 3:

@@ -244,15 +244,7 @@ impl<'a> Asker<'a> {
     ) {
         let (lib, handle) = (self.lib(), self.handle());
         let reading = self.attempt(key.field(), |_| read(lib, handle));
-        let word = reading.map(|number| {
-            words
-                .iter()
-                .find(|(known, _)| *known == number)
-                .map_or_else(
-                    || format!("unknown ({number})"),
-                    |(_, word)| (*word).to_owned(),
-                )
-        });
+        let word = reading.map(|number| word(words, number));
         self.record.set(key, word);
     }
 
@@ -279,4 +271,15 @@ impl<'a> Asker<'a> {
             self.problems.push(problem);
         }
     }
+}
+
+/// The word for a number of an enumeration; of one that is newer than this program the number.
+pub(crate) fn word(words: &[(u32, &str)], number: u32) -> String {
+    words
+        .iter()
+        .find(|(known, _)| *known == number)
+        .map_or_else(
+            || format!("unknown ({number})"),
+            |(_, word)| (*word).to_owned(),
+        )
 }

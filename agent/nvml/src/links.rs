@@ -4,12 +4,50 @@ use batchstep_proto::inventory::{NvLink, Peer, catalogue::gpu};
 use nvml_wrapper::error::{NvmlError, nvml_sym, nvml_try};
 use nvml_wrapper_sys::bindings::{self, NvmlLib, nvmlDevice_t};
 
-use crate::{ask::Asker, card};
+use crate::{
+    ask::{Asker, word},
+    card,
+};
 
 /// More than any GPU has; NVML says `InvalidArg` after the last.
 const MOST_LINKS: u32 = 64;
 /// `NVML_P2P_CAPS_INDEX_READ`.
 const PEER_READ: u32 = 0;
+
+const REMOTE_TYPES: &[(u32, &str)] = &[(0, "gpu"), (1, "ibmnpu"), (2, "switch"), (255, "unknown")];
+
+const TOPOLOGY: &[(u32, &str)] = &[
+    (0, "internal"),
+    (10, "single_switch"),
+    (20, "multiple_switches"),
+    (30, "host_bridge"),
+    (40, "numa_node"),
+    (50, "system"),
+];
+
+const PEER_STATUS: &[(u32, &str)] = &[
+    (bindings::nvmlGpuP2PStatus_enum_NVML_P2P_STATUS_OK, "ok"),
+    (
+        bindings::nvmlGpuP2PStatus_enum_NVML_P2P_STATUS_CHIPSET_NOT_SUPPORTED,
+        "chipset_not_supported",
+    ),
+    (
+        bindings::nvmlGpuP2PStatus_enum_NVML_P2P_STATUS_GPU_NOT_SUPPORTED,
+        "gpu_not_supported",
+    ),
+    (
+        bindings::nvmlGpuP2PStatus_enum_NVML_P2P_STATUS_IOH_TOPOLOGY_NOT_SUPPORTED,
+        "topology_not_supported",
+    ),
+    (
+        bindings::nvmlGpuP2PStatus_enum_NVML_P2P_STATUS_DISABLED_BY_REGKEY,
+        "disabled",
+    ),
+    (
+        bindings::nvmlGpuP2PStatus_enum_NVML_P2P_STATUS_NOT_SUPPORTED,
+        "not_supported",
+    ),
+];
 
 /// The NVLinks of a GPU, counted in its record.
 pub(crate) fn links(asker: &mut Asker<'_>) -> Vec<NvLink> {
@@ -70,15 +108,7 @@ fn link(asker: &Asker<'_>, link: u32, active: bool) -> NvLink {
         link,
         active: Some(active),
         version: version.ok(),
-        remote_type: remote.ok().map(|kind| {
-            match kind {
-                0 => "gpu",
-                1 => "ibmnpu",
-                2 => "switch",
-                _ => "unknown",
-            }
-            .to_owned()
-        }),
+        remote_type: remote.ok().map(|kind| word(REMOTE_TYPES, kind)),
         remote_pci_bus_id: address.ok(),
     }
 }
@@ -101,39 +131,9 @@ pub(crate) fn peers(
             });
             Peer {
                 uuid: uuid.clone(),
-                topology: level.ok().map(|level| topology(level).to_owned()),
-                peer_read: read.ok().map(|status| peer_status(status).to_owned()),
+                topology: level.ok().map(|level| word(TOPOLOGY, level)),
+                peer_read: read.ok().map(|status| word(PEER_STATUS, status)),
             }
         })
         .collect()
-}
-
-/// Words for NVML's levels of topology.
-const fn topology(level: u32) -> &'static str {
-    match level {
-        0 => "internal",
-        10 => "single_switch",
-        20 => "multiple_switches",
-        30 => "host_bridge",
-        40 => "numa_node",
-        50 => "system",
-        _ => "unknown",
-    }
-}
-
-/// Words for NVML's answers about peer-to-peer access.
-const fn peer_status(status: u32) -> &'static str {
-    match status {
-        bindings::nvmlGpuP2PStatus_enum_NVML_P2P_STATUS_OK => "ok",
-        bindings::nvmlGpuP2PStatus_enum_NVML_P2P_STATUS_CHIPSET_NOT_SUPPORTED => {
-            "chipset_not_supported"
-        }
-        bindings::nvmlGpuP2PStatus_enum_NVML_P2P_STATUS_GPU_NOT_SUPPORTED => "gpu_not_supported",
-        bindings::nvmlGpuP2PStatus_enum_NVML_P2P_STATUS_IOH_TOPOLOGY_NOT_SUPPORTED => {
-            "topology_not_supported"
-        }
-        bindings::nvmlGpuP2PStatus_enum_NVML_P2P_STATUS_DISABLED_BY_REGKEY => "disabled",
-        bindings::nvmlGpuP2PStatus_enum_NVML_P2P_STATUS_NOT_SUPPORTED => "not_supported",
-        _ => "unknown",
-    }
 }
