@@ -2,9 +2,10 @@
 //! devices may run trials.
 //!
 //! [`Inventory`] looks once at the start and then, as [`Inventory::keep`], for as long as the agent runs; everybody else reads the newest
-//! [`Snapshot`] from its channel. `thread` talks to NVML, `host` describes the machine, `eligibility` judges, `offer` makes devices of GPUs,
-//! `report` tells the coordinator, and `page` a person. Nothing here starts trials.
+//! [`Snapshot`] from its channel. `thread` talks to NVML, `host` describes the machine, `eligibility` judges by NVIDIA's rules of `compatibility` and
+//! by the moment, `offer` makes devices of GPUs, `report` tells the coordinator, and `page` a person. Nothing here starts trials.
 
+mod compatibility;
 mod eligibility;
 mod host;
 mod keeper;
