@@ -186,7 +186,12 @@ impl Inventory {
             } else {
                 let pause = retry;
                 retry = (retry * 2).min(LONGEST_RETRY);
-                pause
+                if self.state.state == NvmlState::Hung {
+                    // Nothing is tried, only looked whether the call has come back.
+                    pause.min(self.options.telemetry_interval)
+                } else {
+                    pause
+                }
             };
             tokio::select! {
                 () = time::sleep(pause) => {}
