@@ -34,6 +34,9 @@ pub enum ReportError {
     /// It cannot be kept at the moment.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The coordinator ends.
+    #[error("the coordinator is stopping; report again when it is back")]
+    Stopping,
 }
 
 /// The inventory of the fleet, and its store.
@@ -58,19 +61,20 @@ impl<S: InventoryStore> Inventories<S> {
         } = store.known_inventory().await?;
         let changes = store.last_inventory_change().await?;
         Ok(Self {
-            fleet: RwLock::new(Fleet::restore(hosts, devices, snapshots)),
+            fleet: RwLock::new(Fleet::restore(Timestamp::now(), hosts, devices, snapshots)),
             store,
             taking: Mutex::new(()),
             changes: AtomicU64::new(changes),
         })
     }
 
-    /// Takes an agent's report; `age` is the time since the hardware was asked.
+    /// Takes an agent's report; `age` is the time since the hardware was asked. Once begun it is finished, also when nobody waits for the answer any
+    /// more: what is committed and not known would be committed again as news.
     ///
     /// # Errors
     /// When it breaks a rule, or cannot be kept.
     pub async fn report(
-        &self,
+        self: &Arc<Self>,
         agent: AgentId,
         inventory: Inventory,
         age: Duration,
@@ -82,10 +86,23 @@ impl<S: InventoryStore> Inventories<S> {
             document,
             age,
         };
+        let this = Arc::clone(self);
+        let taken = tokio::spawn(async move { this.take(&inventory, report).await });
+        match taken.await {
+            Ok(taken) => Ok(taken?),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(ReportError::Stopping),
+            },
+        }
+    }
+
+    /// Compares a report with what is known, commits what is new, and only then knows it.
+    async fn take(&self, inventory: &Inventory, report: Report) -> Result<(), StoreError> {
         let _taking = self.taking.lock().await;
         let observation = self.read(|fleet| fleet.observe(Timestamp::now(), report));
         if observation.is_news() {
-            self.store.save_inventory(&inventory, &observation).await?;
+            self.store.save_inventory(inventory, &observation).await?;
         }
         for change in &observation.changes {
             tracing::info!(
@@ -183,5 +200,92 @@ impl<S: InventoryStore> Inventories<S> {
 
     fn write(&self, change: impl FnOnce(&mut Fleet)) {
         change(&mut self.fleet.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use batchstep_core::inventory::{Observation, Seen, Wanted};
+    use batchstep_proto::domain::HostFacts;
+
+    use super::*;
+    use crate::store::{ChangesWanted, Memory, StoredChange};
+
+    /// A store that commits, and answers only when it is told to.
+    struct Slow {
+        memory: Memory,
+        answers: AtomicBool,
+    }
+
+    impl InventoryStore for Slow {
+        async fn save_inventory(
+            &self,
+            inventory: &Inventory,
+            observation: &Observation,
+        ) -> Result<(), StoreError> {
+            self.memory.save_inventory(inventory, observation).await?;
+            while !self.answers.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            Ok(())
+        }
+
+        async fn inventory(&self, agent: AgentId) -> Result<Option<Inventory>, StoreError> {
+            self.memory.inventory(agent).await
+        }
+
+        async fn known_inventory(&self) -> Result<KnownInventory, StoreError> {
+            self.memory.known_inventory().await
+        }
+
+        async fn save_seen(&self, seen: &Seen) -> Result<(), StoreError> {
+            InventoryStore::save_seen(&self.memory, seen).await
+        }
+
+        async fn inventory_changes(
+            &self,
+            wanted: &ChangesWanted,
+        ) -> Result<Vec<StoredChange>, StoreError> {
+            self.memory.inventory_changes(wanted).await
+        }
+
+        async fn last_inventory_change(&self) -> Result<u64, StoreError> {
+            self.memory.last_inventory_change().await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_report_that_nobody_waits_for_any_more_is_known_once_it_is_kept() {
+        let store = Arc::new(Slow {
+            memory: Memory::new(),
+            answers: AtomicBool::new(false),
+        });
+        let inventories = Arc::new(Inventories::restore(Arc::clone(&store)).await.unwrap());
+        let inventory = Inventory {
+            host: HostFacts {
+                hostname: "node1".to_owned(),
+                machine_id: "m-node1".to_owned(),
+                ..HostFacts::default()
+            },
+            devices: Vec::new(),
+            document: Vec::new(),
+            digest: Vec::new(),
+        };
+        let agent: AgentId = "00000000-0000-7000-8000-000000000001".parse().unwrap();
+        let report = inventories.report(agent, inventory.clone(), Duration::ZERO);
+        let waited = tokio::time::timeout(Duration::from_millis(100), report).await;
+        assert!(waited.is_err(), "the caller gives up while it is written");
+        assert_eq!(store.last_inventory_change().await.unwrap(), 1);
+
+        store.answers.store(true, Ordering::Relaxed);
+        // Waits its turn behind the first, and finds nothing new.
+        let again = inventories.report(agent, inventory, Duration::ZERO);
+        again.await.unwrap();
+        assert_eq!(store.last_inventory_change().await.unwrap(), 1);
+        assert_eq!(inventories.changes(), 1);
+        let fleet = inventories.fleet();
+        assert_eq!(fleet.hosts(Timestamp::now(), &Wanted::default()).count(), 1);
     }
 }

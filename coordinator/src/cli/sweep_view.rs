@@ -204,11 +204,25 @@ pub(super) fn show(sweep: &wire::Sweep, explain: bool) -> String {
                 out,
                 "{} on {}: {why}",
                 series.workload,
-                text::device(series)
+                device_among(series, &sweep.series)
             );
         }
     }
     out
+}
+
+/// The device of a series; where others of its model are part of the sweep, too, with the beginning of its id and its host.
+fn device_among(series: &wire::Series, all: &[wire::Series]) -> String {
+    const SHOWN: usize = 12;
+    let name = text::device(series);
+    let is_unique = all
+        .iter()
+        .all(|other| other.device_id == series.device_id || text::device(other) != name);
+    if is_unique {
+        return name;
+    }
+    let id: String = series.device_id.chars().take(SHOWN).collect();
+    format!("{name} {id} on {}", series.hostname)
 }
 
 fn describe(spec: &wire::SweepSpec) -> String {
@@ -274,4 +288,35 @@ pub(super) fn as_json(sweep: &wire::Sweep) -> Value {
         "explanation": sweep.explanation,
         "series": series,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_of_one_model_are_told_apart() {
+        let series = |id: &str, model: &str| wire::Series {
+            device_id: id.to_owned(),
+            device_model: model.to_owned(),
+            device_kind: DeviceKind::Cuda.to_wire(),
+            hostname: "node1".to_owned(),
+            ..wire::Series::default()
+        };
+        let all = [
+            series("GPU-11111111-aaaa", "NVIDIA H200"),
+            series("GPU-22222222-bbbb", "NVIDIA H200"),
+            series("GPU-33333333-cccc", "Tesla T4"),
+        ];
+        assert_eq!(
+            device_among(&all[1], &all),
+            "NVIDIA H200 GPU-22222222 on node1"
+        );
+        assert_eq!(device_among(&all[2], &all), text::device(&all[2]));
+        // Further series of the same device are no reason to say more.
+        assert_eq!(
+            device_among(&all[0], &[all[0].clone(), all[0].clone()]),
+            text::device(&all[0])
+        );
+    }
 }

@@ -1,18 +1,15 @@
 //! The fleet's inventory as metrics: one for every number of the catalogue, in base units, and what the coordinator knows beside it. A value that is absent is
 //! left out, never 0; live ones are left out once they are old.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use batchstep_core::inventory::{
-    DeviceView, Finding, Fleet, HostView, Severity, State, Wanted, clock_events,
+    DeviceView, Finding, Fleet, HostView, Severity, State, Wanted, clock_events as events,
 };
 use batchstep_proto::inventory::{Class, Field, Kind, Record, Scope, Unit, Value, catalogue};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::exposition::{Exposition, Labels};
-
-/// How long a device that is not there is told of.
-const MISSED_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// How many findings of each severity there are.
 #[derive(Debug, Clone, Copy)]
@@ -36,14 +33,24 @@ pub(super) fn of(
     now: Timestamp,
 ) -> Result<String, fmt::Error> {
     let everything = Wanted::default();
-    let hosts: Vec<HostView> = fleet.hosts(now, &everything).collect();
+    let hosts = fleet.hosts(now, &everything);
+    let hosts: Vec<HostView> = hosts.filter(|view| !view.is_retired(now)).collect();
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    for view in &hosts {
+        *names.entry(view.hostname()).or_default() += 1;
+    }
     let mut out = Exposition::default();
     for view in &hosts {
-        host(&mut out, view, now);
+        let mut labels = label("host", view.hostname());
+        if names.get(&view.hostname()).is_some_and(|count| *count > 1) {
+            // Else the numbers of one would be told as those of the other.
+            labels.push(("machine_id".to_owned(), view.host.machine_id.clone()));
+        }
+        host(&mut out, view, &labels, now);
         for gpu in &view.devices {
-            device(&mut out, view, gpu, None, now);
+            device(&mut out, view, &labels, gpu, None, now);
             for instance in &gpu.instances {
-                device(&mut out, view, instance, Some(gpu), now);
+                device(&mut out, view, &labels, instance, Some(gpu), now);
             }
         }
     }
@@ -64,10 +71,10 @@ pub(super) fn of(
     out.text()
 }
 
-fn host(out: &mut Exposition, view: &HostView, now: Timestamp) {
-    let labels = label("host", view.hostname());
+fn host(out: &mut Exposition, view: &HostView, labels: &Labels, now: Timestamp) {
     let mut info = labels.clone();
-    info.extend(texts(&view.facts, Scope::Host));
+    let is_new = |(name, _): &(String, String)| labels.iter().all(|(known, _)| known != name);
+    info.extend(texts(&view.facts, Scope::Host).filter(is_new));
     out.gauge(
         "batchstep_host_info",
         "The host's fields that are texts",
@@ -77,7 +84,7 @@ fn host(out: &mut Exposition, view: &HostView, now: Timestamp) {
     for (field, value) in numbers(&view.facts) {
         let metric = Metric::of(field);
         let name = format!("batchstep_host_{}", metric.name);
-        out.gauge(&name, field.about, &labels, value * metric.factor);
+        out.gauge(&name, field.about, labels, value * metric.factor);
     }
     for (id, agent) in &view.agents {
         let mut labels = labels.clone();
@@ -95,7 +102,7 @@ fn host(out: &mut Exposition, view: &HostView, now: Timestamp) {
         out.gauge(
             "batchstep_inventory_snapshot_age_seconds",
             "Time since the host's hardware was last read",
-            &labels,
+            labels,
             age,
         );
     }
@@ -104,15 +111,15 @@ fn host(out: &mut Exposition, view: &HostView, now: Timestamp) {
 fn device(
     out: &mut Exposition,
     host: &HostView,
+    of_host: &Labels,
     view: &DeviceView,
     parent: Option<&DeviceView>,
     now: Timestamp,
 ) {
-    let is_missed = now.duration_since(view.last_seen) <= MISSED_FOR;
-    if view.state == State::Vanished && !is_missed {
+    if view.is_retired(now) {
         return;
     }
-    let mut labels = label("host", host.hostname());
+    let mut labels = of_host.clone();
     labels.push(("uuid".to_owned(), view.device.uuid.clone()));
     labels.push(("model".to_owned(), view.model()));
     if view.state != State::Unknown {
@@ -140,7 +147,7 @@ fn device(
         &info,
         1.0,
     );
-    let is_live = view.state == State::Present && view.is_live(now);
+    let is_live = view.is_live(now);
     for (field, value) in numbers(&view.gpu.facts) {
         if field.class == Class::Live && !is_live {
             continue;
@@ -157,43 +164,46 @@ fn device(
         }
     }
     if is_live {
-        of_the_moment(out, view, &labels);
+        clock_events(out, view, &labels);
+    }
+    // Of a host that is away nobody can tell.
+    if view.state == State::Lost || host.is_connected() {
+        eligibility(out, view, &labels);
     }
 }
 
-fn of_the_moment(out: &mut Exposition, view: &DeviceView, labels: &Labels) {
-    let with = |name: &str, value: &str| {
-        let mut labels = labels.clone();
-        labels.push((name.to_owned(), value.to_owned()));
-        labels
-    };
+fn clock_events(out: &mut Exposition, view: &DeviceView, labels: &Labels) {
     if let Some(bits) = view.gpu.facts.get(catalogue::gpu::CLOCK_EVENT_REASONS) {
         const HELP: &str = "1 while this is a reason why the clocks are not higher";
         const NAME: &str = "batchstep_gpu_clock_event_active";
         let mut unknown = bits;
-        for event in clock_events::KNOWN {
+        for event in events::KNOWN {
             let is_set = bits & event.bit != 0;
-            out.gauge(NAME, HELP, &with("reason", event.word), flag(is_set));
+            out.gauge(NAME, HELP, &with_reason(labels, event.word), flag(is_set));
             unknown &= !event.bit;
         }
         for bit in (0..u64::BITS).map(|shift| 1_u64 << shift) {
             if unknown & bit != 0 {
                 let reason = format!("unknown_{bit:#x}");
-                out.gauge(NAME, HELP, &with("reason", &reason), 1.0);
+                out.gauge(NAME, HELP, &with_reason(labels, &reason), 1.0);
             }
         }
     }
+}
+
+fn eligibility(out: &mut Exposition, view: &DeviceView, labels: &Labels) {
+    let is_eligible = view.state == State::Present && view.gpu.ineligible.is_empty();
     out.gauge(
         "batchstep_gpu_eligible",
         "1 while a trial may start on it",
         labels,
-        flag(view.gpu.ineligible.is_empty()),
+        flag(is_eligible),
     );
     for reason in &view.gpu.ineligible {
         out.gauge(
             "batchstep_gpu_ineligible_info",
             "A reason why no trial may start on it",
-            &with("reason", &reason.code),
+            &with_reason(labels, &reason.code),
             1.0,
         );
     }
@@ -283,6 +293,12 @@ fn with_suffix(name: &str, old: &str, new: &str) -> String {
 
 fn label(name: &str, value: impl Into<String>) -> Labels {
     vec![(name.to_owned(), value.into())]
+}
+
+fn with_reason(labels: &Labels, reason: &str) -> Labels {
+    let mut labels = labels.clone();
+    labels.push(("reason".to_owned(), reason.to_owned()));
+    labels
 }
 
 const fn flag(flag: bool) -> f64 {

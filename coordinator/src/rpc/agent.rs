@@ -173,6 +173,7 @@ impl<S: Store> AgentService for Agents<S> {
                 Err(invalid(InvalidField::new("document", chain(&error))))
             }
             Err(ReportError::Store(error)) => Err(store_failed(error)),
+            Err(error @ ReportError::Stopping) => Err(Status::unavailable(error.to_string())),
         }
     }
 }

@@ -49,14 +49,15 @@ pub(super) fn hosts<S: Store>(
     }))
 }
 
-/// Every model among them.
+/// Every model among them; hosts that are away for good own nothing.
 pub(super) fn models<S: Store>(
     inventories: &Arc<Inventories<S>>,
     request: ListInventoryRequest,
 ) -> Result<Items, Status> {
     let wanted = wanted(request.filter)?;
     Ok(made(inventories, move |fleet, now, out| {
-        let hosts: Vec<HostView> = fleet.hosts(now, &wanted).collect();
+        let hosts = fleet.hosts(now, &wanted);
+        let hosts: Vec<HostView> = hosts.filter(|view| !view.is_retired(now)).collect();
         let models = core::models(&hosts);
         let _all = models.iter().all(|model| out(model_json(model)));
     }))
@@ -123,6 +124,8 @@ pub(super) fn changes<S: Store>(
 /// Which changes are asked for: by what hosts and devices were called then, and by what they are now.
 struct Chosen {
     host: Option<String>,
+    /// Machine ids of the hosts of the agents that the same text names.
+    of_agents: BTreeSet<String>,
     model: Option<String>,
     /// Machine ids and UUIDs of those for which the expressions hold; `None`: there are no expressions.
     now: Option<(BTreeSet<String>, BTreeSet<String>)>,
@@ -152,8 +155,19 @@ impl Chosen {
             (machines, uuids)
         });
         let lower = |part: Option<String>| part.map(|part| part.to_lowercase());
+        let host = lower(host);
+        let everything = Wanted::default();
+        let of_agents = host.iter().flat_map(|part| {
+            let views = fleet.hosts(Timestamp::now(), &everything);
+            views.filter_map(move |view| {
+                let mut agents = view.agents.iter();
+                let is_meant = agents.any(|(id, _)| id.to_string().contains(part.as_str()));
+                is_meant.then(|| view.host.machine_id.clone())
+            })
+        });
         Self {
-            host: lower(host),
+            of_agents: of_agents.collect(),
+            host,
             model: lower(model),
             now,
         }
@@ -161,8 +175,16 @@ impl Chosen {
 
     fn admits(&self, entry: &StoredChange) -> bool {
         let change = &entry.change;
+        // A card that moved is news of both hosts.
+        let here = (&change.machine_id, &change.hostname);
+        let previous = change.previous_host.as_ref();
         let of_host = self.host.as_ref().is_none_or(|part| {
-            change.hostname.to_lowercase().contains(part) || change.machine_id.contains(part)
+            let mut hosts = std::iter::once(here).chain(previous.map(|(id, name)| (id, name)));
+            hosts.any(|(machine_id, hostname)| {
+                hostname.to_lowercase().contains(part)
+                    || machine_id.to_lowercase().contains(part)
+                    || self.of_agents.contains(machine_id)
+            })
         });
         let of_model = self.model.as_ref().is_none_or(|part| {
             let model = change.model.as_ref();

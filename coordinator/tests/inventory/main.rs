@@ -16,7 +16,7 @@ use batchstep_proto::{
 use serde_json::Value as Json;
 use support::{
     Agent, Coordinator,
-    lab::{connect, h200, machine, report, send},
+    lab::{agent_id, connect, h200, machine, report, send},
     soon,
 };
 use tempfile::TempDir;
@@ -173,6 +173,46 @@ async fn the_history_is_chosen_by_time_and_names_and_by_what_devices_are() {
     let refused = operator.list_inventory_changes(wrong).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert!(refused.message().contains("`until`"), "{refused}");
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn a_card_that_moved_is_news_of_both_hosts_also_by_their_agents() {
+    let coordinator = Coordinator::start(Memory::new()).await;
+    for document in [
+        machine("node1", vec![h200("GPU-a")]),
+        machine("node1", vec![]),
+    ] {
+        send(&coordinator, report(1, &document)).await.unwrap();
+    }
+    let second = machine("node2", vec![h200("GPU-a")]);
+    send(&coordinator, report(2, &second)).await.unwrap();
+    let kinds = async |host: &str| -> Vec<String> {
+        let mut operator = coordinator.operator().await;
+        let request = wire::ListInventoryChangesRequest {
+            filter: Some(InventoryFilter {
+                host: Some(host.to_owned()),
+                ..InventoryFilter::default()
+            }),
+            ..Default::default()
+        };
+        let changes = collect(operator.list_inventory_changes(request).await).await;
+        let kind = |change: &Json| change["kind"].as_str().unwrap().to_owned();
+        changes.iter().map(kind).collect()
+    };
+    let of_first = [
+        "host_appeared",
+        "appeared",
+        "nvml_no_driver",
+        "vanished",
+        "moved",
+    ];
+    for host in ["NODE1", "M-node1", &agent_id(1)] {
+        assert_eq!(kinds(host).await, of_first, "{host}");
+    }
+    for host in ["node2", &agent_id(2)] {
+        assert_eq!(kinds(host).await, ["host_appeared", "moved"], "{host}");
+    }
     coordinator.stop().await;
 }
 

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use batchstep_coordinator::store::Memory;
 use batchstep_proto::{
     domain::Ineligibility,
-    inventory::{Absent, catalogue::gpu},
+    inventory::{
+        Absent,
+        catalogue::{self, gpu},
+    },
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -228,6 +231,42 @@ async fn the_whole_fleet_is_scraped_in_base_units() {
         assert!(samples.count() > 0, "{name} has no sample");
     }
     assert_eq!(kinds["batchstep_gpu_energy_joules"], "counter");
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn machines_of_one_name_are_told_apart_and_a_lost_gpu_is_not_eligible() {
+    let coordinator = Coordinator::start(Memory::new()).await;
+    let _agent = connect(&coordinator, 1, "node1").await;
+    let mut first = machine("node1", vec![h200("GPU-a"), h200("GPU-b")]);
+    send(&coordinator, report(1, &first)).await.unwrap();
+    first.gpus[1]
+        .facts
+        .lose(|field| field.name != "uuid", Absent::Lost);
+    send(&coordinator, report(1, &first)).await.unwrap();
+    let mut second = machine("node1", vec![h200("GPU-c")]);
+    second
+        .host
+        .set(catalogue::host::MACHINE_ID, Ok("m-other".to_owned()));
+    second.host.set(catalogue::host::MEMORY_BYTES, Ok(1 << 30));
+    send(&coordinator, report(2, &second)).await.unwrap();
+    let (_, text) = get(&coordinator, "/metrics").await;
+    let (lines, _) = parse(&text);
+    for (machine_id, bytes) in [("m-node1", 64.0), ("m-other", 1.0)] {
+        let labels = [("host", "node1"), ("machine_id", machine_id)];
+        assert_eq!(
+            value(&lines, "batchstep_host_memory_bytes", &labels),
+            Some(bytes * f64::from(1 << 30)),
+            "{text}"
+        );
+        assert_eq!(value(&lines, "batchstep_host_info", &labels), Some(1.0));
+    }
+    let of = |name: &str, uuid: &str| value(&lines, name, &[("uuid", uuid)]);
+    assert_eq!(of("batchstep_gpu_eligible", "GPU-a"), Some(1.0));
+    assert_eq!(of("batchstep_gpu_eligible", "GPU-b"), Some(0.0), "lost");
+    assert_eq!(of("batchstep_gpu_eligible", "GPU-c"), None, "away");
+    let info = [("uuid", "GPU-b"), ("pci_bus_id", "00000000:18:00.0")];
+    assert_eq!(value(&lines, "batchstep_gpu_info", &info), Some(1.0));
     coordinator.stop().await;
 }
 

@@ -149,7 +149,7 @@ async fn rows_and_history_come_back_as_they_were_written(place: impl Place) {
     assert_eq!(*moved, written[2].devices[0]);
     assert_eq!(moved.stays.len(), 2);
     // A coordinator that begins with these rows sees nothing new in the same reports.
-    let mut again = Fleet::restore(hosts, devices, snapshots);
+    let mut again = Fleet::restore(jiff::Timestamp::UNIX_EPOCH, hosts, devices, snapshots);
     for (agent, document) in [
         (first, changed),
         (second, machine("node2", vec![h200("GPU-b")])),

@@ -20,7 +20,9 @@ pub(super) type Candidates<'a> = BTreeMap<&'a str, Candidate<'a>>;
 
 /// Codes of reasons that stay until somebody changes the hardware or its software. A device with one of them is no part of a set of devices: a sweep of
 /// all would never end. Listed by its id it is taken, and its series says what it waits for.
-const LASTING: [&str; 7] = [
+pub(super) const LASTING: [&str; 9] = [
+    "no_uuid",
+    "worker_broken",
     "mig_parent",
     "compute_capability",
     "driver_too_old",

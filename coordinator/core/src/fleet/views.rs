@@ -156,15 +156,25 @@ impl State {
         }
     }
 
-    /// Why a sweep has no series yet.
+    fn has_series_of(&self, sweep: &Sweep, device: &str) -> bool {
+        let mut series = sweep.series.iter().filter_map(|id| self.series.get(id));
+        series.any(|series| series.plan.device.id == device)
+    }
+
+    /// Why a sweep has no series yet, or which devices of those that are meant it leaves out.
     fn sweep_explanation(&self, sweep: &Sweep) -> Vec<String> {
-        if !sweep.series.is_empty() {
+        let is_set = !matches!(sweep.spec.devices, DeviceSelector::Listed(_));
+        let has_series = !sweep.series.is_empty();
+        // What is listed by its id is taken, and its series says what it waits for.
+        if has_series && !is_set {
             return Vec::new();
         }
         let candidates = self.candidates();
         let unfit: Vec<String> = meant(&sweep.spec.devices, &candidates)
             .unwrap_or_default()
             .iter()
+            .filter(|candidate| unfit(candidate.device).is_some())
+            .filter(|candidate| !self.has_series_of(sweep, &candidate.device.id))
             .filter_map(|candidate| {
                 let reason = &unfit(candidate.device)?.message;
                 let (model, host) = (&candidate.device.model, &candidate.host.hostname);
@@ -175,9 +185,16 @@ impl State {
             })
             .collect();
         if !unfit.is_empty() {
-            let mut lines = vec!["no trial can start on the devices that are meant:".to_owned()];
+            let mut lines = vec![if has_series {
+                "left out, because no trial can start there:".to_owned()
+            } else {
+                "no trial can start on the devices that are meant:".to_owned()
+            }];
             lines.extend(unfit);
             return lines;
+        }
+        if has_series {
+            return Vec::new();
         }
         let known: Vec<String> = candidates.keys().map(ToString::to_string).collect();
         let wanted = match &sweep.spec.devices {

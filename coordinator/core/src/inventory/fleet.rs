@@ -21,17 +21,23 @@ pub struct Fleet {
     places: BTreeMap<String, BTreeSet<String>>,
     /// Per machine, the agents that reported it, or greeted from it and report nothing.
     crews: BTreeMap<String, BTreeSet<AgentId>>,
+    /// Since when agents could be heard at all: before, the coordinator did not run, and when an agent was last heard then is not kept.
+    pub(super) began: Timestamp,
 }
 
 impl Fleet {
-    /// The state that a store's rows describe.
+    /// The state that a store's rows describe, known from now on.
     #[must_use]
     pub fn restore(
+        now: Timestamp,
         hosts: Vec<Host>,
         devices: Vec<Device>,
         snapshots: Vec<(AgentId, Snapshot)>,
     ) -> Self {
-        let mut fleet = Self::default();
+        let mut fleet = Self {
+            began: now,
+            ..Self::default()
+        };
         for host in hosts {
             fleet.hosts.insert(host.machine_id.clone(), Arc::new(host));
         }

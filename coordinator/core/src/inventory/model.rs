@@ -147,14 +147,35 @@ impl Model {
     }
 }
 
-/// The models among the devices that were asked for, by name; those that have vanished are of no model any more.
-#[must_use]
-pub fn models(hosts: &[HostView]) -> Vec<Model> {
-    let mut members: Vec<Member> = Vec::new();
+/// On which of the hosts each device counts that is there: on the one that has it; where that one was not asked for, on one that reports it as well.
+pub(super) fn homes(hosts: &[HostView]) -> BTreeMap<&str, &str> {
+    let mut homes = BTreeMap::new();
     for view in hosts {
         let there = view
             .all_devices()
             .filter(|device| device.is_wanted && device.state != State::Vanished);
+        for device in there {
+            let here = view.host.machine_id.as_str();
+            let home = homes.entry(device.device.uuid.as_str()).or_insert(here);
+            if device.device.machine_id == here {
+                *home = here;
+            }
+        }
+    }
+    homes
+}
+
+/// The models among the devices that were asked for, by name; those that have vanished are of no model any more.
+#[must_use]
+pub fn models(hosts: &[HostView]) -> Vec<Model> {
+    let homes = homes(hosts);
+    let mut members: Vec<Member> = Vec::new();
+    for view in hosts {
+        let is_home = |uuid: &str| homes.get(uuid) == Some(&view.host.machine_id.as_str());
+        let there = view
+            .all_devices()
+            .filter(|device| device.is_wanted && device.state != State::Vanished)
+            .filter(|device| is_home(&device.device.uuid));
         members.extend(there.map(|device| Member {
             uuid: device.device.uuid.clone(),
             machine_id: view.host.machine_id.clone(),

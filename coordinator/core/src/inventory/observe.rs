@@ -17,7 +17,8 @@ use super::{
     rows::{Agent, Device, Host, Observation, Presence, Report, Snapshot, devices},
 };
 
-/// How long a host keeps a device that another one reports as well, while its own agent is away: a restart of either side must not make it move.
+/// How long a host keeps a device that another one reports as well, while its own agent is away: a restart of either side, or of the coordinator, must not
+/// make it move.
 const DUPLICATE_GRACE: SignedDuration = SignedDuration::from_hours(24);
 
 impl Fleet {
@@ -59,7 +60,9 @@ impl Fleet {
         };
         let host = observer.host();
         for (gpu, parent) in devices(&document) {
+            let began = observer.changes.len();
             observer.device(gpu, parent);
+            observer.leave_to_parent(parent, began);
         }
         observer.absentees();
         let (changes, devices) = (observer.changes, observer.devices.into_values().collect());
@@ -185,6 +188,23 @@ impl Observer<'_> {
         self.keep(known, device);
     }
 
+    /// Takes back what only repeats of an instance what is told of its GPU: that it is lost, or back.
+    fn leave_to_parent(&mut self, parent: Option<&Gpu>, began: usize) {
+        let is_told = parent.is_some_and(|parent| {
+            let known = self.fleet.devices.get(&parent.uuid());
+            presence(parent) == Presence::Lost
+                || known.is_some_and(|known| known.presence == Presence::Lost)
+        });
+        if !is_told {
+            return;
+        }
+        let mut position = 0;
+        self.changes.retain(|change| {
+            position += 1;
+            position <= began || !matches!(change.kind, ChangeKind::Lost | ChangeKind::Returned)
+        });
+    }
+
     fn appeared(&mut self, uuid: String, gpu: &Gpu, parent: Option<&Gpu>) {
         let mut device = Device {
             uuid: uuid.clone(),
@@ -208,7 +228,12 @@ impl Observer<'_> {
     /// A device of this host, as it is now; `said` is what this agent said of it before.
     fn stays_here(&mut self, device: &mut Device, gpu: &Gpu, said: Option<&Gpu>) {
         let was = device.presence;
+        let seen = self.fleet.device_seen(device);
         device.presence = presence(gpu);
+        if device.presence == Presence::Lost {
+            // The last time that it answered; later reads of its host do not count.
+            device.last_seen = seen;
+        }
         match (was, device.presence) {
             (Presence::Vanished | Presence::Present, Presence::Lost) => {
                 self.change(ChangeKind::Lost, Some(device));
@@ -259,8 +284,10 @@ impl Observer<'_> {
     fn is_held_elsewhere(&self, device: &Device) -> bool {
         let claimed_before = device.duplicates.contains(self.machine_id);
         let is_believed = |agent: &Agent| {
+            // Nobody can be heard while the coordinator does not run.
+            let heard = agent.heard.max(self.fleet.began);
             agent.session.is_some()
-                || claimed_before && self.at.duration_since(agent.heard) < DUPLICATE_GRACE
+                || claimed_before && self.at.duration_since(heard) < DUPLICATE_GRACE
         };
         self.fleet
             .crew(&device.machine_id)

@@ -2,13 +2,14 @@
 //! not. JSON, tables, findings, models and metrics are all made of these views.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 use batchstep_proto::{
     ids::AgentId,
-    inventory::{Document, Gpu, Nvml, NvmlState, Record, Scope, catalogue},
+    inventory::{Absent, Class, Document, Gpu, Nvml, NvmlState, Record, Scope, Unit, catalogue},
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -20,6 +21,8 @@ use super::{
 
 /// How long live values are worth showing after they were read.
 pub const LIVE_FOR: SignedDuration = SignedDuration::from_mins(5);
+/// How long a host that is away, or a device that has vanished, is missed; then it counts as taken out for good.
+pub(super) const MISSED_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// Whether a device is there, as far as anybody can tell now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,6 +110,12 @@ impl HostView {
         self.agents.iter().any(|(_, agent)| agent.session.is_some())
     }
 
+    /// True when it has been away for so long that nobody waits for it.
+    #[must_use]
+    pub fn is_retired(&self, now: Timestamp) -> bool {
+        !self.is_connected() && now.duration_since(self.last_seen) > MISSED_FOR
+    }
+
     /// Its name.
     #[must_use]
     pub fn hostname(&self) -> String {
@@ -130,9 +139,20 @@ impl DeviceView {
             .unwrap_or_else(|| "unknown GPU".to_owned())
     }
 
-    /// True while its live values are worth showing.
+    /// True when it has been gone for so long that nobody waits for it.
+    #[must_use]
+    pub fn is_retired(&self, now: Timestamp) -> bool {
+        self.state == State::Vanished && now.duration_since(self.last_seen) > MISSED_FOR
+    }
+
+    /// True while its live values are worth showing: it answers, and was read just now.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
+        self.state == State::Present && self.is_read(now)
+    }
+
+    /// True when it was read just now, as far as anybody could.
+    pub(super) fn is_read(&self, now: Timestamp) -> bool {
         self.read_at
             .is_some_and(|read_at| now.duration_since(read_at) <= LIVE_FOR)
     }
@@ -155,7 +175,7 @@ impl Fleet {
         order
             .into_iter()
             .map(move |(_, host)| self.view(host, now))
-            .filter_map(move |view| wanted.admit(view))
+            .filter_map(move |view| wanted.admit(view, now))
     }
 
     /// Hosts that are only known from the greeting of an agent that sends no inventory.
@@ -236,7 +256,7 @@ impl Fleet {
         &self,
         view: &HostView,
         shown: &mut BTreeSet<String>,
-        gpu: Gpu,
+        mut gpu: Gpu,
         read_at: Timestamp,
     ) -> Option<DeviceView> {
         let device = self.devices.get(&gpu.uuid())?;
@@ -259,6 +279,9 @@ impl Fleet {
         } else {
             false
         } || gpu.ineligible.iter().any(|reason| reason.code == "lost");
+        if is_lost {
+            keep_what_lasts(&mut gpu.facts, &device.facts);
+        }
         Some(DeviceView {
             state: match (is_lost, can_be_asked) {
                 (true, _) => State::Lost,
@@ -305,7 +328,7 @@ impl Fleet {
                 also_on: self.also_on(device, &view.host.machine_id),
                 is_wanted: true,
                 instances: Vec::new(),
-                gpu: Gpu::new(device.facts.clone()),
+                gpu: Gpu::new(last_known(device)),
                 device: Arc::clone(device),
             };
             if device.parent.is_some() {
@@ -328,6 +351,29 @@ impl Fleet {
     }
 }
 
+/// Of a device that does not answer: where and what it is, as it was last read. Its counters, and what is of the moment, stay absent.
+fn keep_what_lasts(facts: &mut Record, known: &Record) {
+    for (field, reading) in known.iter() {
+        let lasts = matches!(field.class, Class::Fixed | Class::Setting | Class::Unstable);
+        if lasts && reading.is_ok() && facts.reading(field) == Some(&Err(Absent::Lost)) {
+            facts.set_value(field, reading.clone());
+        }
+    }
+}
+
+/// Of a device that no document has: what it was, without the numbers that NVML gives to the devices that it has, which others may bear now.
+fn last_known(device: &Device) -> Record {
+    let mut facts = device.facts.clone();
+    if device.presence == Presence::Vanished {
+        let is_number = |unit| unit == Unit::Count;
+        facts.lose(
+            |field| field.class == Class::Unstable && is_number(field.unit),
+            Absent::Unknown,
+        );
+    }
+    facts
+}
+
 /// What is known of the host of an agent that sends no inventory.
 fn stranger(greeting: &Greeting, heard: Timestamp) -> Host {
     use catalogue::host;
@@ -347,9 +393,18 @@ fn stranger(greeting: &Greeting, heard: Timestamp) -> Host {
     }
 }
 
+/// The fields of a device that a filter may ask for: what is of the moment only while it is worth showing.
+fn worth_asking(view: &DeviceView, now: Timestamp) -> Cow<'_, Record> {
+    if view.is_live(now) {
+        Cow::Borrowed(&view.gpu.facts)
+    } else {
+        Cow::Owned(view.gpu.facts.only(|field| field.class != Class::Live))
+    }
+}
+
 impl Wanted {
     /// The part of a host that is asked for; `None`: nothing of it.
-    fn admit(&self, mut view: HostView) -> Option<HostView> {
+    fn admit(&self, mut view: HostView, now: Timestamp) -> Option<HostView> {
         let contains = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
         if let Some(part) = &self.host {
             let is_meant = contains(&view.hostname(), part)
@@ -366,12 +421,17 @@ impl Wanted {
         let is_meant = |model: &str| self.model.as_ref().is_none_or(|part| contains(model, part));
         view.devices.retain_mut(|gpu| {
             let of_model = is_meant(&gpu.model());
-            gpu.is_wanted = of_model && self.filter.matches(&[&gpu.gpu.facts, &facts]);
-            let parent = &gpu.gpu.facts;
-            gpu.instances.retain(|instance| {
+            let parent = worth_asking(gpu, now);
+            let is_wanted = of_model && self.filter.matches(&[&parent, &facts]);
+            let instances = gpu.instances.iter().map(|instance| {
                 (of_model || is_meant(&instance.model()))
-                    && self.filter.matches(&[&instance.gpu.facts, parent, &facts])
+                    && self
+                        .filter
+                        .matches(&[&worth_asking(instance, now), &parent, &facts])
             });
+            let mut wanted = instances.collect::<Vec<_>>().into_iter();
+            gpu.is_wanted = is_wanted;
+            gpu.instances.retain(|_| wanted.next().unwrap_or(false));
             gpu.is_wanted || !gpu.instances.is_empty()
         });
         let asks_about_devices = self.model.is_some() || self.filter.asks_about_devices();

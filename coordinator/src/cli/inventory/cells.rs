@@ -80,6 +80,33 @@ pub(super) fn scalar(json: &Json) -> Option<String> {
     }
 }
 
+/// Any scalar as a cell of CSV: whole, flags as in JSON, numbers as they are.
+pub(super) fn csv_value(json: &Json) -> String {
+    match json {
+        Json::Null | Json::Array(_) | Json::Object(_) => String::new(),
+        Json::String(text) => csv_text(text),
+        Json::Bool(flag) => flag.to_string(),
+        Json::Number(number) => number.to_string(),
+    }
+}
+
+/// A text as a cell of CSV: whole, and never a formula of the spreadsheet that opens it, which a name from another machine must not write.
+pub(super) fn csv_text(text: &str) -> String {
+    let out = harmless(text, usize::MAX);
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{out}")
+    } else {
+        out
+    }
+}
+
+/// The texts of a list, whole, as one cell of CSV.
+pub(super) fn csv_list(json: &Json) -> String {
+    let items = json.as_array().into_iter().flatten();
+    let texts: Vec<&str> = items.filter_map(Json::as_str).collect();
+    csv_text(&texts.join(" "))
+}
+
 /// Bytes in the largest binary unit.
 pub(super) fn bytes(object: &Json, key: &str) -> Option<String> {
     object[key].as_u64().map(|bytes| Size(bytes).to_string())
@@ -168,6 +195,19 @@ mod tests {
         );
         let long = plain(&"x".repeat(10_000_000));
         assert_eq!(long.len(), LONGEST + 2);
+    }
+
+    #[test]
+    fn csv_is_whole_and_no_formula() {
+        let long = "x".repeat(5000);
+        assert_eq!(csv_value(&long.as_str().into()), long);
+        for formula in ["=HYPERLINK(\"http://x\")", "+1", "-1", "@SUM(A1)"] {
+            assert_eq!(csv_value(&formula.into()), format!("'{formula}"));
+        }
+        assert_eq!(csv_value(&"\t=1".into()), "'\\u{9}=1");
+        assert_eq!(csv_value(&(-5.5).into()), "-5.5");
+        assert_eq!(csv_value(&true.into()), "true");
+        assert_eq!(csv_list(&serde_json::json!(["=a", "b"])), "'=a b");
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! What happened, oldest first.
 
 use anyhow::Result;
+use batchstep_proto::{
+    inventory::{Scope, Unit, catalogue},
+    size::Size,
+};
 use serde_json::Value as Json;
 
 use super::cells::{self, ABSENT};
@@ -33,10 +37,7 @@ pub(super) fn print(changes: &[Json], format: Format) -> Result<()> {
         let rows = changes.iter().map(|change| {
             COLUMNS
                 .iter()
-                .map(|key| match &change[*key] {
-                    Json::Bool(flag) => flag.to_string(),
-                    other => cells::scalar(other).unwrap_or_default(),
-                })
+                .map(|key| cells::csv_value(&change[*key]))
                 .collect()
         });
         return text::print(&cells::csv(&COLUMNS.map(ToOwned::to_owned), rows)?);
@@ -61,11 +62,36 @@ pub(super) fn print(changes: &[Json], format: Format) -> Result<()> {
     text::print_line(&cells::finished(&table))
 }
 
+/// A value as people read it, a number with its field's unit: "500 W".
+fn measured(change: &Json, value: &Json) -> Option<String> {
+    let name = change["field"].as_str().unwrap_or_default();
+    let scopes = [Scope::Gpu, Scope::Host];
+    let field = scopes
+        .into_iter()
+        .find_map(|scope| catalogue::find(scope, name));
+    let unit = field.map_or(Unit::None, |field| field.unit);
+    match (value, unit) {
+        (Json::String(text), _) => Some(cells::sentence(text)),
+        (Json::Number(_), Unit::Bytes) => value.as_u64().map(|bytes| Size(bytes).to_string()),
+        (Json::Number(_), unit) => {
+            let word = match unit {
+                Unit::Count | Unit::Bits | Unit::Version => "",
+                _ => unit.word(),
+            };
+            let number = value.as_f64().map(|number| number.to_string());
+            // Counters may be larger than what a float can tell.
+            let number = value.as_u64().map(|number| number.to_string()).or(number)?;
+            Some(format!("{number} {word}").trim_end().to_owned())
+        }
+        _ => cells::scalar(value),
+    }
+}
+
 /// "570.86.10 -> 580.95.05", or what the kind of change needs to be understood.
 fn told(change: &Json) -> String {
     let side = |value: &str, absent: &str| {
         let reason = cells::text(change, absent).map(|reason| format!("absent ({reason})"));
-        cells::scalar(&change[value]).or(reason)
+        measured(change, &change[value]).or(reason)
     };
     let before = side("before", "before_absent");
     let after = side("after", "after_absent");

@@ -28,7 +28,7 @@ pub(super) fn print(findings: &[Json], format: Format) -> Result<()> {
             let rows = findings.iter().map(|finding| {
                 COLUMNS
                     .iter()
-                    .map(|key| cells::scalar(&finding[*key]).unwrap_or_default())
+                    .map(|key| cells::csv_value(&finding[*key]))
                     .collect()
             });
             text::print(&cells::csv(&COLUMNS.map(ToOwned::to_owned), rows)?)
@@ -38,7 +38,8 @@ pub(super) fn print(findings: &[Json], format: Format) -> Result<()> {
             table.set_header(["severity", "code", "host", "device", "what", "what to do"]);
             for finding in findings {
                 let row = ["severity", "code", "hostname", "uuid", "message", "action"]
-                    .map(|key| cells::cell(format, cells::shown(finding, key)));
+                    .map(|key| finding[key].as_str().unwrap_or(ABSENT))
+                    .map(|text| cells::cell(format, cells::sentence(text)));
                 table.add_row(row);
             }
             text::print_line(&cells::finished(&table))

@@ -1,5 +1,7 @@
 //! Hosts with their GPUs and MIG instances, for people.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde_json::Value as Json;
 
@@ -28,8 +30,17 @@ pub(super) fn print(hosts: &[Json], format: Format) -> Result<()> {
     let mut table = cells::table(format);
     table.set_header(HEADER);
     let mut remarks = Vec::new();
+    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
     for host in hosts {
-        let name = cells::shown(host, "hostname");
+        let name = host["hostname"].as_str().unwrap_or_default();
+        *names.entry(name).or_default() += 1;
+    }
+    for host in hosts {
+        let mut name = cells::shown(host, "hostname");
+        let bare = host["hostname"].as_str().unwrap_or_default();
+        if names.get(bare).is_some_and(|count| *count > 1) {
+            name = format!("{name} ({})", cells::shown(host, "machine_id"));
+        }
         remark(host, &name, &mut remarks);
         let mut first = true;
         for gpu in cells::objects(host, "gpus") {
@@ -62,7 +73,7 @@ pub(super) fn print(hosts: &[Json], format: Format) -> Result<()> {
 fn rows(host: &Json, gpu: &Json, hostname: &str, remarks: &mut Vec<String>) -> Vec<[String; 10]> {
     let index = cells::scalar(&gpu["index"]).unwrap_or_else(|| ABSENT.to_owned());
     let mut rows = vec![row(host, gpu, index.clone(), cells::shown(gpu, "model"))];
-    // A GPU that does not answer has no number.
+    // A GPU that has vanished has no number.
     let what = match index.as_str() {
         ABSENT => cells::shown(gpu, "uuid"),
         number => format!("GPU {number}"),
@@ -204,8 +215,11 @@ fn explain(gpu: &Json, what: &str, remarks: &mut Vec<String>) {
             others.join(", ")
         ));
     }
-    if gpu["state"] == "vanished" {
+    if let Some(state @ ("lost" | "vanished")) = gpu["state"].as_str() {
         let last = crate::cli::sweep_view::when(&cells::shown(gpu, "last_seen"));
-        remarks.push(format!("{what}: vanished; last seen {last}"));
+        let slot = cells::text(gpu, "pci_bus_id")
+            .map_or_else(String::new, |slot| format!(", slot {slot}"));
+        let uuid = cells::shown(gpu, "uuid");
+        remarks.push(format!("{what}: {state}; {uuid}{slot}, last seen {last}"));
     }
 }

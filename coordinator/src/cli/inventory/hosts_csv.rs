@@ -4,7 +4,7 @@ use anyhow::Result;
 use batchstep_proto::inventory::{Scope, catalogue};
 use serde_json::Value as Json;
 
-use super::cells;
+use super::cells::{self, csv_value as value};
 use crate::cli::text;
 
 /// What the coordinator knows beside the fields, named as in the JSON; `ineligible` and `agents` are words separated by spaces.
@@ -59,16 +59,16 @@ fn row(host: &Json, device: &Json) -> Vec<String> {
         Json::Null => value(&host[key]),
         found => value(found),
     };
-    let codes: Vec<String> = cells::objects(device, "ineligible")
-        .filter_map(|reason| cells::text(reason, "code"))
+    let codes: Vec<&str> = cells::objects(device, "ineligible")
+        .filter_map(|reason| reason["code"].as_str())
         .collect();
     let agents: Vec<String> = cells::objects(host, "agents")
         .filter_map(|agent| cells::text(agent, "agent_id"))
         .collect();
     let known = KNOWN.iter().map(|key| match *key {
         "connected" => value(&host["connected"]),
-        "ineligible" => codes.join(" "),
-        "also_on" => cells::list(&device["also_on"]).join(" "),
+        "ineligible" => cells::csv_text(&codes.join(" ")),
+        "also_on" => cells::csv_list(&device["also_on"]),
         "agents" => agents.join(" "),
         "nvml_state" => value(&host["nvml"]["state"]),
         "first_seen" | "last_seen" | "snapshot_age_seconds" => of_device_or_host(key),
@@ -82,14 +82,6 @@ fn row(host: &Json, device: &Json) -> Vec<String> {
         .chain(gpu_fields.map(|field| value(&device[field.name])))
         .chain([absent(facts, device)])
         .collect()
-}
-
-/// A cell; flags as in JSON, so that programs read both alike.
-fn value(json: &Json) -> String {
-    match json {
-        Json::Bool(flag) => flag.to_string(),
-        other => cells::scalar(other).unwrap_or_default(),
-    }
 }
 
 /// Why fields are absent: `field=reason;..`.

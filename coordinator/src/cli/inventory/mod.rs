@@ -16,7 +16,7 @@ use batchstep_proto::wire::{
     InventoryFilter, InventoryItem, ListInventoryChangesRequest, ListInventoryRequest,
 };
 use clap::{Args, ValueEnum};
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use serde_json::{Value as Json, json};
 use tonic::{Response, Status, Streaming};
 
@@ -25,8 +25,12 @@ use super::{
     Exit,
     args::{CoordinatorArgs, Format},
     endpoint::{Client, Connection, refusal},
+    exit::usage,
     text,
 };
+
+/// Changes that a table shows when no time is given.
+const CHANGES_SHOWN: usize = 200;
 
 /// Flags of `batchstep inventory`.
 #[derive(Debug, Args)]
@@ -51,7 +55,7 @@ pub(super) struct Options {
     /// One row for each GPU and MIG instance, host by host, or one for each model.
     #[arg(long, value_enum, default_value = "host", conflicts_with_all = ["changes", "health", "fields"])]
     by: By,
-    /// Only devices whose name contains this text; case does not matter.
+    /// Only devices whose name contains this text; case does not matter. With --changes only what happened to devices, not to their hosts.
     #[arg(long, value_name = "TEXT")]
     model: Option<String>,
     /// Only hosts whose name, machine id or agent id contains this text.
@@ -63,7 +67,7 @@ pub(super) struct Options {
     /// What happened: devices that came, went and moved, and every field that changed.
     #[arg(long, conflicts_with_all = ["health", "fields"])]
     changes: bool,
-    /// With --changes: from then on; a time such as 2026-11-24T08:00:00Z, or how long ago, such as 36h or 7d.
+    /// With --changes: from then on; a time such as 2026-11-24T08:00:00Z, a day such as 2026-11-24 (UTC), or how long ago, such as 36h or 7d.
     #[arg(long, value_name = "TIME", requires = "changes", value_parser = moment)]
     since: Option<Moment>,
     /// With --changes: before then; written as --since.
@@ -75,6 +79,9 @@ pub(super) struct Options {
     /// Every field there is, with type, unit, meaning and source; asks no coordinator.
     #[arg(long, conflicts_with_all = ["model", "host", "expressions"])]
     fields: bool,
+    /// Also hosts that have been away, and GPUs that have been gone, for more than 30 days; JSON and CSV always have them.
+    #[arg(long, conflicts_with_all = ["changes", "health", "fields"])]
+    all: bool,
     /// How the answer is printed.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -112,10 +119,17 @@ fn moment(text: &str) -> Result<Moment, String> {
     if let Ok(at) = text.parse() {
         return Ok(Moment::At(at));
     }
+    let day = text.parse::<Date>();
+    if let Some(at) = day
+        .ok()
+        .and_then(|day| TimeZone::UTC.to_timestamp(day.at(0, 0, 0, 0)).ok())
+    {
+        return Ok(Moment::At(at));
+    }
     humantime::parse_duration(text)
         .map(Moment::Ago)
         .map_err(|_| {
-            "write how long ago, such as 36h or 7d, or a time such as 2026-11-24T08:00:00Z"
+            "write how long ago, such as 36h or 7d, a day such as 2026-11-24, or a time such as 2026-11-24T08:00:00Z"
                 .to_owned()
         })
 }
@@ -136,6 +150,14 @@ pub(super) async fn run(options: Options) -> Result<Exit> {
         fields::print(options.format)?;
         return Ok(Exit::Done);
     }
+    let now = Timestamp::now();
+    if let (Some(since), Some(until)) = (options.since, options.until)
+        && since.before(now) >= until.before(now)
+    {
+        return Err(usage(
+            "--since is not before --until; the earlier time comes first, as --since 2h --until 1h",
+        ));
+    }
     let mut connection = Connection::open(&options.coordinator).await?;
     let filter = InventoryFilter {
         host: options.host.clone(),
@@ -143,12 +165,15 @@ pub(super) async fn run(options: Options) -> Result<Exit> {
         r#where: options.expressions.clone(),
     };
     let is_filtered = filter != InventoryFilter::default();
-    let answer = ask(&mut connection.client, &options, filter).await?;
+    let mut answer = ask(&mut connection.client, &options, filter).await?;
     let nothing = if answer.items.is_empty() {
         Some(why_nothing(&mut connection.client, &options, is_filtered).await?)
     } else {
         None
     };
+    if matches!(options.format, Format::Table | Format::Markdown) {
+        shorten(&options, &mut answer.items);
+    }
     match (options.format, &nothing) {
         (Format::Json, _) => {
             let mut object = json!({"schema_version": SCHEMA_VERSION});
@@ -158,6 +183,9 @@ pub(super) async fn run(options: Options) -> Result<Exit> {
             text::print_line(&cells::harmless_json(&json))?;
         }
         (Format::Table, Some(nothing)) => text::print_line(nothing)?,
+        (Format::Table, None) if answer.items.is_empty() => {
+            text::print_line("Nothing of it was seen in the last 30 days.")?;
+        }
         (format, _) => print(&options, &answer.items, format)?,
     }
     if connection.is_embedded() && !answer.items.is_empty() && !options.changes {
@@ -203,6 +231,44 @@ async fn ask(client: &mut Client, options: &Options, filter: InventoryFilter) ->
     })
 }
 
+/// Leaves out of what people read what hardly anybody wants to, and says so.
+fn shorten(options: &Options, items: &mut Vec<Json>) {
+    if options.changes {
+        let more = items.len().saturating_sub(CHANGES_SHOWN);
+        if options.since.is_none() && more > 0 {
+            items.drain(..more);
+            eprintln!(
+                "Shown are the newest {CHANGES_SHOWN} changes, {more} more are known; `--since 7d` shows all since then, `--format json` all."
+            );
+        }
+    } else if options.by == By::Host && !options.health && !options.all {
+        let (hosts, gpus) = leave_out_retired(items);
+        if hosts + gpus > 0 {
+            eprintln!(
+                "Not shown: {} and {} that nobody has seen for 30 days; --all shows them.",
+                text::count(hosts, "host"),
+                text::count(gpus, "GPU")
+            );
+        }
+    }
+}
+
+/// Removes what is away for good; how many hosts, and GPUs of the others.
+fn leave_out_retired(hosts: &mut Vec<Json>) -> (u64, u64) {
+    let is_retired = |it: &Json| it["retired"] == true;
+    let before = hosts.len();
+    hosts.retain(|host| !is_retired(host));
+    let mut gone = 0;
+    for host in hosts.iter_mut() {
+        if let Some(gpus) = host["gpus"].as_array_mut() {
+            let before = gpus.len();
+            gpus.retain(|gpu| !is_retired(gpu));
+            gone += before - gpus.len();
+        }
+    }
+    ((before - hosts.len()) as u64, gone as u64)
+}
+
 async fn collect(
     answered: Result<Response<Streaming<InventoryItem>>, Status>,
 ) -> Result<Vec<Json>> {
@@ -241,7 +307,10 @@ async fn why_nothing(client: &mut Client, options: &Options, is_filtered: bool) 
         text::count(gpus as u64, "GPU")
     );
     Ok(match (is_filtered, options.changes, options.health) {
-        (_, true, _) => format!("No change in this time; {known} are known."),
+        (true, true, _) => format!(
+            "No change of what matches in this time; {known} are known. Without --host, --model and --where all changes are listed."
+        ),
+        (false, true, _) => format!("No change in this time; {known} are known."),
         (true, _, true) => format!("No finding among what matches; {known} are known."),
         (false, _, true) => format!("Nothing to look at: {known}, and no finding."),
         (true, ..) => format!(
@@ -270,10 +339,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_away_for_good_is_left_out_and_counted() {
+        let mut hosts = vec![
+            json!({"hostname": "old", "retired": true, "gpus": [{"retired": false}]}),
+            json!({"hostname": "new", "retired": false, "gpus": [{"retired": true}, {"retired": false}]}),
+        ];
+        assert_eq!(leave_out_retired(&mut hosts), (1, 1));
+        assert_eq!(hosts.len(), 1);
+        assert_eq!(hosts[0]["gpus"].as_array().unwrap().len(), 1);
+    }
+
+    #[test]
     fn times_are_moments_or_ages() {
         let now: Timestamp = "2026-11-25T12:00:00Z".parse().unwrap();
         let before = |text| moment(text).unwrap().before(now).to_string();
         assert_eq!(before("7d"), "2026-11-18T12:00:00Z");
+        assert_eq!(before("2026-11-24"), "2026-11-24T00:00:00Z");
         assert_eq!(before("90s"), "2026-11-25T11:58:30Z");
         assert_eq!(before("2026-11-24T08:00:00Z"), "2026-11-24T08:00:00Z");
         assert_eq!(before("99999years"), Timestamp::MIN.to_string());

@@ -115,19 +115,19 @@ fn csv(models: &[Json]) -> Result<()> {
     let rows = models.iter().map(|model| {
         let keys = |key: &str| {
             let object = model[key].as_object().into_iter().flatten();
-            let keys: Vec<String> = object.map(|(value, _)| cells::plain(value)).collect();
-            keys.join(" ")
+            let keys: Vec<&str> = object.map(|(value, _)| value.as_str()).collect();
+            cells::csv_text(&keys.join(" "))
         };
         HEADER
             .iter()
             .map(|key| match *key {
-                "hostnames" => cells::list(&model["hostnames"]).join(" "),
+                "hostnames" => cells::csv_list(&model["hostnames"]),
                 "driver_versions" | "vbios_versions" => keys(key),
                 "skew" => cells::objects(model, "skew")
                     .filter_map(|skew| cells::text(skew, "field"))
                     .collect::<Vec<_>>()
                     .join(";"),
-                key => cells::scalar(&model[key]).unwrap_or_default(),
+                key => cells::csv_value(&model[key]),
             })
             .collect()
     });

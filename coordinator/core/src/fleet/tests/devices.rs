@@ -9,7 +9,7 @@ use super::{
     fixtures::{device, spec},
     world::World,
 };
-use crate::fleet::Input;
+use crate::fleet::{Input, selection::LASTING};
 
 fn gpu(id: &str, code: &str) -> Device {
     let mut gpu = device(id, DeviceKind::Cuda);
@@ -120,6 +120,14 @@ fn a_sweep_without_a_fit_gpu_says_why_and_begins_when_one_is_mended() {
     change(&mut world, 0, vec![gpu("GPU-x", "")]);
     let view = world.state.sweep(sweep).unwrap();
     assert_eq!(view.series.len(), 1);
+    // The other is left out of it, and that is said.
+    let said = view.explanation.join("\n");
+    assert!(
+        said.contains("left out") && said.contains("GPU-y on host-") && !said.contains("GPU-x"),
+        "{said}"
+    );
+    change(&mut world, 0, vec![gpu("GPU-y", "")]);
+    let view = world.state.sweep(sweep).unwrap();
     assert_eq!(view.explanation, Vec::<String>::new());
 }
 
@@ -135,4 +143,37 @@ fn an_unfit_gpu_that_is_asked_for_by_name_waits_with_its_reason() {
         world.explanation(sweep, 0),
         "device GPU-x: it is mig_parent"
     );
+}
+
+#[test]
+fn the_guide_says_which_reasons_last() {
+    let guide =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/inventory.md");
+    let guide = std::fs::read_to_string(guide).unwrap();
+    let lasting: Vec<&str> = guide
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | yes |"))
+        .map(|(code, _)| code)
+        .collect();
+    let mut known = LASTING.to_vec();
+    let mut written = lasting.clone();
+    known.sort_unstable();
+    written.sort_unstable();
+    assert_eq!(written, known);
+}
+
+#[test]
+fn no_set_of_devices_waits_for_one_whose_reason_lasts() {
+    for code in LASTING {
+        let mut world = World::new(1, &[&["GPU-x"]]);
+        world.agents[0].devices = vec![gpu("GPU-x", code), gpu("GPU-y", "")];
+        world.connect(0);
+        let (sweep, _) = world.submit(spec());
+        let view = world.state.sweep(sweep).unwrap();
+        assert_eq!(view.series.len(), 1, "{code}");
+        let said = view.explanation.join(" ");
+        assert!(said.contains("GPU-x on") && said.contains(code), "{said}");
+        world.run();
+        assert!(world.state.idle(), "{code}: the sweep ends");
+    }
 }

@@ -74,6 +74,16 @@ pub enum Problem {
     /// Something follows a quoted value.
     #[error("a comma or `and` is missing before {0:?}")]
     Trailing(String),
+    /// An unquoted value that goes on like another term.
+    #[error(
+        "{value:?} has {word:?} in it: all terms must hold, and they are joined by a comma or `and`; a text with {word:?} in it stands in quotes"
+    )]
+    Joined {
+        /// As written.
+        value: String,
+        /// What looks like more than a value.
+        word: &'static str,
+    },
     /// The value is none of the field's.
     #[error("{value:?} is no value of `{field}`: {wanted}")]
     WrongValue {

@@ -10,6 +10,9 @@ use batchstep_proto::{
 use super::{error::Problem, operator::Operator};
 use crate::inventory::version;
 
+/// Bytes below which a number without a unit was meant to have one.
+const FEW_BYTES: u64 = 1 << 20;
+
 /// A value to compare with.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Operand {
@@ -139,6 +142,12 @@ fn number(field: &Field, text: &str) -> Result<Operand, String> {
         return Ok(Operand::Integer(integer));
     }
     if let Ok(integer) = bare.parse() {
+        // Nobody asks for 80 bytes of memory.
+        if field.unit == Unit::Bytes && bare == text && (1..FEW_BYTES).contains(&integer) {
+            return Err(format!(
+                "write a unit, as {integer}GiB, or {integer}B for so few bytes"
+            ));
+        }
         return Ok(Operand::Integer(integer));
     }
     if field.unit == Unit::Bytes {

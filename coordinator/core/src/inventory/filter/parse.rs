@@ -87,6 +87,12 @@ impl<'a> Parser<'a> {
         if value.is_empty() && !is_quoted {
             return Err(Problem::NoValue { operator: word });
         }
+        if let Some(word) = joint(value).filter(|_| !is_quoted) {
+            return Err(Problem::Joined {
+                value: value.chars().take(SHOWN).collect(),
+                word,
+            });
+        }
         Ok(Term {
             field,
             operator,
@@ -140,6 +146,18 @@ fn separator(text: &str) -> Option<usize> {
         let ends = c == ',' || c.is_whitespace() && is_and(text[at..].trim_start());
         ends.then_some(at)
     })
+}
+
+/// What in an unquoted value looks like the rest of a longer expression: it would be searched for as it stands, and never found.
+fn joint(value: &str) -> Option<&'static str> {
+    const WORDS: [&str; 3] = ["or", "||", "&&"];
+    const SIGNS: [&str; 5] = ["=", "!", "<", ">", "~"];
+    let mut words = value.split_whitespace().skip(1);
+    let word = words.find_map(|word| {
+        let mut known = WORDS.into_iter();
+        known.find(|known| word.eq_ignore_ascii_case(known))
+    });
+    word.or_else(|| SIGNS.into_iter().find(|sign| value.contains(sign)))
 }
 
 fn is_and(text: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Findings about a device by its own values, and about devices of one model by comparing them.
 
 use batchstep_proto::inventory::{Key, catalogue::gpu};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::rules::{
     CLOCKS_SLOWED, DUPLICATE_UUID, ECC_PENDING, ECC_UNCORRECTED, Finding, INELIGIBLE, LOST,
@@ -13,15 +13,15 @@ use crate::inventory::{
     clock_events,
     model::Model,
     skew::{self, Skew},
-    view::{DeviceView, HostView, State},
+    view::{DeviceView, HostView, MISSED_FOR, State},
 };
 
-/// How long somebody is told of a device that is not there.
-const MISSED_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
-
+/// Findings about one device; `parent` is the GPU of an instance, and `is_home` true on the host that tells of a UUID that several report.
 pub(super) fn findings(
     host: &HostView,
     view: &DeviceView,
+    parent: Option<&DeviceView>,
+    is_home: bool,
     now: Timestamp,
     found: &mut Vec<Finding>,
 ) {
@@ -33,11 +33,16 @@ pub(super) fn findings(
     };
     match view.state {
         State::Vanished => about.vanished(),
-        State::Lost => about.add(&LOST, format!("{} does not answer any more", about.name())),
+        // With its GPU every instance is gone: told of the one, it is told.
+        State::Lost if parent.is_some_and(|parent| parent.state == State::Lost) => {}
+        State::Lost => about.add(
+            &LOST,
+            format!("{}{} does not answer any more", about.name(), about.slot()),
+        ),
         State::Present | State::Unknown => about.values(),
     }
     if view.state != State::Vanished {
-        about.always();
+        about.always(is_home);
     }
 }
 
@@ -63,6 +68,20 @@ impl About<'_> {
         format!("{}{index} on {}", self.view.model(), self.host.hostname())
     }
 
+    /// ", slot 00000000:18:00.0,": where somebody has to look.
+    fn slot(&self) -> String {
+        let slot = self.view.gpu.facts.get(gpu::PCI_BUS_ID);
+        slot.map_or_else(String::new, |slot| format!(", slot {slot},"))
+    }
+
+    /// True while trials run on parts of it; also when those parts are not asked for.
+    fn has_instances(&self) -> bool {
+        let count = self.view.gpu.facts.get(gpu::MIG_INSTANCE_COUNT);
+        let mut instances = self.view.instances.iter();
+        count.is_some_and(|count| count > 0)
+            || instances.any(|instance| instance.state != State::Vanished)
+    }
+
     fn is_set(&self, key: Key<bool>) -> bool {
         self.view.gpu.facts.get(key) == Some(true)
     }
@@ -71,7 +90,12 @@ impl About<'_> {
         let age = self.now.duration_since(self.view.last_seen);
         // Instances come and go by somebody's will.
         if self.view.device.parent.is_none() && age <= MISSED_FOR {
-            let message = format!("{} is gone; last seen {} ago", self.name(), since(age));
+            let message = format!(
+                "{}{} is gone; last seen {} ago",
+                self.name(),
+                self.slot(),
+                since(age)
+            );
             self.add(&VANISHED, message);
         }
     }
@@ -151,7 +175,7 @@ impl About<'_> {
                 format!("{name}: MIG is {now}, and will be {then} after a reset"),
             );
         }
-        if self.view.is_live(self.now) {
+        if self.view.is_read(self.now) {
             self.live_values(&name);
         }
     }
@@ -183,11 +207,10 @@ impl About<'_> {
     }
 
     /// What holds for a device that is there, whether it answers or not.
-    fn always(&mut self) {
+    fn always(&mut self, is_home: bool) {
         let name = self.name();
-        // Told once, on the host that has it.
-        if !self.view.also_on.is_empty() && self.view.device.machine_id == self.host.host.machine_id
-        {
+        // Told once.
+        if !self.view.also_on.is_empty() && is_home {
             let others = self.view.also_on.join(", ");
             let uuid = &self.view.device.uuid;
             self.add(
@@ -199,8 +222,14 @@ impl About<'_> {
             self.add(&PROBLEM, format!("{name}: {problem}"));
         }
         for reason in self.view.gpu.ineligible.clone() {
-            // The one has a rule of its own, the other is meant to be so.
-            if !["lost", "mig_parent"].contains(&reason.code.as_str()) {
+            let is_told = match reason.code.as_str() {
+                // It has a rule of its own.
+                "lost" => true,
+                // Meant to be so, as long as there is something to measure in its place.
+                "mig_parent" => self.has_instances(),
+                _ => false,
+            };
+            if !is_told {
                 self.add(&INELIGIBLE, format!("{name}: {}", reason.message));
             }
         }

@@ -1,18 +1,40 @@
 //! Findings about a host and its agents.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use batchstep_proto::inventory::{NvmlState, catalogue};
 use jiff::Timestamp;
 
+use super::VALUES_HOLD;
 use super::rules::{
     AGENT_OFFLINE, Finding, NO_INVENTORY, NVML_FAILED, NVML_HUNG, NVML_VERSION_MISMATCH, PROBLEM,
-    SHARED_MACHINE_ID, STALE_SNAPSHOT,
+    SHARED_HOSTNAME, SHARED_MACHINE_ID, STALE_SNAPSHOT,
 };
 use super::words::since;
-use crate::inventory::view::{HostView, LIVE_FOR};
+use crate::inventory::{
+    severity::Severity,
+    view::{HostView, LIVE_FOR},
+};
 
-pub(super) fn findings(view: &HostView, now: Timestamp, found: &mut Vec<Finding>) {
+/// The machine ids of each host name.
+pub(super) type Hostnames = BTreeMap<String, Vec<String>>;
+
+/// Which names there are among the hosts that are there, or may come back.
+pub(super) fn hostnames(hosts: &[HostView], now: Timestamp) -> Hostnames {
+    let mut names = Hostnames::new();
+    for view in hosts.iter().filter(|view| !view.is_retired(now)) {
+        let machines = names.entry(view.hostname()).or_default();
+        machines.push(view.host.machine_id.clone());
+    }
+    names
+}
+
+pub(super) fn findings(
+    view: &HostView,
+    hostnames: &Hostnames,
+    now: Timestamp,
+    found: &mut Vec<Finding>,
+) {
     let mut add = |finding: Finding| found.push(finding.on(view));
     let name = view.hostname();
     if !view.is_connected() {
@@ -21,6 +43,9 @@ pub(super) fn findings(view: &HostView, now: Timestamp, found: &mut Vec<Finding>
             &AGENT_OFFLINE,
             format!("no agent of {name} is connected; last heard of {away} ago"),
         ));
+        if now.duration_since(view.last_seen) > VALUES_HOLD {
+            return;
+        }
     } else if let Some(read_at) = view.read_at {
         let age = now.duration_since(read_at);
         if age > LIVE_FOR {
@@ -29,6 +54,14 @@ pub(super) fn findings(view: &HostView, now: Timestamp, found: &mut Vec<Finding>
                 format!("the hardware of {name} was last read {} ago", since(age)),
             ));
         }
+    }
+    let machines = hostnames.get(&name).map_or(&[][..], Vec::as_slice);
+    // Told once, of the first.
+    if machines.len() > 1 && machines.first() == Some(&view.host.machine_id) {
+        add(Finding::new(
+            &SHARED_HOSTNAME,
+            format!("machines {} are all called {name}", machines.join(" and ")),
+        ));
     }
     for (id, agent) in &view.agents {
         if agent.session.is_some() && agent.snapshot.is_none() {
@@ -84,5 +117,10 @@ fn nvml(view: &HostView, add: &mut impl FnMut(Finding)) {
     } else {
         format!("{what} on {name}: {message}")
     };
-    add(Finding::new(rule, sentence));
+    let mut finding = Finding::new(rule, sentence);
+    if rule.code == NVML_FAILED.code && view.devices.is_empty() {
+        // A library without a GPU, as on a login node: nothing is out of work.
+        finding.severity = Severity::Warning;
+    }
+    add(finding);
 }

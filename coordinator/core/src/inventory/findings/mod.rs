@@ -7,26 +7,41 @@ mod host;
 mod rules;
 mod words;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 pub use rules::{Finding, RULES, Rule};
 
-use super::{model::models, view::HostView};
+use super::{
+    model::{homes, models},
+    view::HostView,
+};
+
+/// How long the values of a host that is away say something about its devices.
+const VALUES_HOLD: SignedDuration = SignedDuration::from_hours(24);
 
 /// Everything to look at among the hosts that were asked for: the worst first, then by host and device.
 #[must_use]
 pub fn findings(hosts: &[HostView], now: Timestamp) -> Vec<Finding> {
     let mut found = Vec::new();
-    for view in hosts {
-        host::findings(view, now, &mut found);
+    let (homes, hostnames) = (homes(hosts), host::hostnames(hosts, now));
+    let mut heard: Vec<HostView> = Vec::new();
+    for view in hosts.iter().filter(|view| !view.is_retired(now)) {
+        host::findings(view, &hostnames, now, &mut found);
+        if !view.is_connected() && now.duration_since(view.last_seen) > VALUES_HOLD {
+            continue;
+        }
+        heard.push(view.clone());
+        let is_home = |uuid: &str| homes.get(uuid) == Some(&view.host.machine_id.as_str());
         for gpu in &view.devices {
-            device::findings(view, gpu, now, &mut found);
+            let at_home = is_home(&gpu.device.uuid);
+            device::findings(view, gpu, None, at_home, now, &mut found);
             for instance in &gpu.instances {
-                device::findings(view, instance, now, &mut found);
+                let at_home = is_home(&instance.device.uuid);
+                device::findings(view, instance, Some(gpu), at_home, now, &mut found);
             }
         }
     }
-    for model in models(hosts) {
+    for model in models(&heard) {
         device::of_model(&model, &mut found);
     }
     found.sort_by(|a, b| {

@@ -49,7 +49,7 @@ rules! {
         "NVML fails because library and kernel module have different versions, as after an upgrade of the driver",
         "reboot, or unload and load the nvidia kernel modules";
     NVML_FAILED: "nvml_failed", Critical,
-        "`nvml.state` is `failed`: there is a driver, and NVML does not work",
+        "`nvml.state` is `failed`: NVML does not work; a warning where the host never had a GPU",
         "run `batchstep-agent doctor` on the host";
     VANISHED: "vanished", Warning,
         "a GPU that was there in the last 30 days is on no host any more",
@@ -60,6 +60,9 @@ rules! {
     SHARED_MACHINE_ID: "shared_machine_id", Warning,
         "agents with different host names report the same machine id: a copied disk image",
         "make a new /etc/machine-id on one of the hosts (`systemd-machine-id-setup`) and restart its agent";
+    SHARED_HOSTNAME: "shared_hostname", Warning,
+        "hosts with different machine ids have the same name",
+        "give one of them another name; until then their tables and metrics say the machine id, too";
     ROW_REMAP_PENDING: "row_remap_pending", Warning,
         "`row_remap_pending` is true: a row of memory waits to be replaced",
         "reset the GPU when it is idle";

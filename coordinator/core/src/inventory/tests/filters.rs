@@ -55,6 +55,10 @@ fn values_are_compared_as_their_fields_are() {
         // An absent value is neither equal to something nor different from it.
         ("serial!=0008", &["GPU-b"]),
         ("serial=0008", &[]),
+        ("name='h200 or a100'", &[]),
+        ("name!=oregon", &["GPU-a", "GPU-b", "GPU-c", "MIG-1"]),
+        ("memory>=80B", &["GPU-a", "GPU-b", "GPU-c", "MIG-1"]),
+        ("memory>0", &["GPU-a", "GPU-b", "GPU-c", "MIG-1"]),
         ("sm_count>131.5", &["GPU-a", "GPU-b", "GPU-c", "MIG-1"]),
         (
             "clock_event_reasons=0x1",
@@ -67,6 +71,23 @@ fn values_are_compared_as_their_fields_are() {
     ] {
         assert_eq!(lab.chosen(expression), chosen, "{expression}");
     }
+}
+
+#[test]
+fn what_was_of_the_moment_is_absent_once_the_moment_is_over() {
+    let mut lab = lab();
+    let all = ["GPU-a", "GPU-b", "GPU-c", "MIG-1"];
+    assert_eq!(lab.chosen("temperature>30"), all);
+    lab.leave(1);
+    assert_eq!(lab.chosen("temperature>30"), all[1..]);
+    assert_eq!(lab.chosen("temperature=absent"), all[..1]);
+    assert_eq!(
+        lab.chosen("power_limit=700"),
+        all,
+        "what lasts is as it was"
+    );
+    lab.wait(301);
+    assert!(lab.chosen("temperature>30").is_empty());
 }
 
 #[test]
@@ -115,6 +136,14 @@ fn what_is_wrong_is_named_with_its_place_and_what_would_be_right() {
         ("name='H200", &["quote ' is not closed"]),
         ("name='H200' ecc=yes", &["comma or `and`"]),
         ("größe>5", &["`gr`"]),
+        (
+            "host=node1 or host=node2",
+            &["\"or\" in it", "`and`", "quotes"],
+        ),
+        ("name=H200 OR A100", &["\"or\" in it"]),
+        ("name~h200 ecc=yes", &["\"=\" in it", "comma"]),
+        ("driver=>580", &["\">\" in it"]),
+        ("memory>=80", &["write a unit, as 80GiB"]),
     ] {
         let error = Filter::parse(expression).unwrap_err().to_string();
         for part in said {

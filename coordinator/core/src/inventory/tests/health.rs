@@ -9,7 +9,7 @@ use batchstep_proto::{
 };
 
 use super::lab::{Lab, blind, h200, instance, machine};
-use crate::inventory::{Finding, RULES, findings};
+use crate::inventory::{Finding, RULES, Severity, findings};
 
 fn found(lab: &Lab) -> Vec<Finding> {
     findings(&lab.hosts(), lab.now)
@@ -129,7 +129,14 @@ fn hosts_and_agents_that_fail_are_told_where() {
     );
     let mut failed = blind("node1", NvmlState::Failed);
     failed.nvml.message = Some("libnvidia-ml.so.1 is missing".to_owned());
-    assert_eq!(of(failed), ["nvml_failed"]);
+    assert_eq!(of(failed.clone()), ["nvml_failed"]);
+    // A library where there never was a GPU is no loss; where there was one, it is.
+    let mut lab = Lab::new();
+    lab.report(1, failed.clone());
+    assert_eq!(found(&lab)[0].severity, Severity::Warning);
+    lab.report(1, machine("node1", vec![h200("GPU-a")]));
+    lab.report(1, failed);
+    assert_eq!(found(&lab)[0].severity, Severity::Critical);
     assert_eq!(of(blind("node1", NvmlState::Hung)), ["nvml_hung"]);
     let mut odd = machine("node1", vec![h200("GPU-a")]);
     odd.problems = vec!["a name is no UTF-8".to_owned()];
@@ -143,6 +150,7 @@ fn hosts_and_agents_that_fail_are_told_where() {
         code: "mig_parent".to_owned(),
         message: "it is divided".to_owned(),
     }];
+    parent.instances = vec![instance("MIG-1")];
     odd.gpus.push(parent);
     assert_eq!(of(odd), ["problem", "ineligible", "problem"]);
 
@@ -189,6 +197,71 @@ fn lost_vanished_and_doubled_devices_are_told() {
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].code, "duplicate_uuid");
     assert!(told[0].message.contains("node1") && told[0].message.contains("node2"));
+}
+
+#[test]
+fn a_lost_gpu_is_one_finding_with_its_slot_however_many_instances_it_has() {
+    let mut lab = Lab::new();
+    let mut document = machine("node1", vec![h200("GPU-a")]);
+    document.gpus[0].instances = vec![instance("MIG-1"), instance("MIG-2")];
+    lab.report(1, document.clone());
+    let card = &mut document.gpus[0];
+    for facts in std::iter::once(&mut card.facts).chain(
+        card.instances
+            .iter_mut()
+            .map(|instance| &mut instance.facts),
+    ) {
+        facts.lose(|field| field.name != "uuid", Absent::Lost);
+    }
+    lab.report(1, document);
+    let told = found(&lab);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(
+        told[0].message,
+        "NVIDIA H200 0 on node1, slot 00000000:18:00.0, does not answer any more"
+    );
+}
+
+#[test]
+fn a_gpu_that_is_to_be_divided_and_is_not_measures_nothing() {
+    let mut document = machine("node1", vec![h200("GPU-m")]);
+    document.gpus[0].ineligible = vec![Ineligibility {
+        code: "mig_parent".to_owned(),
+        message: "MIG is on".to_owned(),
+    }];
+    assert_eq!(of(document.clone()), ["ineligible"]);
+    document.gpus[0].instances = vec![instance("MIG-1")];
+    assert!(of(document).is_empty());
+}
+
+#[test]
+fn of_a_host_that_is_away_only_that_is_told_and_after_a_month_nothing() {
+    let mut lab = Lab::new();
+    let mut document = machine("node1", vec![h200("GPU-a")]);
+    document.gpus[0].facts.set(gpu::ECC_UNCORRECTED, Ok(1));
+    lab.report(1, document);
+    lab.leave(1);
+    lab.wait(3600);
+    assert_eq!(codes(&lab), ["ecc_uncorrected", "agent_offline"]);
+    lab.wait(24 * 3600);
+    assert_eq!(codes(&lab), ["agent_offline"]);
+    assert_eq!(lab.hosts()[0].to_json(lab.now)["retired"], false);
+    lab.wait(30 * 86_400);
+    assert!(codes(&lab).is_empty());
+    assert_eq!(lab.hosts()[0].to_json(lab.now)["retired"], true);
+}
+
+#[test]
+fn machines_of_one_name_are_told_once() {
+    let mut lab = Lab::new();
+    lab.report(1, machine("node1", vec![h200("GPU-a")]));
+    let mut other = machine("node1", vec![h200("GPU-b")]);
+    other.host.set(host::MACHINE_ID, Ok("m-other".to_owned()));
+    lab.report(2, other);
+    let told = found(&lab);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].code, "shared_hostname");
+    assert!(told[0].message.contains("m-node1 and m-other"));
 }
 
 #[test]

@@ -12,7 +12,8 @@ use batchstep_proto::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::inventory::{
-    Change, ChangeKind, Filter, Fleet, Greeting, HostView, Observation, Report, Sample, Wanted,
+    Change, ChangeKind, Device, Filter, Fleet, Greeting, Host, HostView, Observation, Report,
+    Sample, Snapshot, Wanted,
 };
 
 /// An agent by number.
@@ -164,6 +165,25 @@ impl Lab {
             read_at: self.now,
         };
         self.fleet.sample(agent(number), sample);
+    }
+
+    /// The coordinator is killed and starts again: nothing is known but what a store keeps.
+    pub fn restart(&mut self) {
+        let snapshots = self.fleet.agents.iter().filter_map(|(id, agent)| {
+            let snapshot = Snapshot {
+                sample: None,
+                ..agent.snapshot.clone()?
+            };
+            Some((*id, snapshot))
+        });
+        let hosts = self.fleet.hosts.values().map(|it| Host::clone(it));
+        let devices = self.fleet.devices.values().map(|it| Device::clone(it));
+        self.fleet = Fleet::restore(
+            self.now,
+            hosts.collect(),
+            devices.collect(),
+            snapshots.collect(),
+        );
     }
 
     pub fn hosts(&self) -> Vec<HostView> {

@@ -6,7 +6,7 @@ use batchstep_proto::inventory::{
 };
 
 use super::lab::{Lab, h200, instance, machine};
-use crate::inventory::{Severity, models, skew};
+use crate::inventory::{Severity, Wanted, findings, models, skew};
 
 #[test]
 fn a_value_that_is_not_known_makes_no_other_model() {
@@ -87,6 +87,33 @@ fn what_most_have_is_told_first_and_the_odd_ones_by_name() {
                 "7 of 8 NVIDIA H200 have pcie_width 16, 1 has 8: GPU-5 on node5".to_owned()
             ),
         ]
+    );
+}
+
+#[test]
+fn a_uuid_that_two_hosts_report_counts_once() {
+    let mut lab = Lab::new();
+    lab.report(1, machine("node1", vec![h200("GPU-x")]));
+    let mut copy = machine("node2", vec![h200("GPU-x")]);
+    copy.gpus[0].facts.set(gpu::POWER_LIMIT_WATTS, Ok(500.0));
+    lab.report(2, copy);
+    let found = models(&lab.hosts());
+    assert_eq!(found.len(), 1);
+    let members = &found[0].members;
+    assert_eq!(members.len(), 1);
+    assert_eq!(members[0].hostname, "node1", "who has it");
+    assert!(skew(&found[0]).is_empty(), "it does not differ from itself");
+    // Asked for by the other host it is still one.
+    let wanted = Wanted {
+        host: Some("node2".to_owned()),
+        ..Wanted::default()
+    };
+    let hosts: Vec<_> = lab.fleet.hosts(lab.now, &wanted).collect();
+    assert_eq!(models(&hosts)[0].members[0].hostname, "node2");
+    let told = findings(&hosts, lab.now);
+    assert!(
+        told.iter().any(|it| it.code == "duplicate_uuid"),
+        "{told:?}"
     );
 }
 

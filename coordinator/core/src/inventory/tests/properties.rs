@@ -1,6 +1,6 @@
 //! Whatever is written or reported: nothing panics, orders are orders, and a second look finds nothing new.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeSet};
 
 use batchstep_proto::inventory::{
     Absent, Document, NvmlState, Scope, Value,
@@ -9,7 +9,7 @@ use batchstep_proto::inventory::{
 use proptest::prelude::*;
 
 use super::lab::{Lab, blind, h200, machine};
-use crate::inventory::{Filter, compare_versions, findings, models};
+use crate::inventory::{Filter, State, compare_versions, findings, models};
 
 fn version() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -53,11 +53,11 @@ proptest! {
         lab.report(1, document);
         for (one, other) in [("<", ">="), (">", "<="), ("=", "!=")] {
             let holds = |operator: &str| {
-                !lab.chosen(&format!("memory{operator}{bound}")).is_empty()
+                !lab.chosen(&format!("memory{operator}{bound}B")).is_empty()
             };
             prop_assert_ne!(holds(one), holds(other));
         }
-        prop_assert_eq!(lab.chosen(&format!("memory<{bound}")).len(), usize::from(number < bound));
+        prop_assert_eq!(lab.chosen(&format!("memory<{bound}B")).len(), usize::from(number < bound));
     }
 
     #[test]
@@ -73,9 +73,16 @@ proptest! {
             let hosts = lab.hosts();
             let _ = findings(&hosts, lab.now);
             let all = models(&hosts);
-            let members: usize = all.iter().map(|model| model.members.len()).sum();
-            let shown: usize = hosts.iter().map(|host| host.all_devices().count()).sum();
-            prop_assert!(members <= shown);
+            let members: Vec<&str> = all.iter().flat_map(|model| &model.members).map(|it| it.uuid.as_str()).collect();
+            let unique: BTreeSet<&str> = members.iter().copied().collect();
+            prop_assert_eq!(members.len(), unique.len(), "a UUID counts once, however many hosts report it");
+            let there: BTreeSet<&str> = hosts
+                .iter()
+                .flat_map(|host| host.all_devices())
+                .filter(|device| device.state != State::Vanished)
+                .map(|device| device.device.uuid.as_str())
+                .collect();
+            prop_assert_eq!(unique, there);
             for host in &hosts {
                 let _ = host.to_json(lab.now);
             }

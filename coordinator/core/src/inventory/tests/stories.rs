@@ -1,11 +1,11 @@
 //! What reports mean: devices come, go, move and are lost, fields change, NVML fails; and what is no news stays out of the history.
 
 use batchstep_proto::inventory::{
-    Absent, Document, NvmlState,
+    Absent, Document, NvmlState, Record,
     catalogue::{gpu, host},
 };
 
-use super::lab::{Lab, agent, blind, h200, instance, machine};
+use super::lab::{Lab, blind, h200, instance, machine};
 use crate::inventory::{ChangeKind, Presence};
 
 const NOTHING: [&str; 0] = [];
@@ -115,6 +115,45 @@ fn a_lost_device_is_one_change_and_so_is_its_return() {
         lab.told(1, back),
         ["returned GPU-a", "changed GPU-a ecc_uncorrected 0 -> 3"]
     );
+}
+
+#[test]
+fn a_lost_device_was_last_seen_when_it_answered() {
+    let mut lab = Lab::new();
+    lab.report(1, two());
+    lab.wait(600);
+    lab.sample(1, &two());
+    let answered = lab.now;
+    lab.wait(60);
+    let mut lost = two();
+    lost.gpus[0]
+        .facts
+        .lose(|field| field.name != "uuid", Absent::Lost);
+    lab.report(1, lost.clone());
+    lab.wait(600);
+    lab.sample(1, &lost);
+    assert_eq!(lab.fleet.devices["GPU-a"].last_seen, answered);
+    assert_eq!(lab.hosts()[0].devices[0].last_seen, answered);
+}
+
+#[test]
+fn a_lost_gpu_and_its_instances_are_one_change() {
+    let mut lab = Lab::new();
+    let mut divided = machine("node1", vec![h200("GPU-a")]);
+    divided.gpus[0].instances = vec![instance("MIG-1"), instance("MIG-2")];
+    lab.report(1, divided.clone());
+    let mut lost = divided.clone();
+    let is_lost = |facts: &mut Record| facts.lose(|field| field.name != "uuid", Absent::Lost);
+    is_lost(&mut lost.gpus[0].facts);
+    for instance in &mut lost.gpus[0].instances {
+        is_lost(&mut instance.facts);
+    }
+    assert_eq!(lab.told(1, lost), ["lost GPU-a"]);
+    assert_eq!(lab.told(1, divided.clone()), ["returned GPU-a"]);
+    // One that is lost alone is told.
+    let mut one = divided;
+    is_lost(&mut one.gpus[0].instances[1].facts);
+    assert_eq!(lab.told(1, one), ["lost MIG-2"]);
 }
 
 #[test]
@@ -255,6 +294,12 @@ fn two_hosts_with_one_uuid_are_told_once_and_do_not_take_turns() {
         lab.leave(2);
         assert_eq!(lab.told(1, first.clone()), NOTHING);
     }
+    // Nor is one of the coordinator, in a lab that had nothing to report for days; whoever comes back first.
+    lab.wait(3 * 86_400);
+    lab.restart();
+    assert_eq!(lab.told(2, second.clone()), NOTHING);
+    assert_eq!(lab.told(1, first.clone()), NOTHING);
+    assert_eq!(lab.fleet.devices["GPU-x"].machine_id, "m-node1");
     assert_eq!(lab.hosts().len(), 2);
     assert!(lab.hosts().iter().all(|view| view.devices.len() == 1));
     // One of them gives it up.
@@ -357,20 +402,8 @@ fn what_was_committed_is_all_there_is_after_a_restart() {
         .facts
         .lose(|field| field.name != "uuid", Absent::Lost);
     lab.report(1, two());
-    let observation = lab.report(1, lost.clone());
-    let rows = |lab: &Lab| {
-        (
-            lab.fleet.hosts.values().map(|it| (**it).clone()).collect(),
-            lab.fleet
-                .devices
-                .values()
-                .map(|it| (**it).clone())
-                .collect(),
-            vec![(agent(1), observation.snapshot.clone())],
-        )
-    };
-    let (hosts, devices, snapshots) = rows(&lab);
-    lab.fleet = crate::inventory::Fleet::restore(hosts, devices, snapshots);
+    lab.report(1, lost.clone());
+    lab.restart();
     assert_eq!(lab.told(1, lost), NOTHING);
     let told: Vec<ChangeKind> = lab
         .report(1, two())

@@ -57,6 +57,9 @@ fn a_device_is_unknown_while_nobody_can_tell() {
     let shown = &hosts[0].devices[0];
     assert_eq!(shown.gpu.facts.get(gpu::SM_COUNT), Some(132));
     assert_eq!(shown.gpu.facts.get(gpu::TEMPERATURE_CELSIUS), None);
+    // Its number may be another one's now.
+    assert_eq!(shown.gpu.facts.get(gpu::INDEX), None);
+    assert!(shown.gpu.facts.get(gpu::PCI_BUS_ID).is_some());
 }
 
 #[test]
@@ -110,8 +113,8 @@ fn samples_bring_live_values_and_nothing_else() {
     assert_eq!(shown.gpu.facts.get(gpu::TEMPERATURE_CELSIUS), Some(61.0));
     assert_eq!(shown.gpu.facts.get(gpu::POWER_LIMIT_WATTS), Some(700.0));
     assert_eq!(shown.state, State::Unknown, "NVML hangs since");
-    assert!(shown.is_live(lab.now));
-    assert!(!shown.is_live(lab.now + SignedDuration::from_secs(301)));
+    assert!(shown.is_read(lab.now) && !shown.is_live(lab.now));
+    assert!(!shown.is_read(lab.now + SignedDuration::from_secs(301)));
     // Of an agent that has not reported there is nothing to bring up to date.
     lab.sample(9, &document);
     assert_eq!(lab.hosts().len(), 1);
@@ -155,7 +158,18 @@ fn a_lost_device_is_honest_about_its_values_and_keeps_its_name() {
     let gpu = &json["gpus"][0];
     assert_eq!(gpu["state"], "lost");
     assert_eq!(gpu["model"], "NVIDIA H200");
-    assert!(gpu["name"].is_null() && gpu["absent"]["name"] == "lost");
+    // Who looks for it has to know where; of its counters and of the moment nothing is known.
+    assert_eq!(gpu["name"], "NVIDIA H200");
+    assert_eq!(gpu["pci_bus_id"], "00000000:18:00.0");
+    assert_eq!(gpu["index"], 0);
+    for gone in ["ecc_uncorrected", "temperature_celsius"] {
+        assert!(
+            gpu[gone].is_null() && gpu["absent"][gone] == "lost",
+            "{gone}"
+        );
+    }
+    assert_eq!(gpu["live_values_are_fresh"], false);
+    assert_eq!(lab.chosen("slot~18:00"), ["GPU-a"]);
 }
 
 #[test]

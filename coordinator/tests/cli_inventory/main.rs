@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod forms;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::path::Path;
@@ -139,7 +141,7 @@ async fn people_see_hosts_gpus_instances_and_why_one_is_not_ready() {
     assert!(line("cpu-only").contains("no NVIDIA driver"));
     assert!(out.lines().all(|line| line == line.trim_end()));
 
-    // Instances that were taken down are no longer shown; a GPU that does not answer is told by its UUID.
+    // Instances that were taken down are no longer shown; a GPU that does not answer is told with where it is.
     let mut lost = machine("node1", vec![h200("GPU-a"), h200("GPU-b")]);
     lost.gpus[1]
         .facts
@@ -148,7 +150,11 @@ async fn people_see_hosts_gpus_instances_and_why_one_is_not_ready() {
     send(&coordinator, report(1, &lost)).await.unwrap();
     let (_, out, _) = inventory(&coordinator, &["--host", "node1"]).await;
     assert!(!out.contains("MIG"), "{out}");
-    assert!(out.contains("GPU-b on node1: it fell silent"), "{out}");
+    assert!(out.contains("GPU 1 on node1: it fell silent"), "{out}");
+    assert!(
+        out.contains("GPU 1 on node1: lost; GPU-b, slot 00000000:18:00.0, last seen"),
+        "{out}"
+    );
 
     let (_, markdown, _) = inventory(&coordinator, &["--format", "markdown"]).await;
     assert!(markdown.starts_with("| host"), "{markdown}");
@@ -212,6 +218,13 @@ async fn filters_choose_and_refuse() {
     );
     let (code, _, err) = inventory(&coordinator, &["--since", "7d"]).await;
     assert_eq!(code, 2, "{err}");
+    let reversed = ["--changes", "--since", "1h", "--until", "2h"];
+    let (code, _, err) = inventory(&coordinator, &reversed).await;
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("--since is not before --until"), "{err}");
+    let (code, _, err) = inventory(&coordinator, &["--where", "host=node1 or host=node2"]).await;
+    assert_eq!(code, 2);
+    assert!(err.contains("`and`"), "{err}");
     let (code, _, err) = inventory(&coordinator, &["--changes", "--since", "soon"]).await;
     assert_eq!(code, 2);
     assert!(err.contains("7d"), "{err}");
@@ -290,6 +303,9 @@ async fn changes_are_told_with_before_and_after() {
     assert_eq!(last["after_absent"], "no_permission");
     let (_, none, _) = inventory(&coordinator, &["--changes", "--until", "1d"]).await;
     assert!(none.contains("No change in this time; 3 hosts"), "{none}");
+    let nobody = ["--changes", "--host", "nobody"];
+    let (_, none, _) = inventory(&coordinator, &nobody).await;
+    assert!(none.contains("No change of what matches"), "{none}");
     coordinator.stop().await;
 }
 
