@@ -135,8 +135,10 @@ impl Session {
             }
             match self.known.get_mut(&index) {
                 Some(known) if fault::is_lost(&error) => {
+                    // Its record says so itself.
                     lose(&mut known.gpu, Absent::Lost);
                     answering += 1;
+                    continue;
                 }
                 // Who does not answer now may answer at the next look: only what is of the moment is not known.
                 Some(known) => forget_the_moment(&mut known.gpu),
