@@ -1,14 +1,32 @@
 //! One reading after the other of one device: values into a record, errors into reasons, and what can never be read is not asked again.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    ffi::{c_char, c_uint},
+    ops::RangeInclusive,
+};
 
 use batchstep_proto::inventory::{
     Absent, Class, Field, Gpu, GpuProcess, Key, Reading, Record, Scope, Typed,
 };
-use nvml_wrapper::{Device, Nvml, error::NvmlError};
-use nvml_wrapper_sys::bindings::{NvmlLib, nvmlDevice_t};
+use nvml_wrapper::{
+    Device, Nvml,
+    error::{NvmlError, nvml_sym, nvml_try},
+};
+use nvml_wrapper_sys::bindings::{NvmlLib, nvmlDevice_t, nvmlReturn_t};
 
-use crate::{fault, guard::Text};
+use crate::{
+    fault,
+    guard::{self, Text},
+};
+
+/// A function of the loaded library, or why it has none.
+pub(crate) type Symbol<F> = Result<F, libloading::Error>;
+type TextFunction = unsafe extern "C" fn(nvmlDevice_t, *mut c_char, c_uint) -> nvmlReturn_t;
+type NumberFunction = unsafe extern "C" fn(nvmlDevice_t, *mut c_uint) -> nvmlReturn_t;
+
+/// Temperatures that silicon works at, °C.
+pub(crate) const CELSIUS: RangeInclusive<f64> = -60.0..=200.0;
 
 /// Most problems that are told of one device.
 const PROBLEMS: usize = 32;
@@ -158,8 +176,7 @@ impl<'a> Asker<'a> {
     ) {
         let reading = self.attempt(key.field(), read);
         let celsius = reading.map(|bits| f64::from(bits.cast_signed()));
-        // No silicon works outside of these.
-        let celsius = self.plausible(key, celsius, -60.0..=200.0);
+        let celsius = self.plausible(key, celsius, CELSIUS);
         self.record.set(key, celsius);
     }
 
@@ -188,7 +205,7 @@ impl<'a> Asker<'a> {
         &mut self,
         key: Key<impl Typed>,
         reading: Reading<T>,
-        bounds: std::ops::RangeInclusive<T>,
+        bounds: RangeInclusive<T>,
     ) -> Reading<T> {
         match reading {
             Ok(value) if !bounds.contains(&value) => {
@@ -240,12 +257,48 @@ impl<'a> Asker<'a> {
         &mut self,
         key: Key<String>,
         words: &[(u32, &str)],
-        read: impl FnOnce(&NvmlLib, nvmlDevice_t) -> Result<u32, NvmlError>,
+        function: impl FnOnce(&NvmlLib) -> &Symbol<NumberFunction>,
     ) {
-        let (lib, handle) = (self.lib(), self.handle());
-        let reading = self.attempt(key.field(), |_| read(lib, handle));
+        let reading = self.number(key.field(), function);
         let word = reading.map(|number| word(words, number));
         self.record.set(key, word);
+    }
+
+    /// Asks with a function that writes a text.
+    pub(crate) fn text_by(
+        &mut self,
+        key: Key<String>,
+        function: impl FnOnce(&NvmlLib) -> &Symbol<TextFunction>,
+    ) {
+        self.text(key, |lib, handle| {
+            let function = nvml_sym(function(lib).as_ref())?;
+            // SAFETY: the handle is of this library; the buffer is longer than the length that is passed.
+            guard::text(|text, length| unsafe { function(handle, text, length) })
+        });
+    }
+
+    /// Asks with a function that writes an integer.
+    pub(crate) fn number(
+        &mut self,
+        what: &'static Field,
+        function: impl FnOnce(&NvmlLib) -> &Symbol<NumberFunction>,
+    ) -> Reading<u32> {
+        let (lib, handle) = (self.lib(), self.handle());
+        self.attempt(what, |_| {
+            let function = nvml_sym(function(lib).as_ref())?;
+            // SAFETY: the handle is of this library; NVML writes one integer of this width.
+            number(|out| unsafe { function(handle, out) })
+        })
+    }
+
+    /// Reads a count with such a function.
+    pub(crate) fn count_by(
+        &mut self,
+        key: Key<u64>,
+        function: impl FnOnce(&NvmlLib) -> &Symbol<NumberFunction>,
+    ) {
+        let reading = self.number(key.field(), function).map(u64::from);
+        self.record.set(key, reading);
     }
 
     /// Asks a MIG instance of this device.
@@ -282,4 +335,11 @@ pub(crate) fn word(words: &[(u32, &str)], number: u32) -> String {
             || format!("unknown ({number})"),
             |(_, word)| (*word).to_owned(),
         )
+}
+
+/// An integer that a function writes.
+pub(crate) fn number(call: impl FnOnce(*mut u32) -> u32) -> Result<u32, NvmlError> {
+    let mut out = 0;
+    nvml_try(call(&raw mut out))?;
+    Ok(out)
 }

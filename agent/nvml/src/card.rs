@@ -13,11 +13,7 @@ use nvml_wrapper::{
 };
 use nvml_wrapper_sys::bindings::{self, NvmlLib, nvmlDevice_t};
 
-use crate::{
-    ask::Asker,
-    guard::{self, Text},
-    places::Root,
-};
+use crate::{ask::Asker, guard, places::Root};
 
 /// CUDA's generations by NVML's number; newer ones are told by the number.
 const ARCHITECTURES: &[(u32, &str)] = &[
@@ -86,30 +82,17 @@ pub(crate) fn cores_per_sm(capability: (i64, i64)) -> Option<u64> {
 
 /// What a GPU is.
 pub(crate) fn identity(asker: &mut Asker<'_>, root: &Root) {
-    asker.text(gpu::UUID, uuid);
-    asker.text(gpu::NAME, |lib, handle| {
-        let function = nvml_sym(lib.nvmlDeviceGetName.as_ref())?;
-        // SAFETY (and of every `guard::text` below): the buffer is longer than the length that is passed.
-        guard::text(|text, length| unsafe { function(handle, text, length) })
-    });
-    asker.text(gpu::SERIAL, |lib, handle| {
-        let function = nvml_sym(lib.nvmlDeviceGetSerial.as_ref())?;
-        guard::text(|text, length| unsafe { function(handle, text, length) })
-    });
-    asker.text(gpu::BOARD_PART_NUMBER, |lib, handle| {
-        let function = nvml_sym(lib.nvmlDeviceGetBoardPartNumber.as_ref())?;
-        guard::text(|text, length| unsafe { function(handle, text, length) })
+    asker.text_by(gpu::UUID, |lib| &lib.nvmlDeviceGetUUID);
+    asker.text_by(gpu::NAME, |lib| &lib.nvmlDeviceGetName);
+    asker.text_by(gpu::SERIAL, |lib| &lib.nvmlDeviceGetSerial);
+    asker.text_by(gpu::BOARD_PART_NUMBER, |lib| {
+        &lib.nvmlDeviceGetBoardPartNumber
     });
     asker.count(gpu::INDEX, Device::index);
     asker.count(gpu::MINOR_NUMBER, Device::minor_number);
-    asker.word(gpu::BRAND, BRANDS, |lib, handle| {
-        let function = nvml_sym(lib.nvmlDeviceGetBrand.as_ref())?;
-        // SAFETY (and of every `number` below): NVML writes one integer of this width.
-        number(|out| unsafe { function(handle, out) })
-    });
-    asker.word(gpu::ARCHITECTURE, ARCHITECTURES, |lib, handle| {
-        let function = nvml_sym(lib.nvmlDeviceGetArchitecture.as_ref())?;
-        number(|out| unsafe { function(handle, out) })
+    asker.word(gpu::BRAND, BRANDS, |lib| &lib.nvmlDeviceGetBrand);
+    asker.word(gpu::ARCHITECTURE, ARCHITECTURES, |lib| {
+        &lib.nvmlDeviceGetArchitecture
     });
     let capability = asker.attempt(gpu::COMPUTE_CAPABILITY.field(), |device| {
         let found = device.cuda_compute_capability()?;
@@ -136,19 +119,6 @@ pub(crate) fn identity(asker: &mut Asker<'_>, root: &Root) {
     asker.record.set(gpu::SM_COUNT, multiprocessors);
     asker.positive(gpu::MEMORY_BUS_WIDTH_BITS, Device::memory_bus_width);
     slot(asker, root);
-}
-
-/// The UUID of any handle.
-pub(crate) fn uuid(lib: &NvmlLib, handle: nvmlDevice_t) -> Result<Text, NvmlError> {
-    let function = nvml_sym(lib.nvmlDeviceGetUUID.as_ref())?;
-    guard::text(|text, length| unsafe { function(handle, text, length) })
-}
-
-/// An integer that a function writes.
-pub(crate) fn number(call: impl FnOnce(*mut u32) -> u32) -> Result<u32, NvmlError> {
-    let mut out = 0;
-    nvml_try(call(&raw mut out))?;
-    Ok(out)
 }
 
 /// Where a GPU is.
@@ -256,17 +226,13 @@ pub(crate) fn pci_info(
 
 /// How a GPU is built in and configured.
 pub(crate) fn settings(asker: &mut Asker<'_>) {
-    asker.text(gpu::VBIOS_VERSION, |lib, handle| {
-        let function = nvml_sym(lib.nvmlDeviceGetVbiosVersion.as_ref())?;
-        guard::text(|text, length| unsafe { function(handle, text, length) })
-    });
-    asker.text(gpu::INFOROM_VERSION, |lib, handle| {
-        let function = nvml_sym(lib.nvmlDeviceGetInforomImageVersion.as_ref())?;
-        guard::text(|text, length| unsafe { function(handle, text, length) })
+    asker.text_by(gpu::VBIOS_VERSION, |lib| &lib.nvmlDeviceGetVbiosVersion);
+    asker.text_by(gpu::INFOROM_VERSION, |lib| {
+        &lib.nvmlDeviceGetInforomImageVersion
     });
     asker.text(gpu::GSP_FIRMWARE_VERSION, |lib, handle| {
         let function = nvml_sym(lib.nvmlDeviceGetGspFirmwareVersion.as_ref())?;
-        // NVML takes no length here and writes at most 64 bytes.
+        // SAFETY: NVML takes no length here and writes at most 64 bytes, which is less than the buffer has.
         guard::text(|text, _| unsafe { function(handle, text) })
     });
     asker.read(gpu::GSP_FIRMWARE_ENABLED, |device| {
@@ -324,19 +290,13 @@ pub(crate) fn settings(asker: &mut Asker<'_>) {
     asker
         .record
         .set(gpu::MIG_PENDING, mig.map(|(_, later)| later));
-    asker.word(gpu::COMPUTE_MODE, COMPUTE_MODES, |lib, handle| {
-        let function = nvml_sym(lib.nvmlDeviceGetComputeMode.as_ref())?;
-        number(|out| unsafe { function(handle, out) })
+    asker.word(gpu::COMPUTE_MODE, COMPUTE_MODES, |lib| {
+        &lib.nvmlDeviceGetComputeMode
     });
     asker.read(gpu::PERSISTENCE_MODE, Device::is_in_persistent_mode);
-    asker.word(
-        gpu::VIRTUALIZATION_MODE,
-        VIRTUALIZATION_MODES,
-        |lib, handle| {
-            let function = nvml_sym(lib.nvmlDeviceGetVirtualizationMode.as_ref())?;
-            number(|out| unsafe { function(handle, out) })
-        },
-    );
+    asker.word(gpu::VIRTUALIZATION_MODE, VIRTUALIZATION_MODES, |lib| {
+        &lib.nvmlDeviceGetVirtualizationMode
+    });
     asker.read(gpu::DISPLAY_ACTIVE, Device::is_display_active);
     asker.read(gpu::BAR1_TOTAL_BYTES, |device| {
         Ok(device.bar1_memory_info()?.total)

@@ -20,6 +20,6 @@ mod sample;
 mod session;
 
 pub use fault::{Fault, OpenError};
-pub use places::{Root, sees_host_pids};
+pub use places::{Root, meminfo_bytes, sees_host_pids};
 pub use sample::Sample;
 pub use session::{Depth, Session, Survey};

@@ -5,7 +5,7 @@ use nvml_wrapper::error::{NvmlError, nvml_sym, nvml_try};
 use nvml_wrapper_sys::bindings::{self, NvmlLib, nvmlDevice_t};
 
 use crate::{
-    ask::{Asker, word},
+    ask::{Asker, number, word},
     card,
 };
 
@@ -58,7 +58,7 @@ pub(crate) fn links(asker: &mut Asker<'_>) -> Vec<NvLink> {
         let state = asker.attempt(gpu::NVLINK_COUNT.field(), |_| {
             let function = nvml_sym(lib.nvmlDeviceGetNvLinkState.as_ref())?;
             // SAFETY (and of every `number` below): NVML writes one integer of this width.
-            match card::number(|out| unsafe { function(handle, link, out) }) {
+            match number(|out| unsafe { function(handle, link, out) }) {
                 Ok(state) => Ok(Some(Some(state == 1))),
                 Err(NvmlError::InvalidArg) => Ok(None),
                 // Cards with NVLink may leave out single ones; cards without say so at the first.
@@ -93,9 +93,9 @@ fn link(asker: &Asker<'_>, link: u32, active: bool) -> NvLink {
     let (lib, handle) = (asker.lib(), asker.handle());
     // What a link that is down does not tell is no problem.
     let version = nvml_sym(lib.nvmlDeviceGetNvLinkVersion.as_ref())
-        .and_then(|function| card::number(|out| unsafe { function(handle, link, out) }));
+        .and_then(|function| number(|out| unsafe { function(handle, link, out) }));
     let remote = nvml_sym(lib.nvmlDeviceGetNvLinkRemoteDeviceType.as_ref())
-        .and_then(|function| card::number(|out| unsafe { function(handle, link, out) }));
+        .and_then(|function| number(|out| unsafe { function(handle, link, out) }));
     let address = nvml_sym(lib.nvmlDeviceGetNvLinkRemotePciInfo_v2.as_ref()).and_then(
         // SAFETY: zeros are valid for a structure of integers and characters; NVML fills one of this layout.
         |function| unsafe {
@@ -124,10 +124,10 @@ pub(crate) fn peers(
         .map(|(uuid, other)| {
             let level = nvml_sym(lib.nvmlDeviceGetTopologyCommonAncestor.as_ref()).and_then(
                 // SAFETY (and below): both handles are of this session; NVML writes one integer of this width.
-                |function| card::number(|out| unsafe { function(handle, *other, out) }),
+                |function| number(|out| unsafe { function(handle, *other, out) }),
             );
             let read = nvml_sym(lib.nvmlDeviceGetP2PStatus.as_ref()).and_then(|function| {
-                card::number(|out| unsafe { function(handle, *other, PEER_READ, out) })
+                number(|out| unsafe { function(handle, *other, PEER_READ, out) })
             });
             Peer {
                 uuid: uuid.clone(),

@@ -10,7 +10,10 @@ use nvml_wrapper::{
 };
 use nvml_wrapper_sys::bindings::{self, NvmlLib, nvmlDevice_t};
 
-use crate::{ask::Asker, card::number, places::Root};
+use crate::{
+    ask::{Asker, CELSIUS},
+    places::{Root, meminfo_bytes},
+};
 
 /// Temperature of the memory, in NVML's number of field values.
 const MEMORY_TEMPERATURE: u32 = 82;
@@ -46,10 +49,8 @@ pub(crate) fn read(asker: &mut Asker<'_>, root: &Root, may_be_unified: bool) {
         Ok(device.total_energy_consumption()? as f64 / 1e3)
     });
     let (lib, handle) = (asker.lib(), asker.handle());
-    let state = asker.attempt(gpu::PERFORMANCE_STATE.field(), |_| {
-        let function = nvml_sym(lib.nvmlDeviceGetPerformanceState.as_ref())?;
-        // SAFETY: NVML writes one integer of this width.
-        number(|out| unsafe { function(handle, out) })
+    let state = asker.number(gpu::PERFORMANCE_STATE.field(), |lib| {
+        &lib.nvmlDeviceGetPerformanceState
     });
     let state = match state {
         Ok(UNKNOWN_STATE) => Err(Absent::Unknown),
@@ -73,7 +74,7 @@ pub(crate) fn read(asker: &mut Asker<'_>, root: &Root, may_be_unified: bool) {
         Ok(0) => Err(Absent::NotSupported),
         other => other.map(|celsius| celsius as f64),
     };
-    let memory = asker.plausible(gpu::MEMORY_TEMPERATURE_CELSIUS, memory, -60.0..=200.0);
+    let memory = asker.plausible(gpu::MEMORY_TEMPERATURE_CELSIUS, memory, CELSIUS);
     asker.record.set(gpu::MEMORY_TEMPERATURE_CELSIUS, memory);
     let fan = asker.attempt(gpu::FAN_SPEED_PERCENT.field(), |device| device.fan_speed(0));
     asker.percent(gpu::FAN_SPEED_PERCENT, fan);
@@ -179,22 +180,9 @@ fn memory_v1(lib: &NvmlLib, handle: nvmlDevice_t) -> Result<Memory, NvmlError> {
     }
 }
 
-/// Free memory of a device that has its own, bytes.
-pub(crate) fn memory_free(lib: &NvmlLib, handle: nvmlDevice_t) -> Result<u64, NvmlError> {
-    memory_v2(lib, handle)
-        .or_else(|_| memory_v1(lib, handle))
-        .map(|memory| memory.free)
-}
-
 fn host_memory(root: &Root) -> Option<Memory> {
     let text = root.text("proc/meminfo")?;
-    let bytes = |key: &str| {
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
-        let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-        kibibytes.checked_mul(1024)
-    };
+    let bytes = |key| meminfo_bytes(&text, key);
     let (total, free) = (bytes("MemTotal")?, bytes("MemAvailable")?);
     Some(Memory {
         total,

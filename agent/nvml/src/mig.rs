@@ -1,15 +1,11 @@
 //! The MIG instances of a GPU: NVML tells the greatest number there may be, and most slots are empty.
 
 use batchstep_proto::inventory::{Absent, Gpu, catalogue::gpu};
-use nvml_wrapper::{
-    Device,
-    error::{NvmlError, nvml_sym},
-};
+use nvml_wrapper::{Device, error::NvmlError};
 
 use crate::{
     ask::{Asker, Place},
-    card::{self, number},
-    guard, live,
+    live,
     places::Root,
     processes,
 };
@@ -68,7 +64,7 @@ pub(crate) fn refresh(
             ..place
         };
         let mut asker = parent.for_instance(&device, place);
-        asker.text(gpu::UUID, card::uuid);
+        asker.text_by(gpu::UUID, |lib| &lib.nvmlDeviceGetUUID);
         if asker.record.get(gpu::UUID) != Some(instance.uuid()) {
             // Divided anew: the next full look tells how.
             continue;
@@ -88,12 +84,8 @@ fn instance(parent: &mut Asker<'_>, device: &Device<'_>, place: Place, root: &Ro
         .get(gpu::COMPUTE_CAPABILITY)
         .ok_or(Absent::Unknown);
     let mut asker = parent.for_instance(device, place);
-    asker.text(gpu::UUID, card::uuid);
-    asker.text(gpu::NAME, |lib, handle| {
-        let function = nvml_sym(lib.nvmlDeviceGetName.as_ref())?;
-        // SAFETY: the buffer is longer than the length that is passed.
-        guard::text(|text, length| unsafe { function(handle, text, length) })
-    });
+    asker.text_by(gpu::UUID, |lib| &lib.nvmlDeviceGetUUID);
+    asker.text_by(gpu::NAME, |lib| &lib.nvmlDeviceGetName);
     asker.record.set(gpu::COMPUTE_CAPABILITY, capability);
     let attributes = asker.attempt(gpu::SM_COUNT.field(), Device::attributes);
     let multiprocessors = attributes
@@ -115,15 +107,9 @@ fn instance(parent: &mut Asker<'_>, device: &Device<'_>, place: Place, root: &Ro
     asker
         .record
         .set(gpu::MIG_PROFILE, by_name.map_or(by_size, Ok));
-    let (lib, handle) = (asker.lib(), asker.handle());
-    asker.count(gpu::GPU_INSTANCE_ID, |_| {
-        let function = nvml_sym(lib.nvmlDeviceGetGpuInstanceId.as_ref())?;
-        // SAFETY (and below): NVML writes one integer of this width.
-        number(|out| unsafe { function(handle, out) })
-    });
-    asker.count(gpu::COMPUTE_INSTANCE_ID, |_| {
-        let function = nvml_sym(lib.nvmlDeviceGetComputeInstanceId.as_ref())?;
-        number(|out| unsafe { function(handle, out) })
+    asker.count_by(gpu::GPU_INSTANCE_ID, |lib| &lib.nvmlDeviceGetGpuInstanceId);
+    asker.count_by(gpu::COMPUTE_INSTANCE_ID, |lib| {
+        &lib.nvmlDeviceGetComputeInstanceId
     });
     live::memory(&mut asker, None);
     let processes = processes::read(&mut asker, root);

@@ -104,6 +104,17 @@ impl Root {
     }
 }
 
+/// A field of `/proc/meminfo`, in bytes.
+#[must_use]
+pub fn meminfo_bytes(meminfo: &str, key: &str) -> Option<u64> {
+    let value = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?
+        .trim();
+    let kibibytes: u64 = value.strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use nvml_wrapper::{
     error::NvmlError,
 };
 
-use crate::{live, processes};
+use crate::{ask::CELSIUS, live, processes};
 
 /// The moment of a device. What it does not tell is absent.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -23,8 +23,6 @@ pub struct Sample {
     pub compute_pids: Option<Vec<u32>>,
     /// Share of the last moment in which a kernel ran, 0 to 1.
     pub utilization: Option<f64>,
-    /// Memory that is free, bytes.
-    pub memory_free_bytes: Option<u64>,
 }
 
 /// Reads a sample; `whole` is the GPU of a MIG instance, which alone has clocks, power and temperature.
@@ -41,12 +39,11 @@ pub(crate) fn read(device: &Device<'_>, whole: &Device<'_>) -> Result<Sample, Nv
         power_watts: power.map(|milliwatts| f64::from(milliwatts) / 1e3),
         temperature_celsius: told(whole.temperature(TemperatureSensor::Gpu))?
             .map(|bits| f64::from(bits.cast_signed()))
-            .filter(|celsius| (-60.0..=200.0).contains(celsius)),
+            .filter(|celsius| CELSIUS.contains(celsius)),
         clock_event_reasons: told(live::clock_event_reasons(lib, whole_handle))?,
         compute_pids: told(processes::compute(lib, handle))?
             .map(|found| found.iter().map(|process| process.pid).collect()),
         utilization: told(whole.utilization_rates())?.map(|rates| f64::from(rates.gpu) / 100.0),
-        memory_free_bytes: told(live::memory_free(lib, handle))?,
     })
 }
 

@@ -74,9 +74,11 @@ impl Session {
     /// When it is not there, or does not work with the kernel driver.
     pub fn open(root: Root, machine: &str) -> Result<Self, OpenError> {
         let bound = root.bound();
-        refuse_endless_version()?;
+        let checked = Checked::open()?;
+        let nvml = Nvml::init()?;
+        drop(checked);
         Ok(Self {
-            nvml: Nvml::init()?,
+            nvml,
             root,
             absences: Absences::default(),
             known: BTreeMap::new(),
@@ -122,13 +124,9 @@ impl Session {
         let mut answering = 0_u32;
         let mut last_error = None;
         for index in 0..count {
-            let error = match self.nvml.device_by_index(index) {
-                Ok(_) => {
-                    self.read(index, depth, &mut problems)?;
-                    answering += 1;
-                    continue;
-                }
-                Err(error) => error,
+            let Err(error) = self.read(index, depth, &mut problems)? else {
+                answering += 1;
+                continue;
             };
             if fault::ends_session(&error) {
                 return Err(OpenError::from(error).into());
@@ -226,9 +224,16 @@ impl Session {
         }
     }
 
-    fn read(&mut self, index: u32, depth: Depth, problems: &mut Vec<String>) -> Result<(), Fault> {
-        let Ok(device) = self.nvml.device_by_index(index) else {
-            return Ok(());
+    /// Reads one GPU; the inner error is why NVML does not give it out.
+    fn read(
+        &mut self,
+        index: u32,
+        depth: Depth,
+        problems: &mut Vec<String>,
+    ) -> Result<Result<(), NvmlError>, Fault> {
+        let device = match self.nvml.device_by_index(index) {
+            Ok(device) => device,
+            Err(error) => return Ok(Err(error)),
         };
         let place = Place { index, slot: None };
         // A MIG instance that came or went is noticed by a full reading only.
@@ -306,7 +311,7 @@ impl Session {
                 )),
             },
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// How the GPUs reach each other.
@@ -385,32 +390,40 @@ impl Session {
     }
 }
 
-/// The wrapper reads the driver's version while it starts, and reads on where that has no end: so it is looked at before.
-fn refuse_endless_version() -> Result<(), OpenError> {
-    // SAFETY: loading NVIDIA's library runs its initialisers, as the wrapper is about to do as well.
-    let lib = unsafe { NvmlLib::new("libnvidia-ml.so.1") }
-        .map_err(|error| OpenError::from(NvmlError::LibloadingError(error)))?;
-    let (Ok(init), Ok(version), Ok(shutdown)) = (
-        lib.nvmlInit_v2.as_ref(),
-        lib.nvmlSystemGetDriverVersion.as_ref(),
-        lib.nvmlShutdown.as_ref(),
-    ) else {
-        // The wrapper tells what is missing.
-        return Ok(());
-    };
-    // SAFETY: NVML counts its starts; the buffer is longer than the length that is passed.
-    let text = unsafe {
-        nvml_try(init())?;
-        let text = guard::text(|text, length| version(text, length));
-        shutdown();
-        text
-    };
-    match text {
-        Ok(text) if text.problem == Some(guard::ENDLESS) => Err(OpenError::Other(format!(
-            "the driver's version {:?} has no end",
-            text.text
-        ))),
-        _ => Ok(()),
+/// A library whose driver version has an end: the wrapper reads it while it starts, and reads on where it has none. NVML counts its starts, and stays
+/// started as long as this lives: the wrapper's own start then finds every GPU awake.
+struct Checked(NvmlLib);
+
+impl Checked {
+    fn open() -> Result<Option<Self>, OpenError> {
+        // SAFETY: loading NVIDIA's library runs its initialisers, as the wrapper is about to do as well.
+        let lib = unsafe { NvmlLib::new("libnvidia-ml.so.1") }
+            .map_err(|error| OpenError::from(NvmlError::LibloadingError(error)))?;
+        let (Ok(init), Ok(version)) = (&lib.nvmlInit_v2, &lib.nvmlSystemGetDriverVersion) else {
+            // The wrapper tells what is missing.
+            return Ok(None);
+        };
+        // SAFETY: `nvmlInit_v2` has no preconditions.
+        nvml_try(unsafe { init() })?;
+        // SAFETY: the buffer is longer than the length that is passed.
+        let text = guard::text(|text, length| unsafe { version(text, length) });
+        let checked = Self(lib);
+        match text {
+            Ok(text) if text.problem == Some(guard::ENDLESS) => Err(OpenError::Other(format!(
+                "the driver's version {:?} has no end",
+                text.text
+            ))),
+            _ => Ok(Some(checked)),
+        }
+    }
+}
+
+impl Drop for Checked {
+    fn drop(&mut self) {
+        if let Ok(shutdown) = &self.0.nvmlShutdown {
+            // SAFETY: there was a start before.
+            unsafe { shutdown() };
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use batchstep_nvml::Root;
+use batchstep_nvml::{Root, meminfo_bytes};
 use batchstep_proto::domain::HostFacts;
 use sha2::{Digest as _, Sha256};
 
@@ -124,16 +124,6 @@ fn physical_cores(cpuinfo: &str) -> Option<u32> {
         .zip(fields(cpuinfo, "core id"))
         .collect();
     u32::try_from(cores.len()).ok().filter(|&count| count > 0)
-}
-
-/// A field of `/proc/meminfo`, in bytes.
-pub(crate) fn meminfo_bytes(meminfo: &str, key: &str) -> Option<u64> {
-    let value = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?
-        .trim();
-    let kibibytes: u64 = value.strip_suffix("kB")?.trim().parse().ok()?;
-    kibibytes.checked_mul(1024)
 }
 
 /// The number after "Kernel Module" in `/proc/driver/nvidia/version`.

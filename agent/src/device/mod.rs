@@ -8,7 +8,6 @@ mod lock;
 use batchstep_proto::domain::{Device, DeviceKind, HostFacts};
 
 pub use describe::{DescribeError, Description, GpuDescription, describe};
-pub(crate) use host::meminfo_bytes;
 pub use host::{Host, nvidia_driver};
 pub use lock::{DeviceLock, LockDir, LockError};
 

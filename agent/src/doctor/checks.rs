@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use batchstep_nvml::meminfo_bytes;
 use batchstep_proto::domain::HostFacts;
 use nix::{
     errno::Errno,
@@ -13,7 +14,7 @@ use nix::{
 
 use super::Check;
 use crate::{
-    device::{DescribeError, Description, LockDir, LockError, meminfo_bytes},
+    device::{DescribeError, Description, LockDir, LockError},
     error::chain,
     worker_path::WorkerNotFound,
 };

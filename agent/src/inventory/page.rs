@@ -2,9 +2,12 @@
 
 use std::fmt;
 
-use batchstep_proto::inventory::{
-    Document, Field, Gpu, Key, NvmlState, Record, Typed, Unit, Value,
-    catalogue::{gpu, host},
+use batchstep_proto::{
+    inventory::{
+        Document, Field, Gpu, Key, NvmlState, Record, Typed, Unit, Value,
+        catalogue::{gpu, host},
+    },
+    size::Size,
 };
 
 /// Column of the values.
@@ -201,7 +204,7 @@ fn card(f: &mut fmt::Formatter<'_>, card: &Gpu) -> fmt::Result {
         let name = process.name.as_deref().unwrap_or("?");
         let memory = process
             .used_memory_bytes
-            .map_or_else(String::new, |used| format!(", {}", bytes(used)));
+            .map_or_else(String::new, |used| format!(", {}", Size(used)));
         let text = format!("{name} ({}), {}{memory}", process.pid, process.kind);
         line(f, "process", &text)?;
     }
@@ -247,27 +250,12 @@ fn reading(record: &Record, field: &Field) -> String {
     match record.reading(field) {
         None => "?".to_owned(),
         Some(Err(reason)) => format!("({reason})"),
-        Some(Ok(Value::Integer(value))) if field.unit == Unit::Bytes => bytes(*value),
+        Some(Ok(Value::Integer(value))) if field.unit == Unit::Bytes => Size(*value).to_string(),
         Some(Ok(value)) => match field.unit {
             Unit::Watts => format!("{value:.0} W"),
             Unit::Megahertz => format!("{value} MHz"),
             Unit::Celsius => format!("{value} °C"),
             _ => value.to_string(),
         },
-    }
-}
-
-fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 {
-        format!("{bytes} B")
-    } else {
-        format!("{value:.1} {}", UNITS[unit])
     }
 }
