@@ -6,7 +6,7 @@ CARGOFLAGS ?=
 ARGS ?=
 OUTPUT ?= batchstep-report
 
-.PHONY: help demo test lint build bench validate libtorch clean-report
+.PHONY: help demo test lint build bench validate properties libtorch clean-report
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -40,6 +40,9 @@ bench: libtorch ## The figures of docs/results: needs a complete PyTorch in .ven
 
 validate: ## How often the inference is right, on seeded traces of every class of laws: docs/results/inference.md (about 10 minutes)
 	$(CARGO) run --release -q -p batchstep-inference $(CARGOFLAGS) --example validate -- $(or $(ARGS),--check)
+
+properties: libtorch ## All property tests with random inputs, RUNS=20 times; prints the command that shows a failure again
+	scripts/properties $(or $(RUNS),20) $(SEED)
 
 libtorch: ## Install libtorch into .libtorch/ unless LIBTORCH says where yours is
 	@scripts/libtorch

@@ -100,12 +100,13 @@ fn seconds(sample: &Sample, law: &Law, size: u32) -> f64 {
     }
 }
 
-/// Relative extra time at `size` over the line through two good batch sizes.
+/// Relative extra time at `size` over the line through two good batch sizes. Timings may be hundreds of orders of magnitude apart: a share that no
+/// number holds becomes the largest there is.
 fn over_line(sample: &Sample, law: &Law, left: u32, right: u32, size: u32) -> f64 {
     let (low, high) = (seconds(sample, law, left), seconds(sample, law, right));
     let share = f64::from(size - left) / f64::from(right - left).max(1.0);
     let line = low + (high - low) * share;
-    seconds(sample, law, size) / line.max(f64::MIN_POSITIVE) - 1.0
+    (seconds(sample, law, size) / line.max(f64::MIN_POSITIVE) - 1.0).min(f64::MAX)
 }
 
 /// The largest entry of the fitted pattern over the law's time at the multiples, averaged over periods.
@@ -144,6 +145,8 @@ fn mean(values: &[f64]) -> f64 {
     if values.is_empty() {
         0.0
     } else {
-        values.iter().sum::<f64>() / values.len() as f64
+        // Divided first: the sum of shares near the largest number would be none.
+        let count = values.len() as f64;
+        values.iter().map(|value| value / count).sum()
     }
 }
