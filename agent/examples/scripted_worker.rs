@@ -16,7 +16,7 @@ use std::{
 };
 
 use batchstep_proto::{
-    domain::AttemptOutcome,
+    domain::{AttemptOutcome, nanos},
     frame,
     wire::{
         self, FromWorker, ToWorker, from_worker::Message as Reply, to_worker::Message as Request,
@@ -123,7 +123,7 @@ fn run(socket: &mut UnixStream, round: &wire::Round, model: &[u8], queue: &mpsc:
             role: visit.role,
             iterations: 3,
             elapsed_ns: if round.workload.contains(Script::TRUE) {
-                u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
+                nanos(begun.elapsed())
             } else {
                 1_000_000
             },

@@ -2,15 +2,15 @@
 //!
 //! [`run`] is the whole agent as one future that takes its world as arguments; the binary adds the command line, signals and logs.
 //!
-//! Modules, from the bottom up: files that survive a power cut (`durable`, [`state_dir`], `spool`, `ledger`, `outbox`), people's own networks
+//! Modules, from the bottom up: files that survive a power cut (`durable`, [`state_dir`], `spool`, `ledger`, `outbox`), calls to the coordinator (`client`), people's own networks
 //! (`models`), the host's devices ([`device`], [`inventory`]), what runs a round ([`executor`]), the line to the coordinator ([`session`], `reporter`,
 //! [`retry`]), and the supervisor that decides. [`doctor`] stands beside them, and [`simulation`] puts imagined devices in the place of the host's.
 
+mod client;
 pub mod config;
 pub mod device;
 pub mod doctor;
 mod durable;
-mod error;
 pub mod executor;
 mod exit_status;
 pub mod inventory;

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use batchstep_proto::{
     domain::AttemptReport,
     ids::AgentId,
-    limits::MESSAGE_BYTES,
-    wire::{self, agent_service_client::AgentServiceClient, report_attempt_response::Disposition},
+    wire::{self, report_attempt_response::Disposition},
 };
 use tokio::{sync::watch, time};
 use tonic::{Code, Status, transport::Channel};
 use tracing::{debug, info, warn};
 
-use crate::{outbox::Outbox, retry, spool::Summary};
+use crate::{client, outbox::Outbox, retry, spool::Summary};
 
 /// Runs until its task is dropped. `link` holds the channel while the coordinator has welcomed this agent.
 pub(crate) async fn deliver(
@@ -73,9 +72,7 @@ async fn send(
         digest: AttemptReport::digest(&report).to_vec(),
         report: Some(report),
     };
-    let mut client = AgentServiceClient::new(channel)
-        .max_decoding_message_size(MESSAGE_BYTES)
-        .max_encoding_message_size(MESSAGE_BYTES);
+    let mut client = client::over(channel);
     let answer = time::timeout(retry::REPORT_TIMEOUT, client.report_attempt(request))
         .await
         .map_err(|_| Status::deadline_exceeded("no receipt in time"))??;

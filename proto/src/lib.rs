@@ -3,6 +3,7 @@
 //! [`wire`] is generated from `proto/batchstep/v1`; [`domain`] holds the same nouns as checked types, and the conversions between
 //! the two are the only place where outside bytes become values the rest of the program may trust. Nothing here does I/O.
 
+pub mod causes;
 pub mod domain;
 pub mod frame;
 pub mod ids;

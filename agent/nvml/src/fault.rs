@@ -1,6 +1,6 @@
 //! What an error of NVML means: for one value, for one device, or for the whole session.
 
-use batchstep_proto::inventory::Absent;
+use batchstep_proto::{causes::innermost, inventory::Absent};
 use nvml_wrapper::error::NvmlError;
 
 /// Why NVML cannot be asked at all.
@@ -32,7 +32,7 @@ pub enum OpenError {
 impl From<NvmlError> for OpenError {
     fn from(error: NvmlError) -> Self {
         match error {
-            NvmlError::LibloadingError(error) => Self::Library(plain(&error)),
+            NvmlError::LibloadingError(error) => Self::Library(innermost(&error)),
             NvmlError::LibraryNotFound => Self::Library("it is not found".to_owned()),
             NvmlError::DriverNotLoaded => Self::NoDriver,
             NvmlError::LibRmVersionMismatch => Self::VersionMismatch,
@@ -40,15 +40,6 @@ impl From<NvmlError> for OpenError {
             other => Self::Other(other.to_string()),
         }
     }
-}
-
-/// The innermost words of an error: those of the dynamic linker.
-fn plain(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 /// A session that must be opened anew.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use batchstep_nvml::meminfo_bytes;
-use batchstep_proto::domain::HostFacts;
+use batchstep_proto::{causes::chain, domain::HostFacts};
 use nix::{
     errno::Errno,
     unistd::{AccessFlags, access},
@@ -15,7 +15,6 @@ use nix::{
 use super::Check;
 use crate::{
     device::{DescribeError, Description, LockDir, LockError},
-    error::chain,
     worker_path::WorkerNotFound,
 };
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use batchstep_proto::{
+    causes::chain,
     domain::Ineligibility,
     inventory::{Gpu, GpuProcess, NvmlState, catalogue::gpu},
 };
@@ -13,7 +14,7 @@ use super::{
     compatibility::{capability_numbers, carries, too_old},
     host::Described,
 };
-use crate::{device::Description, error::chain, own_workers, worker_path::WorkerNotFound};
+use crate::{device::Description, own_workers, worker_path::WorkerNotFound};
 
 /// Free memory without which not even the smallest workload fits beside libtorch's kernels.
 const LEAST_FREE_BYTES: u64 = 1 << 30;

@@ -2,17 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use batchstep_proto::{
-    ids::AgentId,
-    limits::MESSAGE_BYTES,
-    wire::{self, agent_service_client::AgentServiceClient},
-};
+use batchstep_proto::{domain::nanos, ids::AgentId, wire};
 use tokio::{sync::watch, time};
 use tonic::{Code, Status, transport::Channel};
 use tracing::{debug, warn};
 
 use super::Snapshot;
-use crate::retry;
+use crate::{client, retry};
 
 /// Longest sample that is sent, bytes.
 const SAMPLE_BYTES: usize = 1 << 20;
@@ -86,9 +82,7 @@ async fn send(
         digest: digest.to_vec(),
         age_ns: age_ns(snapshot),
     };
-    let mut client = AgentServiceClient::new(channel)
-        .max_decoding_message_size(MESSAGE_BYTES)
-        .max_encoding_message_size(MESSAGE_BYTES);
+    let mut client = client::over(channel);
     time::timeout(retry::REPORT_TIMEOUT, client.report_inventory(request))
         .await
         .map_err(|_| Status::deadline_exceeded("no answer in time"))??;
@@ -105,5 +99,5 @@ pub(crate) fn telemetry(snapshot: &Snapshot) -> Option<wire::Telemetry> {
 }
 
 fn age_ns(snapshot: &Snapshot) -> u64 {
-    u64::try_from(snapshot.read_at.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    nanos(snapshot.read_at.elapsed())
 }

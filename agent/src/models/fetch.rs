@@ -3,13 +3,7 @@
 
 use std::io::{self, SeekFrom};
 
-use batchstep_proto::{
-    limits::MESSAGE_BYTES,
-    model::ModelHasher,
-    size::Size,
-    wire::{self, agent_service_client::AgentServiceClient},
-    workload::ModelRef,
-};
+use batchstep_proto::{model::ModelHasher, size::Size, wire, workload::ModelRef};
 use tokio::{
     fs::{File, OpenOptions},
     io::{AsyncSeekExt as _, AsyncWriteExt as _},
@@ -19,7 +13,7 @@ use tonic::{Code, Status, transport::Channel};
 use tracing::warn;
 
 use super::{ModelError, Models, file};
-use crate::retry;
+use crate::{client, retry};
 
 /// A part of a model and the digest of it.
 struct Part {
@@ -149,8 +143,7 @@ impl Part {
 /// One try: `Ok` when all of it came.
 async fn transfer(models: &Models, model: &ModelRef, part: &mut Part) -> Result<(), Break> {
     part.cut().await.map_err(Break::Disk)?;
-    let mut client =
-        AgentServiceClient::new(connected(models).await?).max_decoding_message_size(MESSAGE_BYTES);
+    let mut client = client::over(connected(models).await?);
     let request = wire::DownloadModelRequest {
         digest: model.digest.as_bytes().to_vec(),
         offset: part.received,

@@ -3,12 +3,8 @@
 use std::time::Duration;
 
 use batchstep_proto::{
-    limits::MESSAGE_BYTES,
     version::SUPPORTED,
-    wire::{
-        self, agent_message::Message as Outgoing, agent_service_client::AgentServiceClient,
-        coordinator_message::Message as Incoming,
-    },
+    wire::{self, agent_message::Message as Outgoing, coordinator_message::Message as Incoming},
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -19,7 +15,10 @@ use tonic::{Status, Streaming, transport::Channel};
 use tracing::info;
 
 use super::{Line, LineEvent};
-use crate::retry::{self, Backoff};
+use crate::{
+    client,
+    retry::{self, Backoff},
+};
 
 /// How a connection ended.
 pub(super) enum End {
@@ -59,9 +58,7 @@ pub(super) async fn serve(channel: Channel, line: &Line, backoff: &mut Backoff) 
     let requests = UnboundedReceiverStream::new(queue).map(|message| wire::AgentMessage {
         message: Some(message),
     });
-    let mut client = AgentServiceClient::new(channel.clone())
-        .max_decoding_message_size(MESSAGE_BYTES)
-        .max_encoding_message_size(MESSAGE_BYTES);
+    let mut client = client::over(channel.clone());
     let opened = time::timeout(retry::WELCOME_TIMEOUT, async {
         let mut inbound = client.session(requests).await?.into_inner();
         let first = inbound.next().await.transpose()?;

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use batchstep_proto::causes::innermost;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::retry;
@@ -85,14 +86,6 @@ impl Dialer for TcpDialer {
                 reason: innermost(&error),
             })
     }
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 #[cfg(test)]

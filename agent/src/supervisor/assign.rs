@@ -1,6 +1,7 @@
 //! Takes assignments: checks them, locks their device, puts them on record, and answers. The last step before a round may start.
 
 use batchstep_proto::{
+    causes::chain,
     domain::Round,
     ids::AttemptId,
     wire::{self, agent_message::Message as Outgoing},
@@ -8,7 +9,7 @@ use batchstep_proto::{
 use tracing::warn;
 
 use super::{Supervisor, lane::Waiting, runner};
-use crate::{Shutdown, error::chain, executor::Executor};
+use crate::{Shutdown, executor::Executor};
 
 impl<E: Executor> Supervisor<E> {
     pub(super) fn assigned(&mut self, assignment: wire::Assignment) {

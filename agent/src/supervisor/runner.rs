@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use batchstep_proto::{
-    domain::{AttemptOutcome, Block, VisitFailure, WorkerFacts},
+    causes::chain,
+    domain::{AttemptOutcome, Block, VisitFailure, WorkerFacts, nanos},
     limits,
     wire::{self, WorkerPhase},
     workload::ModelRef,
@@ -15,7 +16,6 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
-    error::chain,
     executor::{Executor, Job, RoundEnding, RoundEvent, Stop},
     models::{Held, Models},
     outbox::Outbox,
@@ -306,10 +306,6 @@ pub(super) fn tidy(text: &str) -> String {
         tidy.truncate(end);
     }
     tidy
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -16,7 +16,9 @@ use std::{
 };
 
 use batchstep_proto::{
-    domain::{AttemptOutcome, DeviceKind, Round, VisitFailure, VisitFailureKind, WorkerFacts},
+    domain::{
+        AttemptOutcome, DeviceKind, Round, VisitFailure, VisitFailureKind, WorkerFacts, nanos,
+    },
     frame, limits,
     wire::{self, from_worker::Message as Reply, to_worker::Message as Request},
 };
@@ -229,10 +231,6 @@ fn reply(event: Event) -> Reply {
         Event::Block(block) => Reply::Block(block.into()),
         Event::Failure(failure) => Reply::VisitFailure(failure.into()),
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn round_end(ended: &Ended) -> wire::RoundEnd {

@@ -4,7 +4,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
-use batchstep_proto::wire::operator_service_client::OperatorServiceClient;
+use batchstep_proto::{causes::innermost, wire::operator_service_client::OperatorServiceClient};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -158,7 +158,7 @@ pub(super) async fn connect(url: &str) -> Result<Client> {
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true);
     let channel = endpoint.connect().await.map_err(|error| {
-        let cause = root_cause(&error);
+        let cause = innermost(&error);
         anyhow!(
             "no coordinator answers at {url} ({cause}); start one with `batchstep serve`, or name another with --coordinator URL or --data-dir DIR"
         )
@@ -186,12 +186,4 @@ pub(super) fn refusal(status: Status) -> anyhow::Error {
         ),
         _ => anyhow!("the coordinator could not answer: {message}"),
     }
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }

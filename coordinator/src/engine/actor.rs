@@ -9,7 +9,7 @@ use batchstep_core::fleet::{
     Answer, Config, Disposition, Effect, Event, Input, Record, Refusal, ReplyKey, SessionKey,
     State, SweepPlanner,
 };
-use batchstep_proto::{domain::SweepSpec, ids::SweepId};
+use batchstep_proto::{causes::chain, domain::SweepSpec, ids::SweepId};
 use jiff::Timestamp;
 use tokio::{
     sync::{broadcast, mpsc},
@@ -404,16 +404,4 @@ fn respond(reply: Reply, answer: Result<Answer, EngineError>) {
 fn unreadable(error: &StoreError, reply: Reply) {
     tracing::error!(error = chain(error), "The store cannot be read.");
     respond(reply, Err(EngineError::StoreFailed));
-}
-
-/// An error with its causes, for the log.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -1,9 +1,10 @@
 //! The coordinator's end of an agent's stream, and how messages to agents are put on the wire. Used by the task only; never waits.
 
-use std::time::Duration;
-
 use batchstep_core::fleet::{ToAgent, Verdict};
-use batchstep_proto::wire::{self, attempt_verdict, coordinator_message::Message};
+use batchstep_proto::{
+    domain::nanos,
+    wire::{self, attempt_verdict, coordinator_message::Message},
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -101,9 +102,4 @@ fn to_wire(message: ToAgent, protocol: u32) -> Message {
         ToAgent::Drain { reason } => Message::Drain(wire::Drain { reason }),
         ToAgent::HeartbeatAck(sequence) => Message::HeartbeatAck(wire::HeartbeatAck { sequence }),
     }
-}
-
-/// Nanoseconds for the wire; saturates after 584 years.
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -7,6 +7,7 @@ use batchstep_core::{
     inventory::Greeting,
 };
 use batchstep_proto::{
+    causes::chain,
     domain::{AttemptReport, Device, InvalidField},
     ids::AgentId,
     limits, version,
@@ -225,24 +226,9 @@ impl<S: Store> Listener<S> {
             && !self.has_warned
         {
             self.has_warned = true;
-            let (agent, error) = (self.agent, chain(&error));
-            tracing::warn!(%agent, error, "An agent's samples break a rule; they are left out.");
+            tracing::warn!(agent = %self.agent, error = chain(&error), "An agent's samples break a rule; they are left out.");
         }
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let next_text = next.to_string();
-        if !text.contains(&next_text) {
-            text.push_str(&format!(": {next_text}"));
-        }
-        cause = next.source();
-    }
-    text
 }
 
 fn hello_from(hello: wire::AgentHello) -> Result<Hello, Status> {

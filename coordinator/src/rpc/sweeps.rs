@@ -1,9 +1,7 @@
 //! Sweeps as people see them: what the store keeps of them, and for active ones what the state machine knows now.
 
-use std::time::Duration;
-
 use batchstep_core::fleet::{SeriesState, SweepState};
-use batchstep_proto::{ids::SweepId, wire};
+use batchstep_proto::{domain::nanos, ids::SweepId, wire};
 use tonic::Status;
 
 use super::store_failed;
@@ -96,9 +94,4 @@ fn series(stored: StoredSeries) -> wire::Series {
         remaining_ns: 0,
         explanation: stored.message,
     }
-}
-
-/// Nanoseconds for the wire; saturates after 584 years.
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

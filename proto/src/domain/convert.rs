@@ -113,6 +113,7 @@ pub(crate) fn present<T>(field: &'static str, value: Option<T>) -> Result<T, Inv
 }
 
 /// Nanoseconds for the wire; saturates after 584 years.
-pub(crate) fn nanos(duration: Duration) -> u64 {
+#[must_use]
+pub fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

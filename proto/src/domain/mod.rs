@@ -14,7 +14,7 @@ mod sweep;
 
 pub use batch_sizes::{BatchSizeError, BatchSizes};
 pub use block::{Block, VisitFailure, VisitFailureKind};
-pub use convert::InvalidField;
+pub use convert::{InvalidField, nanos};
 pub use device::{Device, HostFacts, Ineligibility, Software, WorkerFacts};
 pub use kinds::{DeviceKind, Dtype, Mode, RoundKind, UnknownWord, VisitRole};
 pub use model::{ModelUpload, model_digest};

@@ -125,7 +125,7 @@ pub enum DocumentError {
     #[error("the inventory is not a document of schema {SCHEMA_VERSION}: {0}")]
     Shape(String),
     /// A field has a value of another kind.
-    #[error("the inventory's field `{field}`: {source}")]
+    #[error("the inventory's field `{field}`")]
     Field {
         /// Its name.
         field: &'static str,

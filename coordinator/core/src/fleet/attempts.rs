@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use batchstep_proto::{
-    domain::Ineligibility,
+    domain::{Ineligibility, nanos},
     ids::{AgentId, AttemptId, SeriesId},
     wire,
 };
@@ -139,7 +139,7 @@ impl State {
                 visits_total: progress.visits_total,
                 batch_size: progress.batch_size,
                 warming_up: progress.warming_up,
-                remaining_ns: super::views::nanos(series.remaining),
+                remaining_ns: nanos(series.remaining),
             }),
         };
         self.out.push(Effect::Show(event));

@@ -1,9 +1,11 @@
 //! What people may see of the state, in the wire's own messages. Reads only; what only the store knows (times of day, ended sweeps) is for the
 //! caller to add.
 
-use std::time::Duration;
-
-use batchstep_proto::{domain::DeviceSelector, ids::SweepId, wire};
+use batchstep_proto::{
+    domain::{DeviceSelector, nanos},
+    ids::SweepId,
+    wire,
+};
 
 use super::{
     SeriesState, State, SweepState,
@@ -233,11 +235,6 @@ const fn series_state(state: SeriesState) -> wire::SeriesState {
         SeriesState::Failed => wire::SeriesState::Failed,
         SeriesState::Cancelled => wire::SeriesState::Cancelled,
     }
-}
-
-/// Nanoseconds for the wire; saturates after 584 years.
-pub(super) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A list for a message: the first few, and how many more there are.

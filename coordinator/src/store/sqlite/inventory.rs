@@ -4,6 +4,7 @@ use batchstep_core::inventory::{
     Change, Device, Host, Observation, Presence, Seen, Snapshot, Stay, Told, document_from,
 };
 use batchstep_proto::{
+    causes::chain,
     ids::AgentId,
     inventory::{Absent, Kind, Record, Scope, Value, catalogue},
 };
@@ -317,7 +318,7 @@ fn snapshot(row: &SqliteRow) -> Tried<Option<(AgentId, Snapshot)>> {
     let document = match document_from(&document, &host, &devices) {
         Ok(document) => document,
         Err(error) => {
-            tracing::warn!(%agent, %error, "A stored inventory cannot be read; its agent will send another one.");
+            tracing::warn!(%agent, error = chain(&error), "A stored inventory cannot be read; its agent will send another one.");
             return Ok(None);
         }
     };
