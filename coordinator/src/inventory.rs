@@ -16,7 +16,7 @@ use batchstep_core::inventory::{
     Fleet, Greeting, Refused, Report, Sample, document_from, machine_id, sample_from,
 };
 use batchstep_proto::ids::AgentId;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::{sync::Mutex, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -127,15 +127,7 @@ impl<S: InventoryStore> Inventories<S> {
     /// When it breaks a rule.
     pub fn sample(&self, agent: AgentId, document: &[u8], age: Duration) -> Result<(), Refused> {
         let document = sample_from(document)?;
-        let received_at = Timestamp::now();
-        let sample = Sample {
-            document,
-            received_at,
-            read_at: SignedDuration::try_from(age)
-                .ok()
-                .and_then(|age| received_at.checked_sub(age).ok())
-                .unwrap_or(received_at),
-        };
+        let sample = Sample::new(document, Timestamp::now(), age);
         self.write(|fleet| fleet.sample(agent, sample));
         Ok(())
     }

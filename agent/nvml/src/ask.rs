@@ -241,14 +241,14 @@ impl<'a> Asker<'a> {
 
     /// Makes a text that came out of C a value, and its flaws a problem. An empty one is none.
     pub(crate) fn readable(&mut self, key: Key<String>, text: Reading<Text>) -> Reading<String> {
-        let Text { text, problem } = text?;
-        if let Some(problem) = problem {
-            self.problem(format!("{}: {text:?} {problem}", key.field().name));
+        let text = text?;
+        if let Some(flaw) = text.flaw(key.field()) {
+            self.problem(flaw);
         }
-        if text.is_empty() {
+        if text.text.is_empty() {
             Err(Absent::NotSupported)
         } else {
-            Ok(text)
+            Ok(text.text)
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::ffi::{c_char, c_uint};
 
+use batchstep_proto::inventory::Field;
 use nvml_wrapper::error::{NvmlError, nvml_try};
 use nvml_wrapper_sys::bindings::nvmlReturn_t;
 
@@ -21,6 +22,14 @@ pub(crate) struct Text {
     pub(crate) text: String,
     /// What is wrong with it.
     pub(crate) problem: Option<&'static str>,
+}
+
+impl Text {
+    /// What is wrong with it, as a problem of a field.
+    pub(crate) fn flaw(&self, field: &Field) -> Option<String> {
+        let problem = self.problem?;
+        Some(format!("{}: {:?} {problem}", field.name, self.text))
+    }
 }
 
 /// Calls a function that writes text into a buffer of a given length.

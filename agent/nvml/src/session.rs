@@ -358,9 +358,7 @@ impl Session {
                 }
                 Err(error) => Err(fault::reason(&error)),
                 Ok(found) => {
-                    if let Some(problem) = found.problem {
-                        problems.push(format!("{}: {:?} {problem}", key.field().name, found.text));
-                    }
+                    problems.extend(found.flaw(key.field()));
                     if found.text.is_empty() {
                         Err(Absent::Unknown)
                     } else {

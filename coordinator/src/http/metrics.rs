@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use batchstep_core::inventory::{
-    DeviceView, Finding, Fleet, HostView, Severity, State, Wanted, clock_events as events,
+    DeviceView, Finding, HostView, Severity, State, clock_events as events,
 };
 use batchstep_proto::inventory::{Class, Field, Kind, Record, Scope, Unit, Value, catalogue};
 use jiff::Timestamp;
@@ -25,16 +25,14 @@ impl FindingCounts {
     }
 }
 
-/// All metrics of a fleet, as text.
+/// All metrics of a fleet, as text; hosts that are away for good have none.
 pub(super) fn of(
-    fleet: &Fleet,
+    hosts: &[HostView],
     changes: u64,
     found: FindingCounts,
     now: Timestamp,
 ) -> Result<String, fmt::Error> {
-    let everything = Wanted::default();
-    let hosts = fleet.hosts(now, &everything);
-    let hosts: Vec<HostView> = hosts.filter(|view| !view.is_retired(now)).collect();
+    let hosts: Vec<&HostView> = hosts.iter().filter(|view| !view.is_retired(now)).collect();
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     for view in &hosts {
         *names.entry(view.hostname()).or_default() += 1;

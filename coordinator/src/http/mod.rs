@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use batchstep_core::inventory::{Fleet, Wanted, findings};
+use batchstep_core::inventory::{HostView, Wanted, findings};
 use jiff::{SignedDuration, Timestamp};
 
 use self::metrics::FindingCounts;
@@ -42,15 +42,14 @@ pub(crate) fn router<S: Store>(inventories: Arc<Inventories<S>>) -> Router {
 }
 
 impl<S: Store> Scrapes<S> {
-    fn findings(&self, fleet: &Fleet, now: Timestamp) -> FindingCounts {
+    fn findings(&self, hosts: &[HostView], now: Timestamp) -> FindingCounts {
         let mut kept = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, counts)) = &*kept
             && now.duration_since(*at).abs() < FINDINGS_LAST
         {
             return *counts;
         }
-        let hosts: Vec<_> = fleet.hosts(now, &Wanted::default()).collect();
-        let counts = FindingCounts::of(&findings(&hosts, now));
+        let counts = FindingCounts::of(&findings(hosts, now));
         *kept = Some((now, counts));
         counts
     }
@@ -60,7 +59,8 @@ async fn scrape<S: Store>(State(scrapes): State<Arc<Scrapes<S>>>) -> Response {
     let made = tokio::task::spawn_blocking(move || {
         let (fleet, changes) = (scrapes.inventories.fleet(), scrapes.inventories.changes());
         let now = Timestamp::now();
-        metrics::of(&fleet, changes, scrapes.findings(&fleet, now), now)
+        let hosts: Vec<_> = fleet.hosts(now, &Wanted::default()).collect();
+        metrics::of(&hosts, changes, scrapes.findings(&hosts, now), now)
     })
     .await;
     match made {

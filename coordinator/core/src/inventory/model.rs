@@ -130,19 +130,11 @@ impl Model {
         let facts = &member.facts;
         let memory = facts.get(gpu::MEMORY_TOTAL_BYTES);
         self.memory_total_bytes = self.memory_total_bytes.max(memory);
-        let Self {
-            pci_device_id,
-            compute_capability,
-            sm_count,
-            ..
-        } = self;
-        *pci_device_id = pci_device_id
-            .take()
-            .or_else(|| facts.get(gpu::PCI_DEVICE_ID));
-        *compute_capability = compute_capability
-            .take()
-            .or_else(|| facts.get(gpu::COMPUTE_CAPABILITY));
-        *sm_count = sm_count.or_else(|| facts.get(gpu::SM_COUNT));
+        let known = self.pci_device_id.take();
+        self.pci_device_id = known.or_else(|| facts.get(gpu::PCI_DEVICE_ID));
+        let known = self.compute_capability.take();
+        self.compute_capability = known.or_else(|| facts.get(gpu::COMPUTE_CAPABILITY));
+        self.sm_count = self.sm_count.or_else(|| facts.get(gpu::SM_COUNT));
         self.members.push(member);
     }
 }

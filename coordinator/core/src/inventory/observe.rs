@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     change::{Change, ChangeKind, Told},
     fleet::Fleet,
-    rows::{Agent, Device, Host, Observation, Presence, Report, Snapshot, devices},
+    rows::{Agent, Device, Host, Observation, Presence, Report, Snapshot, before, devices},
 };
 
 /// How long a host keeps a device that another one reports as well, while its own agent is away: a restart of either side, or of the coordinator, must not
@@ -36,10 +36,7 @@ impl Fleet {
             .get(&agent)
             .and_then(|agent| agent.snapshot.as_ref())
             .filter(|snapshot| snapshot.machine_id == machine_id);
-        let read_at = SignedDuration::try_from(age)
-            .ok()
-            .and_then(|age| at.checked_sub(age).ok())
-            .unwrap_or(at);
+        let read_at = before(at, age);
         let mut observer = Observer {
             fleet: self,
             at,
@@ -155,12 +152,11 @@ impl Observer<'_> {
             (NvmlState::Failed, _) => ChangeKind::NvmlFailed,
             (NvmlState::Hung, _) => ChangeKind::NvmlHung,
         };
-        let after = message
-            .clone()
-            .map(|message| Told::Value(Value::Text(message)));
-        let mut change = self.entry(kind, None);
-        change.after = after;
-        self.changes.push(change);
+        let after = message.clone().map(Value::Text).map(Told::Value);
+        self.changes.push(Change {
+            after,
+            ..self.entry(kind, None)
+        });
     }
 
     fn device(&mut self, gpu: &Gpu, parent: Option<&Gpu>) {
@@ -176,9 +172,10 @@ impl Observer<'_> {
             self.stays_here(&mut device, gpu, said);
         } else if known.presence != Presence::Vanished && self.is_held_elsewhere(known) {
             if device.duplicates.insert(self.machine_id.to_owned()) {
-                let previous = self.previous(known);
-                self.change(ChangeKind::Duplicate, Some(&device));
-                self.set_previous(previous);
+                self.changes.push(Change {
+                    previous_host: Some(self.home(known)),
+                    ..self.entry(ChangeKind::Duplicate, Some(&device))
+                });
             }
             device.parent.clone_from(&known.parent);
         } else {
@@ -198,11 +195,10 @@ impl Observer<'_> {
         if !is_told {
             return;
         }
-        let mut position = 0;
-        self.changes.retain(|change| {
-            position += 1;
-            position <= began || !matches!(change.kind, ChangeKind::Lost | ChangeKind::Returned)
-        });
+        let mut of_instance = self.changes.split_off(began);
+        of_instance
+            .retain(|change| !matches!(change.kind, ChangeKind::Lost | ChangeKind::Returned));
+        self.changes.append(&mut of_instance);
     }
 
     fn appeared(&mut self, uuid: String, gpu: &Gpu, parent: Option<&Gpu>) {
@@ -261,13 +257,15 @@ impl Observer<'_> {
 
     /// A device that another host had.
     fn arrives(&mut self, device: &mut Device, gpu: &Gpu, machine_id: String, hostname: String) {
-        let previous = self.previous(device);
+        let previous = self.home(device);
         let began = self.changes.len();
         device.duplicates.remove(&machine_id);
         device.move_to(&machine_id, &hostname, self.at);
         device.presence = presence(gpu);
-        self.change(ChangeKind::Moved, Some(device));
-        self.set_previous(previous);
+        self.changes.push(Change {
+            previous_host: Some(previous),
+            ..self.entry(ChangeKind::Moved, Some(device))
+        });
         if device.presence == Presence::Lost {
             self.change(ChangeKind::Lost, Some(device));
         }
@@ -381,17 +379,12 @@ impl Observer<'_> {
         }
     }
 
-    fn previous(&self, device: &Device) -> (String, String) {
+    /// Machine id and name of the host that has a device.
+    fn home(&self, device: &Device) -> (String, String) {
         (
             device.machine_id.clone(),
             self.fleet.hostname(&device.machine_id),
         )
-    }
-
-    fn set_previous(&mut self, previous: (String, String)) {
-        if let Some(change) = self.changes.last_mut() {
-            change.previous_host = Some(previous);
-        }
     }
 
     fn entry(&self, kind: ChangeKind, device: Option<&Device>) -> Change {

@@ -6,7 +6,7 @@ use batchstep_proto::{
     ids::AgentId,
     inventory::{Document, Gpu, Nvml, Record, Value, catalogue},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::change::Change;
 
@@ -151,6 +151,26 @@ pub struct Sample {
     pub received_at: Timestamp,
     /// When the hardware was asked.
     pub read_at: Timestamp,
+}
+
+impl Sample {
+    /// What has just come; `age` is the time since the hardware was asked.
+    #[must_use]
+    pub fn new(document: Document, received_at: Timestamp, age: Duration) -> Self {
+        Self {
+            document,
+            received_at,
+            read_at: before(received_at, age),
+        }
+    }
+}
+
+/// The moment so long before another; that one itself where a calendar does not reach so far.
+pub(super) fn before(at: Timestamp, age: Duration) -> Timestamp {
+    SignedDuration::try_from(age)
+        .ok()
+        .and_then(|age| at.checked_sub(age).ok())
+        .unwrap_or(at)
 }
 
 /// The newest inventory of an agent.

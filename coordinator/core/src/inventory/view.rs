@@ -274,11 +274,8 @@ impl Fleet {
         } else {
             view.is_connected() && view.nvml.state == NvmlState::Running
         };
-        let is_lost = if is_here {
-            device.presence == Presence::Lost
-        } else {
-            false
-        } || gpu.ineligible.iter().any(|reason| reason.code == "lost");
+        let is_lost = is_here && device.presence == Presence::Lost
+            || gpu.ineligible.iter().any(|reason| reason.code == "lost");
         if is_lost {
             keep_what_lasts(&mut gpu.facts, &device.facts);
         }

@@ -182,6 +182,15 @@ pub(super) fn csv(
         .context("cannot write the inventory as CSV")
 }
 
+/// Objects as CSV, a column for each of these keys.
+pub(super) fn csv_of(objects: &[Json], keys: &[&str]) -> Result<Vec<u8>> {
+    let header: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+    let rows = objects
+        .iter()
+        .map(|object| keys.iter().map(|key| csv_value(&object[*key])).collect());
+    csv(&header, rows)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

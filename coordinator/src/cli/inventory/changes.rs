@@ -34,13 +34,7 @@ const COLUMNS: [&str; 14] = [
 /// When stdout cannot be written.
 pub(super) fn print(changes: &[Json], format: Format) -> Result<()> {
     if format == Format::Csv {
-        let rows = changes.iter().map(|change| {
-            COLUMNS
-                .iter()
-                .map(|key| cells::csv_value(&change[*key]))
-                .collect()
-        });
-        return text::print(&cells::csv(&COLUMNS.map(ToOwned::to_owned), rows)?);
+        return text::print(&cells::csv_of(changes, &COLUMNS)?);
     }
     let mut table = cells::table(format);
     table.set_header(["time", "host", "device", "what", "change"]);

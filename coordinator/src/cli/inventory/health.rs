@@ -24,15 +24,7 @@ const COLUMNS: [&str; 8] = [
 /// When stdout cannot be written.
 pub(super) fn print(findings: &[Json], format: Format) -> Result<()> {
     match format {
-        Format::Csv => {
-            let rows = findings.iter().map(|finding| {
-                COLUMNS
-                    .iter()
-                    .map(|key| cells::csv_value(&finding[*key]))
-                    .collect()
-            });
-            text::print(&cells::csv(&COLUMNS.map(ToOwned::to_owned), rows)?)
-        }
+        Format::Csv => text::print(&cells::csv_of(findings, &COLUMNS)?),
         Format::Markdown => {
             let mut table = cells::table(format);
             table.set_header(["severity", "code", "host", "device", "what", "what to do"]);
