@@ -39,6 +39,8 @@ fn every_field_is_as_nvidias_own_client_reads_it() {
     let host = Host::new(&lab, "node1", &gpus);
     let compared = compare(&lab, &host, &host);
     assert_eq!(compared.code(), 0, "{}", compared.stdout);
+    // The figure of docs/results.
+    println!("{}", compared.stdout);
     let values: u32 = compared.stdout.split(' ').next().unwrap().parse().unwrap();
     assert!(values >= 7 * 60, "{}", compared.stdout);
 }
