@@ -1,7 +1,7 @@
 //! Runs a coordinator on a listener until it is told to stop. Called by `batchstep serve`, by `batchstep local` and by tests, which hand it their
 //! store, listener and shutdown; it handles no signals and reads no configuration.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{error::Error, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use batchstep_core::fleet::Config;
 use batchstep_proto::{
@@ -12,11 +12,18 @@ use batchstep_proto::{
         operator_service_server::OperatorServiceServer,
     },
 };
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     service::Routes,
-    transport::{Server, server::TcpIncoming},
+    transport::{
+        Server,
+        server::{Connected, TcpIncoming},
+    },
 };
 use tonic_health::server::health_reporter;
 
@@ -112,6 +119,26 @@ pub async fn serve_with(
     config: Config,
 ) -> Result<(), ServeError> {
     refuse_open_network(listener.local_addr().map_err(ServeError::Listener)?)?;
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    serve_incoming(store, incoming, shutdown, config).await
+}
+
+/// The same on any stream of connections, such as those of a simulated network; what may connect is the caller's concern.
+///
+/// # Errors
+/// When the store cannot be read, or the server fails.
+pub async fn serve_incoming<I, C, E>(
+    store: impl Store,
+    incoming: I,
+    shutdown: CancellationToken,
+    config: Config,
+) -> Result<(), ServeError>
+where
+    I: Stream<Item = Result<C, E>> + Send,
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    C::ConnectInfo: Clone + Send + Sync + 'static,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
     let store = Arc::new(store);
     let stop = CancellationToken::new();
     // However this future ends, the task ends too.
@@ -159,7 +186,6 @@ pub async fn serve_with(
     // What is no call but a plain HTTP request is answered on the same port.
     let routes = Routes::from(routes.into_axum_router().merge(http::router(inventories)));
 
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
