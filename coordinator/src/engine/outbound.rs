@@ -82,10 +82,14 @@ fn to_wire(message: ToAgent, protocol: u32) -> Message {
                 .collect(),
             coordinator_version: env!("CARGO_PKG_VERSION").to_owned(),
         }),
-        ToAgent::Assign { attempt, round } => Message::Assignment(wire::Assignment {
+        ToAgent::Assign {
+            attempt,
+            round,
+            prefetched,
+        } => Message::Assignment(wire::Assignment {
             attempt_id: attempt.to_string(),
             round: Some((*round).into()),
-            prefetched: false,
+            prefetched,
         }),
         ToAgent::Recorded(attempt) => Message::Recorded(wire::AcceptanceRecorded {
             attempt_id: attempt.to_string(),

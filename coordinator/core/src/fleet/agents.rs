@@ -188,7 +188,7 @@ impl State {
         else {
             return Verdict::Stop;
         };
-        let limit = self.running_limit(id);
+        let limit = self.limit_in_line(id);
         match attempt.standing() {
             Standing::Offered => {
                 self.record_acceptance(id);
@@ -356,11 +356,12 @@ impl State {
 
     /// Commits that an attempt is with its agent, whether it is told now or was found at a hello.
     pub(super) fn record_acceptance(&mut self, id: AttemptId) {
-        let limit = self.running_limit(id);
         if let Some(attempt) = self.attempts.get_mut(&id) {
             attempt.state = AttemptState::Accepted;
+            // From now on another can wait behind it.
+            self.dirty.insert(attempt.device.clone());
         }
         self.persist(Record::AttemptAccepted { attempt: id });
-        self.set_deadline(id, limit);
+        self.set_deadline(id, self.limit_in_line(id));
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Attempt {
     pub series: SeriesId,
     /// Index of its round.
     pub round: u32,
+    /// The device it has, or waits for behind another attempt.
+    pub device: String,
     pub agent: AgentId,
     pub state: AttemptState,
     /// It was told to stop.
@@ -100,19 +102,20 @@ impl State {
         else {
             return;
         };
-        let series = attempt.series;
+        let (series, round, device) = (attempt.series, attempt.round, attempt.device.clone());
         self.end_attempt(id, AttemptState::Declined, &reason.message);
-        if self.close_out(series) {
+        if self.close_out(series, round) {
             return;
         }
-        let declined = self.tries(series, AttemptState::Declined);
+        let declined = self.tries(series, round, AttemptState::Declined);
         if declined >= self.config.declined_limit {
             self.give_up(
                 series,
                 format!("declined {declined} times in a row: {}", reason.message),
             );
         } else {
-            self.back_off(series, &reason.message);
+            self.back_off(&device, &reason.message);
+            self.reconsider(series);
         }
     }
 
@@ -150,9 +153,11 @@ impl State {
         let Some(attempt) = self.attempts.get(&id) else {
             return;
         };
-        let series = attempt.series;
+        let (series, round) = (attempt.series, attempt.round);
         self.end_attempt(id, AttemptState::Expired, message);
-        self.close_out(series);
+        if !self.close_out(series, round) {
+            self.reconsider(series);
+        }
     }
 
     fn end_attempt(&mut self, id: AttemptId, state: AttemptState, message: &str) {
@@ -187,53 +192,60 @@ impl State {
         }
     }
 
-    /// Gives an attempt its device.
+    /// Gives an attempt its device, or the place behind the one that has it.
     pub(super) fn occupy(&mut self, id: AttemptId) {
         let Some(attempt) = self.attempts.get(&id) else {
             return;
         };
-        let agent = attempt.agent;
-        let Some(series) = self.series.get(&attempt.series) else {
-            return;
-        };
-        let device = series.plan.device.id.clone();
-        self.lane(&device).open = Some(id);
+        let (agent, device) = (attempt.agent, attempt.device.clone());
+        self.lane(&device).out.push(id);
         self.open.entry(agent).or_default().insert(id);
     }
 
-    /// Takes its device from an attempt that is over.
+    /// Takes its device from an attempt that is over; the one behind it has its time from now on.
     pub(super) fn release(&mut self, id: AttemptId, state: AttemptState) {
         let Some(attempt) = self.attempts.get_mut(&id) else {
             return;
         };
         attempt.state = state;
+        let device = attempt.device.clone();
         if let Some(open) = self.open.get_mut(&attempt.agent) {
             open.remove(&id);
             if open.is_empty() {
                 self.open.remove(&attempt.agent);
             }
         }
-        let Some(series) = self.series.get(&attempt.series) else {
+        let Some(lane) = self.lanes.get_mut(&device) else {
             return;
         };
-        let device = &series.plan.device.id;
-        if let Some(lane) = self.lanes.get_mut(device)
-            && lane.open == Some(id)
-        {
-            lane.open = None;
-            self.dirty.insert(device.clone());
-        }
-    }
-
-    /// True when an expired attempt could take up its round again: nobody else has its round or its device.
-    pub(super) fn is_free_for(&self, id: AttemptId) -> bool {
-        self.is_latest(id)
+        lane.out.retain(|out| *out != id);
+        let next = lane.out.first().copied();
+        if let Some(next) = next
             && self
                 .attempts
-                .get(&id)
-                .and_then(|attempt| self.series.get(&attempt.series))
-                .and_then(|series| self.lanes.get(&series.plan.device.id))
-                .is_some_and(|lane| lane.open.is_none())
+                .get(&next)
+                .is_some_and(|next| next.standing() == Standing::Running)
+        {
+            self.set_deadline(next, self.running_limit(next));
+        }
+        self.dirty.insert(device);
+    }
+
+    /// True when an expired attempt could take up its round again: nobody else has its round, and its device has room beside its own agent's only.
+    pub(super) fn is_free_for(&self, id: AttemptId) -> bool {
+        let Some(attempt) = self.attempts.get(&id) else {
+            return false;
+        };
+        let is_own = |other: &AttemptId| {
+            self.attempts
+                .get(other)
+                .is_some_and(|other| other.agent == attempt.agent)
+        };
+        self.is_latest(id)
+            && self
+                .lanes
+                .get(&attempt.device)
+                .is_some_and(|lane| lane.has_room() && lane.out.iter().all(is_own))
     }
 
     /// True for the last attempt of a round that is wanted and not over.
@@ -241,63 +253,66 @@ impl State {
         self.attempts.get(&id).is_some_and(|attempt| {
             self.series.get(&attempt.series).is_some_and(|series| {
                 series.over.is_none()
-                    && series.open.is_some()
-                    && series
-                        .tries
-                        .get(attempt.round as usize)
-                        .and_then(|tries| tries.last())
-                        == Some(&id)
-                    && series.history.rounds.len() == attempt.round as usize
+                    && series.open.contains_key(&attempt.round)
+                    && series.tries_of(attempt.round).last() == Some(&id)
             })
         })
     }
 
-    /// Attempts of a series' open round in this state. None of them measured, so they are failures in a row.
-    pub(super) fn tries(&self, series: SeriesId, state: AttemptState) -> u32 {
+    /// Attempts of an open round in this state. None of them measured, so they are failures in a row.
+    pub(super) fn tries(&self, series: SeriesId, round: u32, state: AttemptState) -> u32 {
         let count = self
             .series
             .get(&series)
-            .and_then(|series| series.tries.get(series.history.rounds.len()))
-            .into_iter()
-            .flatten()
-            .filter(|id| {
-                self.attempts
-                    .get(*id)
-                    .is_some_and(|try_| try_.state == state)
-            })
+            .map_or(&[][..], |series| series.tries_of(round))
+            .iter()
+            .filter_map(|id| self.attempts.get(id))
+            .filter(|attempt| attempt.state == state)
             .count();
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
-    /// Pauses a series' device.
-    pub(super) fn back_off(&mut self, series: SeriesId, reason: &str) {
-        let Some(series) = self.series.get(&series) else {
-            return;
-        };
-        let device = series.plan.device.id.clone();
+    /// Pauses a device.
+    pub(super) fn back_off(&mut self, device: &str, reason: &str) {
         let now = self.now;
         let failures = self
-            .lane(&device)
+            .lane(device)
             .back_off
             .as_ref()
             .map_or(0, |pause| pause.failures)
             .saturating_add(1);
         let until = now + self.config.back_off(failures);
-        self.lane(&device).back_off = Some(BackOff {
+        self.lane(device).back_off = Some(BackOff {
             failures,
             until,
             reason: reason.to_owned(),
         });
-        self.set_timer(until, Timer::Lane(device));
+        self.set_timer(until, Timer::Lane(device.to_owned()));
     }
 
-    /// How long an accepted attempt may take before it counts as stuck.
-    pub(super) fn running_limit(&self, id: AttemptId) -> Duration {
+    /// How long an accepted attempt may take before it counts as stuck, with all that is before it on its device.
+    pub(super) fn limit_in_line(&self, id: AttemptId) -> Duration {
+        let line = self
+            .attempts
+            .get(&id)
+            .and_then(|attempt| self.lanes.get(&attempt.device))
+            .map_or(&[][..], |lane| lane.out.as_slice());
+        line.iter()
+            .take_while(|before| **before != id)
+            .chain([&id])
+            .map(|one| self.running_limit(*one))
+            .fold(Duration::ZERO, Duration::saturating_add)
+    }
+
+    /// How long an attempt may take from its start on before it counts as stuck.
+    fn running_limit(&self, id: AttemptId) -> Duration {
         let limit = self
             .attempts
             .get(&id)
-            .and_then(|attempt| self.series.get(&attempt.series))
-            .and_then(|series| series.open.as_ref())
+            .and_then(|attempt| {
+                let series = self.series.get(&attempt.series)?;
+                series.open.get(&attempt.round)
+            })
             .map_or(Duration::ZERO, |record| record.round.time_limit);
         limit.saturating_mul(2).saturating_add(self.config.overtime)
     }

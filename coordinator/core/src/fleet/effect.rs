@@ -77,6 +77,8 @@ pub enum ToAgent {
         attempt: AttemptId,
         /// What to run.
         round: Box<Round>,
+        /// Start it when the attempt before it on the same device is over.
+        prefetched: bool,
     },
     /// The acceptance is committed: start.
     Recorded(AttemptId),

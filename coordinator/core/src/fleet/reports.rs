@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use batchstep_proto::{
     domain::{AttemptOutcome, AttemptReport, Round},
-    ids::AgentId,
+    ids::{AgentId, SeriesId},
 };
 
 use super::{Answer, AttemptState, Disposition, Record, Refusal, ReplyKey, State};
@@ -88,7 +88,8 @@ impl State {
         let Some(attempt) = self.attempts.get(&id) else {
             return;
         };
-        let (series_id, index) = (attempt.series, attempt.round);
+        let (series_id, index, device) = (attempt.series, attempt.round, attempt.device.clone());
+        let was_called_back = attempt.stopping;
         let end = report
             .outcome
             .map(|outcome| (outcome, report.message.clone()));
@@ -103,7 +104,6 @@ impl State {
         if let Some(record) = series.round_mut(index) {
             record.add(report);
         }
-        let device = series.plan.device.id.clone();
         if measured {
             self.lane(&device).back_off = None;
         }
@@ -111,33 +111,39 @@ impl State {
             return;
         };
         self.release(id, AttemptState::Reported);
-        if self.close_out(series_id) {
+        if self.close_out(series_id, index) {
             return;
         }
         if outcome == AttemptOutcome::Refused {
-            self.refused(series_id, &message);
+            self.refused(series_id, index, &device, &message);
             return;
         }
-        if !measured && self.is_round_empty(series_id) {
-            self.back_off(series_id, &message);
+        let is_empty = !measured && self.is_round_empty(series_id, index);
+        if is_empty && !was_called_back {
+            self.back_off(&device, &message);
         }
-        self.round_reported(series_id, outcome, message);
+        if is_empty && outcome == AttemptOutcome::Stopped {
+            // Nothing was found out: the round waits for another attempt, if it is still wanted.
+            self.reconsider(series_id);
+        } else {
+            self.round_reported(series_id, index, outcome, message);
+        }
     }
 
-    fn refused(&mut self, series: batchstep_proto::ids::SeriesId, message: &str) {
-        let refused = self.tries(series, AttemptState::Reported);
+    fn refused(&mut self, series: SeriesId, round: u32, device: &str, message: &str) {
+        let refused = self.tries(series, round, AttemptState::Reported);
         if refused >= self.config.refused_limit {
             let message = format!("refused {refused} times in a row: {message}");
             self.give_up(series, message);
         } else {
-            self.back_off(series, message);
+            self.back_off(device, message);
         }
     }
 
-    fn is_round_empty(&self, series: batchstep_proto::ids::SeriesId) -> bool {
+    fn is_round_empty(&self, series: SeriesId, round: u32) -> bool {
         self.series
             .get(&series)
-            .and_then(|series| series.open.as_ref())
+            .and_then(|series| series.open.get(&round))
             .is_some_and(|record| record.blocks.is_empty() && record.failures.is_empty())
     }
 }

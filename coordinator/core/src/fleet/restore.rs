@@ -58,7 +58,8 @@ impl State {
         self.add_series(sweep, snapshot.plan, ordinal);
         let is_over = !matches!(snapshot.state, SeriesState::Waiting | SeriesState::Running);
         let stopping = is_over || sweep_state != SweepState::Active;
-        for (index, round) in (0_u32..).zip(snapshot.rounds) {
+        for round in snapshot.rounds {
+            let index = round.record.round.index;
             let mut tries = Vec::with_capacity(round.attempts.len());
             for stored in &round.attempts {
                 tries.push(stored.id);
@@ -67,6 +68,7 @@ impl State {
                     Attempt {
                         series: id,
                         round: index,
+                        device: round.record.round.device_id.clone(),
                         agent: stored.agent,
                         state: stored.state,
                         stopping,
@@ -112,12 +114,14 @@ impl State {
             .summary
             .measuring
             .saturating_add(round.record.measuring);
+        let index = round.record.round.index;
+        series.tries.resize_with(index as usize, Vec::new);
         series.tries.push(tries);
         if round.ended {
             series.summary.rounds_done += 1;
             series.history.rounds.push(round.record);
         } else {
-            series.open = Some(round.record);
+            series.open.insert(index, round.record);
         }
     }
 }

@@ -8,7 +8,10 @@ use batchstep_proto::{
     wire,
 };
 
-use super::{AttemptState, Record, State, ToAgent, attempts::Attempt};
+use super::{
+    AttemptState, Record, State, ToAgent,
+    attempts::{Attempt, Standing},
+};
 
 impl State {
     /// The agent that runs a device: the first of those that offer it which is connected.
@@ -99,29 +102,63 @@ impl State {
     }
 
     fn assign(&mut self, device: &str) {
-        let Some(lane) = self.lanes.get(device) else {
-            return;
-        };
-        let (None, Some(turn)) = (lane.open, lane.queue.first().copied()) else {
-            return;
-        };
-        if self.obstacle(device).is_some() {
-            return;
-        }
-        let Some(agent) = self.owner(device) else {
-            return;
-        };
-        self.offer(turn.series, agent);
+        // One for the device, and one behind it.
+        while self.assign_next(device) {}
     }
 
-    /// Gives a series' open round to an agent: on record first, then sent.
-    fn offer(&mut self, id: SeriesId, agent: AgentId) {
+    /// Gives out one round on a device; false: there is nothing to give, or it cannot start.
+    fn assign_next(&mut self, device: &str) -> bool {
+        let Some(lane) = self.lanes.get(device) else {
+            return false;
+        };
+        if !lane.has_room() || lane.queue.is_empty() || self.obstacle(device).is_some() {
+            return false;
+        }
+        let Some(agent) = self.owner(device) else {
+            return false;
+        };
+        // What has the device must be known to run, and at the same agent.
+        let may_follow = lane.out.iter().all(|out| {
+            self.attempts.get(out).is_some_and(|attempt| {
+                attempt.agent == agent && attempt.standing() == Standing::Running
+            })
+        });
+        if !may_follow {
+            return false;
+        }
+        let line: Vec<SeriesId> = lane.queue.iter().map(|turn| turn.series).collect();
+        line.into_iter()
+            .any(|series| self.offer_next(series, agent))
+    }
+
+    /// Gives out the next round of a series; false: all of its rounds are out, and what follows is not known yet.
+    fn offer_next(&mut self, id: SeriesId, agent: AgentId) -> bool {
+        let ready = |state: &Self| {
+            let series = state.series.get(&id)?;
+            state.ready_round(series)
+        };
+        if let Some(index) = ready(self) {
+            self.offer(id, index, agent);
+            return true;
+        }
+        if !self.plan_ahead(id) {
+            return false;
+        }
+        ready(self).is_some_and(|index| {
+            self.offer(id, index, agent);
+            true
+        })
+    }
+
+    /// Gives an open round of a series to an agent: on record first, then sent.
+    fn offer(&mut self, id: SeriesId, index: u32, agent: AgentId) {
         let Some(series) = self.series.get(&id) else {
             return;
         };
-        let (Some(record), Some(tries)) = (&series.open, series.tries.last()) else {
+        let Some(record) = series.open.get(&index) else {
             return;
         };
+        let tries = series.tries_of(index);
         let round = record.round.clone();
         let number = u32::try_from(tries.len()).unwrap_or(u32::MAX);
         let sweep = series.plan.sweep;
@@ -134,7 +171,7 @@ impl State {
             round: round.clone(),
         });
         if let Some(series) = self.series.get_mut(&id)
-            && let Some(tries) = series.tries.last_mut()
+            && let Some(tries) = series.tries.get_mut(index as usize)
         {
             tries.push(attempt);
         }
@@ -142,7 +179,8 @@ impl State {
             attempt,
             Attempt {
                 series: id,
-                round: round.index,
+                round: index,
+                device: round.device_id.clone(),
                 agent,
                 state: AttemptState::Assigned,
                 stopping: false,
@@ -151,6 +189,10 @@ impl State {
             },
         );
         self.occupy(attempt);
+        let prefetched = self
+            .lanes
+            .get(&round.device_id)
+            .is_some_and(|lane| lane.out.first() != Some(&attempt));
         self.set_deadline(attempt, self.config.acceptance_limit);
         if first_of_series && let Some(series) = self.series.get(&id) {
             let series = Some(self.series_view(series));
@@ -169,8 +211,12 @@ impl State {
             }),
         );
         if let Some(session) = self.agents.get(&agent).and_then(|agent| agent.session) {
-            let round = Box::new(round);
-            self.send(session, ToAgent::Assign { attempt, round });
+            let assign = ToAgent::Assign {
+                attempt,
+                round: Box::new(round),
+                prefetched,
+            };
+            self.send(session, assign);
         }
     }
 }

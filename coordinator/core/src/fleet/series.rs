@@ -1,14 +1,16 @@
 //! Series: one workload of a sweep on one device, from its first plan to its end.
+//!
+//! Several of its rounds may be out at a time: the one that runs, and the one that waits behind it so that the device never does.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use batchstep_proto::{
-    domain::AttemptOutcome,
+    domain::{AttemptOutcome, Round},
     ids::{AttemptId, SeriesId},
     wire,
 };
 
-use super::{Record, SeriesState, SeriesSummary, State, lanes::Turn};
+use super::{Record, SeriesState, SeriesSummary, State, attempts::Attempt, lanes::Turn};
 use crate::sweep::{History, Next, RoundRecord, SeriesPlan};
 
 /// One series of an active sweep.
@@ -18,10 +20,12 @@ pub(super) struct Series {
     pub turn: Turn,
     /// Rounds that are over.
     pub history: History,
-    /// The round after those, once the planner wants one; on record from its first attempt on.
-    pub open: Option<RoundRecord>,
-    /// Attempts of each round, by number; the open round's are last.
+    /// Rounds that are planned and not over, by index; on record from their first attempt on.
+    pub open: BTreeMap<u32, RoundRecord>,
+    /// Attempts of each round, by index and number.
     pub tries: Vec<Vec<AttemptId>>,
+    /// What follows the rounds that are out is not known before one of them is over.
+    pub must_wait: bool,
     /// How and why it ended.
     pub over: Option<(SeriesState, String)>,
     pub summary: SeriesSummary,
@@ -35,32 +39,48 @@ impl Series {
             plan,
             turn,
             history: History::default(),
-            open: None,
+            open: BTreeMap::new(),
             tries: Vec::new(),
+            must_wait: false,
             over: None,
             summary: SeriesSummary::default(),
             remaining: Duration::ZERO,
         }
     }
 
-    /// A round that is not over, by index or among the history.
-    pub fn round_mut(&mut self, index: u32) -> Option<&mut RoundRecord> {
-        let index = index as usize;
-        if index == self.history.rounds.len() {
-            self.open.as_mut()
-        } else {
-            self.history.rounds.get_mut(index)
-        }
+    /// A round, whether it is over or not.
+    pub fn round(&self, index: u32) -> Option<&RoundRecord> {
+        self.open.get(&index).or_else(|| {
+            let position = self.position(index).ok()?;
+            self.history.rounds.get(position)
+        })
     }
 
     /// A round, whether it is over or not.
-    pub fn round(&self, index: u32) -> Option<&RoundRecord> {
-        let index = index as usize;
-        if index == self.history.rounds.len() {
-            self.open.as_ref()
-        } else {
-            self.history.rounds.get(index)
+    pub fn round_mut(&mut self, index: u32) -> Option<&mut RoundRecord> {
+        let position = self.position(index);
+        match self.open.get_mut(&index) {
+            Some(record) => Some(record),
+            None => self.history.rounds.get_mut(position.ok()?),
         }
+    }
+
+    /// Where a round is among those that are over, or would be.
+    fn position(&self, index: u32) -> Result<usize, usize> {
+        let rounds = &self.history.rounds;
+        rounds.binary_search_by_key(&index, |record| record.round.index)
+    }
+
+    /// Attempts of a round, by number.
+    pub fn tries_of(&self, index: u32) -> &[AttemptId] {
+        self.tries.get(index as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// Makes room for a round that the planner wants.
+    pub fn plan_round(&mut self, round: Round) {
+        let index = round.index;
+        self.open.insert(index, RoundRecord::new(round));
+        self.tries.resize_with(index as usize + 1, Vec::new);
     }
 
     /// True when an attempt was ever given out.
@@ -70,36 +90,113 @@ impl Series {
 }
 
 impl State {
-    /// Asks the planner for the next round of a series that has none. The caller settles the sweep afterwards.
+    /// Asks the planner how a series goes on, with what its rounds that are over have shown. The caller settles the sweep afterwards.
     pub(super) fn advance(&mut self, id: SeriesId) {
         let Some(series) = self.series.get_mut(&id) else {
             return;
         };
-        if series.over.is_some() || series.open.is_some() {
+        if series.over.is_some() {
             return;
         }
+        series.must_wait = false;
         series.remaining = self.planner.remaining(&series.plan, &series.history);
         match self.planner.next(&series.plan, &series.history) {
             Next::Round(round) => {
                 self.dirty.insert(series.plan.device.id.clone());
-                series.open = Some(RoundRecord::new(round));
-                series.tries.push(Vec::new());
+                if series.open.is_empty() {
+                    series.plan_round(round);
+                }
             }
-            Next::Done(why) => self.end_series(id, SeriesState::Done, why.message),
-            Next::Failed(message) => self.end_series(id, SeriesState::Failed, message),
+            Next::Done(why) => self.conclude(id, SeriesState::Done, why.message),
+            Next::Failed(message) => self.conclude(id, SeriesState::Failed, message),
         }
     }
 
-    /// Moves a series' open round into its history, for good.
-    pub(super) fn end_round(&mut self, id: SeriesId) {
+    /// Asks again whether a round that came back unmeasured is still wanted.
+    pub(super) fn reconsider(&mut self, id: SeriesId) {
+        self.advance(id);
+        if let Some(series) = self.series.get(&id) {
+            let sweep = series.plan.sweep;
+            self.settle_sweep(sweep);
+        }
+    }
+
+    /// Ends a series once none of its rounds is out: what is out is called back first, and what it still brings is weighed again.
+    fn conclude(&mut self, id: SeriesId, state: SeriesState, message: String) {
+        self.withdraw(id, false, "nothing more is wanted of the series");
+        let is_settled = self
+            .series
+            .get(&id)
+            .is_some_and(|series| series.open.is_empty());
+        if is_settled {
+            self.end_series(id, state, message);
+        }
+    }
+
+    /// The round that an idle device may be given: one that is planned and not out, the first of them.
+    pub(super) fn ready_round(&self, series: &Series) -> Option<u32> {
+        let mut open = series.open.keys().copied();
+        open.find(|index| self.out(series, *index).is_none())
+    }
+
+    /// The attempt at a round that is out.
+    fn out(&self, series: &Series, index: u32) -> Option<AttemptId> {
+        let last = *series.tries_of(index).last()?;
+        self.attempts
+            .get(&last)
+            .is_some_and(Attempt::is_open)
+            .then_some(last)
+    }
+
+    /// Plans a further round of a series whose rounds are all out; false: what follows is not known yet.
+    pub(super) fn plan_ahead(&mut self, id: SeriesId) -> bool {
+        let Some(series) = self.series.get_mut(&id) else {
+            return false;
+        };
+        if series.over.is_some() || series.must_wait {
+            return false;
+        }
+        let open: Vec<&RoundRecord> = series.open.values().collect();
+        match self.planner.ahead(&series.plan, &series.history, &open) {
+            Some(round) => series.plan_round(round),
+            None => series.must_wait = true,
+        }
+        !series.must_wait
+    }
+
+    /// Calls back all rounds of a series: what is out is told to stop and ends with its report, everything else ends now.
+    pub(super) fn withdraw(&mut self, id: SeriesId, at_once: bool, reason: &str) {
+        let Some(series) = self.series.get(&id) else {
+            return;
+        };
+        let open: Vec<u32> = series.open.keys().copied().collect();
+        for index in open {
+            let Some(series) = self.series.get_mut(&id) else {
+                return;
+            };
+            if series.tries_of(index).is_empty() {
+                // Nobody but the planner knows of it.
+                series.open.remove(&index);
+                series.tries.truncate(index as usize);
+            } else if let Some(attempt) = self.series.get(&id).and_then(|it| self.out(it, index)) {
+                self.stop(attempt, at_once, reason);
+            } else {
+                self.end_round(id, index);
+            }
+        }
+    }
+
+    /// Moves an open round of a series into its history, for good.
+    pub(super) fn end_round(&mut self, id: SeriesId, index: u32) {
         let Some(series) = self.series.get_mut(&id) else {
             return;
         };
-        let Some(record) = series.open.take() else {
+        let Some(record) = series.open.remove(&index) else {
             return;
         };
         let round = record.round.id;
-        series.history.rounds.push(record);
+        let (Ok(position) | Err(position)) = series.position(index);
+        series.history.rounds.insert(position, record);
         series.summary.rounds_done += 1;
         if series.over.is_none() {
             series.remaining = self.planner.remaining(&series.plan, &series.history);
@@ -111,10 +208,11 @@ impl State {
     pub(super) fn round_reported(
         &mut self,
         id: SeriesId,
+        index: u32,
         outcome: AttemptOutcome,
         message: String,
     ) {
-        self.end_round(id);
+        self.end_round(id, index);
         let Some(series) = self.series.get(&id) else {
             return;
         };
@@ -122,25 +220,18 @@ impl State {
         let event = wire::event::Kind::RoundEnded(wire::RoundEnded {
             series_id: id.to_string(),
             device_id: series.plan.device.id.clone(),
-            round: series.summary.rounds_done.saturating_sub(1),
+            round: index,
             outcome: outcome.to_wire(),
             message,
             series: Some(self.series_view(series)),
         });
         self.journal(Some(sweep), event);
-        self.advance(id);
-        if self
-            .series
-            .get(&id)
-            .is_some_and(|series| series.over.is_some())
-        {
-            self.settle_sweep(sweep);
-        }
+        self.reconsider(id);
     }
 
-    /// Ends a series that cannot go on, with its round.
+    /// Ends a series that cannot go on, with its rounds.
     pub(super) fn give_up(&mut self, id: SeriesId, message: String) {
-        self.end_round(id);
+        self.withdraw(id, true, "the series has failed");
         self.end_series(id, SeriesState::Failed, message);
         if let Some(series) = self.series.get(&id) {
             let sweep = series.plan.sweep;
@@ -148,7 +239,7 @@ impl State {
         }
     }
 
-    /// Ends a series; its open round stays while an attempt of it is out. The caller settles the sweep afterwards.
+    /// Ends a series; its open rounds stay while attempts at them are out. The caller settles the sweep afterwards.
     pub(super) fn end_series(&mut self, id: SeriesId, state: SeriesState, message: String) {
         let Some(series) = self.series.get_mut(&id) else {
             return;
@@ -179,8 +270,8 @@ impl State {
         }
     }
 
-    /// Ends the round of a series that is over already, and lets go of its sweep once no attempt of it is open. False: the series goes on.
-    pub(super) fn close_out(&mut self, id: SeriesId) -> bool {
+    /// Ends a round of a series that is over already, and lets go of its sweep once no attempt of it is open. False: the series goes on.
+    pub(super) fn close_out(&mut self, id: SeriesId, index: u32) -> bool {
         let Some(series) = self.series.get(&id) else {
             return true;
         };
@@ -188,7 +279,7 @@ impl State {
             return false;
         }
         let sweep = series.plan.sweep;
-        self.end_round(id);
+        self.end_round(id, index);
         self.forget_settled_sweep(sweep);
         true
     }

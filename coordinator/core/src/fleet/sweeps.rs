@@ -186,29 +186,15 @@ impl State {
     }
 
     fn cancel_series(&mut self, id: SeriesId, message: &str) {
-        let Some(series) = self.series.get_mut(&id) else {
-            return;
-        };
-        if series.over.is_some() {
+        if self
+            .series
+            .get(&id)
+            .is_none_or(|series| series.over.is_some())
+        {
             return;
         }
-        let open = self
-            .lanes
-            .get(&series.plan.device.id)
-            .and_then(|lane| lane.open)
-            .filter(|open| series.tries.last().and_then(|tries| tries.last()) == Some(open));
-        match open {
-            // Its last blocks are still to come: the round ends with them.
-            Some(attempt) => self.stop(attempt, true, message),
-            None if series.tries.last().is_some_and(|tries| !tries.is_empty()) => {
-                self.end_round(id);
-            }
-            None => {
-                if series.open.take().is_some() {
-                    series.tries.pop();
-                }
-            }
-        }
+        // The last blocks of what is out are still to come: its rounds end with them.
+        self.withdraw(id, true, message);
         self.end_series(id, SeriesState::Cancelled, message.to_owned());
     }
 

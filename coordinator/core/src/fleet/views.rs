@@ -121,7 +121,7 @@ impl State {
     fn runs(&self, series: &Series) -> bool {
         self.lanes
             .get(&series.plan.device.id)
-            .and_then(|lane| self.attempts.get(&lane.open?))
+            .and_then(|lane| self.attempts.get(lane.out.first()?))
             .is_some_and(|attempt| attempt.series == series.plan.id)
     }
 
@@ -138,8 +138,9 @@ impl State {
             return self.obstacle(device).unwrap_or_default();
         };
         let running = lane
-            .open
-            .and_then(|id| self.attempts.get(&id))
+            .out
+            .first()
+            .and_then(|id| self.attempts.get(id))
             .and_then(|attempt| self.series.get(&attempt.series));
         if let Some(other) = running {
             return format!(

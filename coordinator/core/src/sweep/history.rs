@@ -83,6 +83,6 @@ impl RoundRecord {
 /// The rounds of a series that are over, by index.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
-    /// Ascending by `round.index`, without gaps.
+    /// Ascending by `round.index`; one that is still out may be missing.
     pub rounds: Vec<RoundRecord>,
 }

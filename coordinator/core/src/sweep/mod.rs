@@ -4,6 +4,7 @@
 //! planned without the restart. Called by `fleet` and `steptable`; never reads a clock.
 
 mod adaptive;
+mod ahead;
 mod aim;
 mod budget;
 mod correct;
@@ -22,6 +23,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
+pub use ahead::ahead;
 pub use budget::{as_option, left_out, remaining, spent, sufficient_budget};
 pub use correct::{Corrected, CorrectedBlock, Flag, Quality, correct, undisturbed};
 pub use history::{History, RoundRecord, SeriesPlan};

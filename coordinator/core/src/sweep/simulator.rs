@@ -16,7 +16,7 @@ use batchstep_simulated::{
     Behaviour, Contention, Event, Faults, Machine, Throttling, Timings, Window,
 };
 
-use super::{History, Next, RoundRecord, SeriesPlan, next};
+use super::{History, Next, RoundRecord, SeriesPlan, ahead, next};
 
 /// A sweep of `linear` with everything at its default.
 pub(crate) fn spec(batch_sizes: &str, budget_seconds: u64) -> SweepSpec {
@@ -141,6 +141,26 @@ impl<'a> Simulator<'a> {
                 }
                 end => return (history, end),
             }
+        }
+        panic!("the series did not end within 2000 rounds");
+    }
+
+    /// The same with a device that has the next round, where it can be known, before it reports the last one; and how many rounds that were.
+    pub(crate) fn run_ahead(&self, plan: &SeriesPlan) -> (History, Next, usize) {
+        let mut machine = self.machine();
+        let mut history = History::default();
+        let (mut waiting, mut prefetched) = (None, 0);
+        for _ in 0..2000 {
+            // What waits is started before the planner has seen the last round; it is called back when nothing more is wanted.
+            let round = match (next(plan, &history), waiting.take()) {
+                (Next::Round(_), Some(round)) => round,
+                (Next::Round(round), None) => round,
+                (end, _) => return (history, end, prefetched),
+            };
+            check(plan, &round);
+            waiting = ahead(plan, &history, &[&RoundRecord::new(round.clone())]);
+            prefetched += usize::from(waiting.is_some());
+            history.rounds.push(executed(&mut machine, round));
         }
         panic!("the series did not end within 2000 rounds");
     }

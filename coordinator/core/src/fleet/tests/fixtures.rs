@@ -12,7 +12,7 @@ use batchstep_proto::{
 
 use crate::{
     fleet::{HeldState, Planner},
-    sweep::{Conclusion, ConclusionReason, History, Next, SeriesPlan},
+    sweep::{Conclusion, ConclusionReason, History, Next, RoundRecord, SeriesPlan},
 };
 
 /// So many rounds of two visits; the batch sizes depend on what was measured, so that a wrong history shows in the plan.
@@ -20,28 +20,19 @@ use crate::{
 pub struct Script {
     pub rounds: usize,
     pub fails: bool,
+    pub settles: bool,
 }
 
-impl Planner for Script {
-    fn next(&self, plan: &SeriesPlan, history: &History) -> Next {
-        if self.fails {
-            return Next::Failed("scripted".to_owned());
-        }
-        if history.rounds.len() == self.rounds {
-            return Next::Done(Conclusion {
-                reason: ConclusionReason::BudgetSpent,
-                message: "all rounds are in".to_owned(),
-            });
-        }
-        let index = u32::try_from(history.rounds.len()).unwrap();
-        let blocks: usize = history.rounds.iter().map(|round| round.blocks.len()).sum();
+impl Script {
+    fn round(plan: &SeriesPlan, index: usize, blocks: usize) -> Round {
+        let index = u32::try_from(index).unwrap();
         let visit = |batch_size| Visit {
             batch_size,
             role: VisitRole::Measure,
             iterations: None,
         };
         let first = u32::try_from(blocks).unwrap() + 1;
-        Next::Round(Round {
+        Round {
             id: RoundId::of(plan.id, index),
             series: plan.id,
             sweep: plan.sweep,
@@ -57,7 +48,34 @@ impl Planner for Script {
             visits: vec![visit(first), visit(first + 100)],
             timing: Timing::protocol(true),
             time_limit: Duration::from_mins(1),
-        })
+        }
+    }
+}
+
+fn blocks(history: &History) -> usize {
+    history.rounds.iter().map(|round| round.blocks.len()).sum()
+}
+
+impl Planner for Script {
+    fn next(&self, plan: &SeriesPlan, history: &History) -> Next {
+        if self.fails {
+            return Next::Failed("scripted".to_owned());
+        }
+        // Like the real planner it may have enough before its last round: a round of a single block is an answer.
+        let is_certain = self.settles && blocks(history) % 2 == 1;
+        if history.rounds.len() >= self.rounds || is_certain {
+            return Next::Done(Conclusion {
+                reason: ConclusionReason::BudgetSpent,
+                message: "all rounds are in".to_owned(),
+            });
+        }
+        Next::Round(Self::round(plan, history.rounds.len(), blocks(history)))
+    }
+
+    fn ahead(&self, plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Option<Round> {
+        let index = history.rounds.len() + open.len();
+        let expected = blocks(history) + 2 * open.len();
+        (!self.fails && index < self.rounds).then(|| Self::round(plan, index, expected))
     }
 
     fn remaining(&self, _: &SeriesPlan, history: &History) -> Duration {
@@ -109,8 +127,18 @@ pub fn spec() -> SweepSpec {
 pub struct Held {
     pub round: Round,
     pub state: HeldState,
+    /// The coordinator has its acceptance on record.
+    pub recorded: bool,
+    /// Counts what an agent was given.
+    pub order: u64,
     pub parts: u32,
     pub last: Option<AttemptReport>,
+}
+
+impl Held {
+    pub fn is_over(&self) -> bool {
+        self.state == HeldState::Spooled
+    }
 }
 
 /// A part of a report; every block has its own length, so that it can be found again.

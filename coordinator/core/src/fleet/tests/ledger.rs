@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use batchstep_proto::{
     domain::AttemptReport,
-    ids::{AttemptId, SweepId},
+    ids::{AgentId, AttemptId, SweepId},
 };
 
 use crate::{
@@ -80,7 +80,7 @@ impl Ledger {
                         attempts: Vec::new(),
                     });
                 }
-                let stored = series.rounds.last_mut().unwrap();
+                let stored = &mut series.rounds[round.index as usize];
                 assert_eq!(stored.record.round, round, "attempts of one round differ");
                 assert_eq!(stored.attempts.len(), number as usize);
                 assert!(!stored.ended);
@@ -223,12 +223,23 @@ impl Ledger {
             .collect()
     }
 
-    /// Fails when a device has two open attempts, or a block counts twice.
+    /// Fails when a device is given to two agents, or has more than one attempt waiting, or a block counts twice.
     pub fn check(&self) {
-        let mut busy: BTreeMap<&str, AttemptId> = BTreeMap::new();
+        let mut busy: BTreeMap<&str, Vec<AgentId>> = BTreeMap::new();
         for (record, attempt) in self.attempts().filter(|(_, attempt)| is_open(attempt)) {
-            let other = busy.insert(&record.round.device_id, attempt.id);
-            assert_eq!(other, None, "two attempts on {}", record.round.device_id);
+            let out = busy.entry(&record.round.device_id).or_default();
+            out.push(attempt.agent);
+            assert!(
+                out.len() <= 2,
+                "{} attempts on {}",
+                out.len(),
+                record.round.device_id
+            );
+            assert_eq!(
+                out[0], attempt.agent,
+                "{} has two agents",
+                record.round.device_id
+            );
         }
         let mut seen = BTreeSet::new();
         for (_, report) in &self.reports {
@@ -264,23 +275,22 @@ fn series_snapshot(state: &State, series: &crate::fleet::series::Series) -> Seri
         .over
         .clone()
         .unwrap_or((SeriesState::Waiting, String::new()));
-    let ended = series.history.rounds.len();
+    let ended = series.history.rounds.iter().map(|record| (record, true));
+    let open = series.open.values().map(|record| (record, false));
+    let mut rounds: Vec<_> = ended.chain(open).collect();
+    rounds.sort_by_key(|(record, _)| record.round.index);
     SeriesSnapshot {
         plan: series.plan.clone(),
         state: over,
         message,
-        rounds: series
-            .history
-            .rounds
-            .iter()
-            .chain(&series.open)
-            .zip(&series.tries)
-            .enumerate()
+        rounds: rounds
+            .into_iter()
+            .map(|(record, ended)| (record, ended, series.tries_of(record.round.index)))
             // A planned round is on record from its first attempt on.
-            .filter(|(_, (_, tries))| !tries.is_empty())
-            .map(|(index, (record, tries))| StoredRound {
+            .filter(|(_, _, tries)| !tries.is_empty())
+            .map(|(record, ended, tries)| StoredRound {
                 record: record.clone(),
-                ended: index < ended,
+                ended,
                 attempts: tries
                     .iter()
                     .map(|id| StoredAttempt {

@@ -3,6 +3,7 @@
 mod devices;
 mod fixtures;
 mod ledger;
+mod prefetch;
 mod properties;
 mod restarts;
 mod scenarios;

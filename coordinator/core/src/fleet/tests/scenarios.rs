@@ -8,11 +8,11 @@ use batchstep_proto::{
 };
 
 use super::{
-    fixtures::{device, spec, uuid},
+    fixtures::{Held, device, spec, uuid},
     world::{World, answer},
 };
 use crate::fleet::{
-    Answer, Effect, HeldState, Input, Progress, Refusal, ReplyKey, SeriesState, SweepState, ToAgent,
+    Answer, Effect, Input, Progress, Refusal, ReplyKey, SeriesState, SweepState, ToAgent,
 };
 
 #[test]
@@ -122,15 +122,18 @@ fn cancelling_stops_what_runs_and_keeps_what_was_measured() {
     world.connect(0);
     let (first, _) = world.submit(spec());
     let (second, _) = world.submit(spec());
-    world.step(0);
-    world.step(0);
+    // Accepts, accepts what waits behind it, measures.
+    for _ in 0..3 {
+        world.step(0);
+    }
     let attempt = world.held(0);
     assert_eq!(world.cancel(first), Answer::Cancelled(true));
     assert_eq!(world.ledger.ended[0].1, SweepState::Cancelled);
     assert_eq!(world.state.sweep(first), None);
-    // The device is not free before the stopped attempt has reported.
-    assert_eq!(world.agents[0].held.len(), 1);
-    assert_eq!(world.agents[0].held[&attempt].state, HeldState::Spooled);
+    // The device is not free before the stopped attempts have reported.
+    assert_eq!(world.agents[0].held.len(), 2);
+    assert!(world.agents[0].held.values().all(Held::is_over));
+    assert!(world.agents[0].held.contains_key(&attempt));
     assert_eq!(world.cancel(first), Answer::Cancelled(false));
     world.run();
     assert_eq!(world.ledger.blocks()[0], 1);
@@ -238,6 +241,7 @@ fn a_plan_that_fails_fails_the_sweep() {
     world.state.planner = Box::new(super::fixtures::Script {
         rounds: 1,
         fails: true,
+        settles: false,
     });
     world.connect(0);
     let (sweep, _) = world.submit(spec());
@@ -257,8 +261,9 @@ fn a_broken_round_costs_one_round() {
     let mut world = World::new(3, &[&["GPU-x"]]);
     world.connect(0);
     world.submit(spec());
-    world.step(0);
-    world.step(0);
+    for _ in 0..3 {
+        world.step(0);
+    }
     let attempt = world.held(0);
     world.finish(0, attempt, AttemptOutcome::Broken, 0);
     world.run();

@@ -123,9 +123,14 @@ fn a_lost_agents_round_goes_to_whoever_offers_the_device() {
     assert!(world.agents[1].held.is_empty());
     world.wait(Duration::from_secs(2));
     assert_eq!(world.state.agents()[0].state, wire::AgentState::Lost as i32);
+    // Both rounds that were out at it; the other agent has the first, and not yet what follows.
     assert_eq!(
         world.ledger.states(),
-        [AttemptState::Expired, AttemptState::Assigned]
+        [
+            AttemptState::Expired,
+            AttemptState::Assigned,
+            AttemptState::Expired
+        ]
     );
     // What the lost agent measured is kept beside what counts.
     let (agent, attempt) = (world.agents[0].id, world.held(0));

@@ -25,6 +25,40 @@ pub struct Agent {
     pub session: Option<SessionKey>,
     pub closed: Option<bool>,
     pub held: BTreeMap<AttemptId, Held>,
+    /// Attempts it was ever given.
+    pub given: u64,
+}
+
+impl Agent {
+    /// Starts what may start: one attempt for each device, in the order in which they came.
+    fn start(&mut self) {
+        let mut waiting: Vec<(u64, AttemptId)> = self
+            .held
+            .iter()
+            .filter(|(_, held)| held.state == HeldState::Accepted && held.recorded)
+            .map(|(id, held)| (held.order, *id))
+            .collect();
+        waiting.sort_unstable();
+        for (_, id) in waiting {
+            let device = self.held[&id].round.device_id.clone();
+            let is_busy = self
+                .held
+                .values()
+                .any(|held| held.round.device_id == device && held.state == HeldState::Running);
+            if !is_busy && let Some(held) = self.held.get_mut(&id) {
+                held.state = HeldState::Running;
+            }
+        }
+    }
+
+    /// What it would act on next, if it does not just wait: it accepts before it measures, and measures in order.
+    fn acts_on(&self) -> Option<AttemptId> {
+        self.held
+            .iter()
+            .filter(|(_, held)| held.state != HeldState::Accepted || !held.recorded)
+            .min_by_key(|(_, held)| (held.state != HeldState::Accepted, held.order))
+            .map(|(id, _)| *id)
+    }
 }
 
 pub struct World {
@@ -43,6 +77,7 @@ impl World {
         let script = Script {
             rounds,
             fails: false,
+            settles: false,
         };
         let agents = (1..)
             .zip(hosts)
@@ -64,6 +99,7 @@ impl World {
                 session: None,
                 closed: None,
                 held: BTreeMap::new(),
+                given: 0,
             })
             .collect();
         Self {
@@ -124,21 +160,36 @@ impl World {
             return;
         };
         match message {
-            ToAgent::Assign { attempt, round } => {
+            ToAgent::Assign {
+                attempt,
+                round,
+                prefetched,
+            } => {
+                let order = agent.given;
+                agent.given += 1;
+                let is_behind = agent
+                    .held
+                    .values()
+                    .any(|held| held.round.device_id == round.device_id);
+                assert!(
+                    is_behind || !prefetched,
+                    "nothing is before a prefetched round"
+                );
                 let held = Held {
                     round: (**round).clone(),
                     state: HeldState::Accepted,
+                    recorded: false,
+                    order,
                     parts: 0,
                     last: None,
                 };
                 assert!(agent.held.insert(*attempt, held).is_none());
             }
             ToAgent::Recorded(attempt) => {
-                if let Some(held) = agent.held.get_mut(attempt)
-                    && held.state == HeldState::Accepted
-                {
-                    held.state = HeldState::Running;
+                if let Some(held) = agent.held.get_mut(attempt) {
+                    held.recorded = true;
                 }
+                agent.start();
             }
             ToAgent::Stop { attempt, .. } => self.stop_held(session, *attempt),
             ToAgent::Welcome { verdicts, .. } => {
@@ -183,6 +234,7 @@ impl World {
             blocks,
             &mut self.blocks,
         ));
+        self.agents[agent].start();
     }
 
     pub fn connect(&mut self, agent: usize) -> Vec<Effect> {
@@ -291,9 +343,10 @@ impl World {
             return true;
         };
         let id = self.agents[agent].id;
-        let Some((&attempt, held)) = self.agents[agent].held.iter_mut().next() else {
+        let Some(attempt) = self.agents[agent].acts_on() else {
             return false;
         };
+        let held = self.agents[agent].held.get_mut(&attempt).unwrap();
         match held.state {
             HeldState::Accepted => {
                 self.feed(Input::Accepted { session, attempt });
@@ -340,9 +393,10 @@ impl World {
         }
     }
 
-    /// The attempt an agent holds.
+    /// The attempt that an agent holds, the first of them.
     pub fn held(&self, agent: usize) -> AttemptId {
-        *self.agents[agent].held.keys().next().unwrap()
+        let held = self.agents[agent].held.iter();
+        *held.min_by_key(|(_, held)| held.order).unwrap().0
     }
 
     pub fn explanation(&self, sweep: SweepId, series: usize) -> String {

@@ -1,6 +1,7 @@
 //! Whole series on simulated devices: what the planner and the correction promise, checked from outside.
 
 mod adaptive;
+mod ahead;
 mod budgets;
 mod correction;
 mod planner;

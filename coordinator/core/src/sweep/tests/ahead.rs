@@ -1,0 +1,66 @@
+//! Rounds that are planned while others are out: what they cost, and that they change no answer.
+
+use batchstep_inference::{Inference, Options, Trace, infer};
+use batchstep_proto::domain::Strategy;
+
+use super::super::{
+    History, Next, RoundRecord, SeriesPlan, ahead, correct, next, settled,
+    simulator::{Simulator, plan, spec, staircase},
+    spent,
+};
+
+fn answer(plan: &SeriesPlan, history: &History) -> Inference {
+    let observations = settled(&correct(plan, history).observations(), 5).unwrap();
+    infer(&Trace::new(observations).unwrap(), &Options::default())
+}
+
+fn series(strategy: Strategy) -> SeriesPlan {
+    let mut spec = spec("1-64", 600);
+    spec.strategy = strategy;
+    plan(spec, "SIM-a")
+}
+
+#[test]
+fn planning_ahead_changes_no_answer_and_wastes_little() {
+    for strategy in [Strategy::Dense, Strategy::Adaptive] {
+        let plan = series(strategy);
+        let device = Simulator::new(staircase(16));
+        let (history, _) = device.run(&plan);
+        let (with_ahead, end, prefetched) = device.run_ahead(&plan);
+        assert!(matches!(end, Next::Done(_)), "{end:?}");
+        let (usual, other) = (answer(&plan, &history), answer(&plan, &with_ahead));
+        assert_eq!((other.verdict, other.step), (usual.verdict, usual.step));
+        // An adaptive sweep is short, and looks before it goes on.
+        let rounds = with_ahead.rounds.len();
+        let enough = strategy == Strategy::Adaptive || prefetched * 2 >= rounds;
+        assert!(enough, "{prefetched} of {rounds}: {strategy:?}");
+        let (usual, other) = (spent(&history), spent(&with_ahead));
+        assert!(
+            other <= usual.mul_f64(1.25),
+            "{other:?} for {usual:?}: {strategy:?}"
+        );
+    }
+}
+
+#[test]
+fn nothing_is_planned_behind_a_probe() {
+    let plan = series(Strategy::Dense);
+    let history = History::default();
+    let Next::Round(probe) = next(&plan, &history) else {
+        panic!("a series begins with a probe");
+    };
+    assert_eq!(ahead(&plan, &history, &[&RoundRecord::new(probe)]), None);
+}
+
+#[test]
+fn what_is_out_counts_towards_the_end() {
+    let plan = series(Strategy::Dense);
+    let (history, _) = Simulator::new(staircase(16)).run(&plan);
+    let mut before = history.clone();
+    let last = before.rounds.pop().unwrap();
+    assert!(matches!(next(&plan, &before), Next::Round(_)));
+    assert_eq!(
+        ahead(&plan, &before, &[&RoundRecord::new(last.round)]),
+        None
+    );
+}
