@@ -5,6 +5,7 @@
 mod support;
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -17,7 +18,7 @@ use batchstep_coordinator::store::{
     StoreError, StoredChange, StoredEvent, StoredHistory, StoredSweep,
 };
 use batchstep_core::{
-    fleet::{Disposition as Known, Record, SweepSnapshot},
+    fleet::{Disposition as Known, Record, Restriction, SweepSnapshot},
     inventory::{Observation, Seen},
 };
 use batchstep_proto::{
@@ -401,6 +402,10 @@ impl Store for Scripted {
             drop(self.after_page.lock().await);
         }
         page
+    }
+
+    async fn restrictions(&self) -> Result<BTreeMap<AgentId, Restriction>, StoreError> {
+        self.store.restrictions().await
     }
 
     async fn last_seq(&self) -> Result<u64, StoreError> {

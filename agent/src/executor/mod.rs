@@ -2,6 +2,7 @@
 //!
 //! An executor gets one round at a time for a device and tells what happens as events; it knows nothing of coordinators, spools or leases.
 
+mod company;
 mod output;
 mod process;
 mod samples;

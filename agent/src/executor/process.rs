@@ -13,7 +13,9 @@ use tokio::{
     time,
 };
 
-use super::{Executor, Job, RoundEnding, RoundEvent, Stop, samples, worker::Worker};
+use super::{
+    Executor, Job, RoundEnding, RoundEvent, Stop, company::yielding, samples, worker::Worker,
+};
 use crate::{inventory::NvmlThread, own_workers::OwnWorkers, worker_path::WorkerNotFound};
 
 /// How long a worker waits for another round. The next one is prefetched and comes within milliseconds; a pause this long means that the
@@ -127,22 +129,32 @@ impl Executor for ProcessExecutor {
             .nvml
             .as_ref()
             .filter(|_| job.device.kind == DeviceKind::Cuda);
-        let mut worker = match self.take(&device_id) {
-            Some(worker) => worker,
-            None => {
-                if let Some(nvml) = nvml.filter(|_| !self.share_gpus)
-                    && let Some(reason) = samples::occupied(nvml, &device_id, &self.own).await
-                {
-                    return RoundEnding::new(AttemptOutcome::Refused, reason);
-                }
-                match Worker::start(path, &job.device, &self.own, &mut stop).await {
-                    Ok(worker) => worker,
-                    Err(ending) => return ending,
-                }
+        let kept = self.take(&device_id);
+        // A worker that is kept between two rounds holds the GPU against others, unless the sweep is to make room.
+        let looks = job.round.idle_only || (kept.is_none() && !self.share_gpus);
+        if let Some(nvml) = nvml.filter(|_| looks)
+            && let Some(reason) = samples::occupied(nvml, &device_id, &self.own).await
+        {
+            if let Some(worker) = kept {
+                worker.end().await;
             }
+            return RoundEnding::new(AttemptOutcome::Stopped, reason);
+        }
+        let mut worker = match kept {
+            Some(worker) => worker,
+            None => match Worker::start(path, &job.device, &self.own, &mut stop).await {
+                Ok(worker) => worker,
+                Err(ending) => return ending,
+            },
         };
-        let watch = nvml.map(|nvml| samples::Watch::start(nvml.clone(), device_id.clone()));
-        let (ending, reusable) = worker.run(job, &events, &mut stop, watch.as_ref()).await;
+        let watch = nvml
+            .map(|nvml| samples::Watch::start(nvml.clone(), self.own.clone(), device_id.clone()));
+        let company = watch.as_ref().filter(|_| job.round.idle_only);
+        let mut yielding = company.map(|watch| yielding(stop.clone(), watch.company()));
+        let stop = yielding
+            .as_mut()
+            .map_or(&mut stop, |yielding| &mut yielding.stop);
+        let (ending, reusable) = worker.run(job, &events, stop, watch.as_ref()).await;
         if reusable {
             self.park(device_id, worker);
         }

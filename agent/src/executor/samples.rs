@@ -10,9 +10,10 @@ use std::{
 };
 
 use batchstep_proto::wire;
-use tokio::time;
+use tokio::{sync::watch, time};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::company::Company;
 use crate::{
     inventory::{NvmlThread, Sample, Sampled},
     own_workers::OwnWorkers,
@@ -31,15 +32,17 @@ const BUSY: f64 = 0.05;
 /// The samples of a running round; ends with it.
 pub(super) struct Watch {
     samples: Samples,
+    company: watch::Receiver<Option<String>>,
     _task: AbortOnDropHandle<()>,
 }
 
 type Samples = Arc<Mutex<VecDeque<Sampled>>>;
 
 impl Watch {
-    pub(super) fn start(nvml: NvmlThread, device_id: String) -> Self {
+    pub(super) fn start(nvml: NvmlThread, own: OwnWorkers, device_id: String) -> Self {
         let samples = Samples::default();
         let sink = Arc::clone(&samples);
+        let (seen, company) = watch::channel(None);
         let task = tokio::spawn(async move {
             let mut ticks = time::interval(PERIOD);
             ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
@@ -48,6 +51,15 @@ impl Watch {
                 let Some(sampled) = nvml.sample(&device_id).await else {
                     continue;
                 };
+                let pids = sampled.sample.compute_pids.as_deref().unwrap_or_default();
+                let foreign = own.foreign(pids, &device_id);
+                seen.send_if_modified(|seen| {
+                    let is_new = foreign > 0 && seen.is_none();
+                    if is_new {
+                        *seen = Some(computing(foreign));
+                    }
+                    is_new
+                });
                 let mut samples = sink.lock().unwrap_or_else(PoisonError::into_inner);
                 if samples.len() == KEPT {
                     samples.pop_front();
@@ -57,8 +69,14 @@ impl Watch {
         });
         Self {
             samples,
+            company,
             _task: AbortOnDropHandle::new(task),
         }
+    }
+
+    /// Whom else it sees on the GPU.
+    pub(super) fn company(&self) -> Company {
+        self.company.clone()
     }
 
     /// Adds to a block that has just ended what was seen during it.
@@ -103,6 +121,14 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / f64::from(count))
 }
 
+fn computing(foreign: usize) -> String {
+    if foreign == 1 {
+        "another process computes on the GPU".to_owned()
+    } else {
+        format!("{foreign} other processes compute on the GPU")
+    }
+}
+
 /// Why a worker should not be started on a GPU now; `None`: nobody else works on it, or NVML cannot be asked.
 pub(super) async fn occupied(
     nvml: &NvmlThread,
@@ -133,8 +159,7 @@ pub(super) async fn occupied(
                 "the GPU is busy for {:.0} % of the time with what is not batchstep's",
                 busy * 100.0
             )),
-            (1, _) => Some("another process computes on the GPU".to_owned()),
-            (more, _) => Some(format!("{more} other processes compute on the GPU")),
+            (foreign, _) => Some(computing(foreign)),
         };
     }
     reason.map(|reason| format!("{reason}; the round is tried again later"))
@@ -194,6 +219,7 @@ mod tests {
                 sampled(345.0, 3_000_000, 900),
                 sampled(1980.0, 900, 890),
             ]))),
+            company: watch::channel(None).1,
             _task: AbortOnDropHandle::new(tokio::spawn(async {})),
         };
         let mut block = wire::Block {

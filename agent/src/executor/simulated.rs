@@ -79,6 +79,12 @@ impl Executor for SimulatedExecutor {
             match told(step.event) {
                 ControlFlow::Break(ending) => return ending,
                 ControlFlow::Continue(event) => {
+                    if round.idle_only
+                        && let Some(reason) = company(&event)
+                    {
+                        // As a worker is ended: the block that was disturbed is lost with it.
+                        return progress.stop(Duration::ZERO, true, reason).into();
+                    }
                     let _ = events.send(event);
                 }
             }
@@ -86,6 +92,17 @@ impl Executor for SimulatedExecutor {
     }
 
     async fn shut_down(&self) {}
+}
+
+/// Why a round that is to run on an idle device makes room.
+fn company(event: &RoundEvent) -> Option<String> {
+    let RoundEvent::Block(block) = event else {
+        return None;
+    };
+    (block.foreign_processes.unwrap_or(0) > 0).then(|| {
+        "another process computes on the device; the round makes room and is tried again later"
+            .to_owned()
+    })
 }
 
 /// A step that is cut short.

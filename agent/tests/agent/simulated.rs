@@ -56,6 +56,7 @@ fn job(simulation: &Simulation, batch_sizes: &[u32], time_limit: u64) -> Job {
             .collect(),
         timing: Timing::protocol(true),
         time_limit: Duration::from_secs(time_limit),
+        idle_only: false,
     };
     Job {
         attempt_id: "a".to_owned(),

@@ -108,6 +108,7 @@ fn round(kind: RoundKind, sizes: &[u32]) -> Round {
             ..Timing::protocol(true)
         },
         time_limit: Duration::from_secs(60),
+        idle_only: false,
     }
 }
 

@@ -2,8 +2,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use anyhow::Result;
 use batchstep_proto::{
-    domain::{BatchSizes, DeviceSelector, Dtype, Mode, Strategy, SweepSpec, VisitOrder},
+    domain::{
+        BatchSizes, DailyWindow, DeviceSelector, Dtype, Mode, Scheduling, Strategy, SweepSpec,
+        Times, VisitOrder,
+    },
     limits,
     size::Size,
     workload::WorkloadSpec,
@@ -13,7 +17,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 
-use super::text;
+use super::{exit, text};
 use crate::store::ModelLimits;
 
 /// Measuring time per device and workload when none is given: two workloads on a CPU take a few minutes.
@@ -230,8 +234,63 @@ impl SweepArgs {
                 OrderWord::Random => VisitOrder::Random,
                 OrderWord::Ascending => VisitOrder::Ascending,
             },
+            scheduling: Scheduling::default(),
         }
     }
+}
+
+/// How a sweep stands to others and to the time of day.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Scheduling")]
+pub(super) struct SchedulingArgs {
+    /// Of the sweeps that wait for a device the highest run first, -100 to 100; those of one priority share it by time.
+    #[arg(long, value_name = "N", default_value = "0", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(i64::from(*Scheduling::PRIORITIES.start())..=i64::from(*Scheduling::PRIORITIES.end())))]
+    priority: i32,
+    /// Measure only between these times of every day, such as 20:00-06:00; what runs at the end stops and keeps its blocks.
+    #[arg(long, value_name = "TIMES")]
+    only_between: Option<Times>,
+    /// Time zone of those times, such as Europe/Berlin [default: this computer's].
+    #[arg(long, value_name = "ZONE", requires = "only_between")]
+    time_zone: Option<String>,
+    /// Start only on GPUs that nobody else uses, and stop when somebody does.
+    #[arg(long)]
+    idle_only: bool,
+}
+
+impl SchedulingArgs {
+    /// The same for a sweep.
+    ///
+    /// # Errors
+    /// When no time zone is given and this computer's has no name.
+    pub(super) fn scheduling(&self) -> Result<Scheduling> {
+        let only_between = match self.only_between {
+            None => None,
+            Some(times) => Some(DailyWindow {
+                from: times.from,
+                to: times.to,
+                time_zone: match &self.time_zone {
+                    Some(zone) => zone.clone(),
+                    None => here().ok_or_else(|| {
+                        exit::usage("this computer's time zone has no name; give one, as in --time-zone Europe/Berlin")
+                    })?,
+                },
+            }),
+        };
+        Ok(Scheduling {
+            priority: self.priority,
+            only_between,
+            idle_only: self.idle_only,
+            share_across_model: false,
+        })
+    }
+}
+
+/// The name of this computer's time zone.
+fn here() -> Option<String> {
+    let zone = jiff::tz::TimeZone::system();
+    let name = zone.iana_name().map(ToOwned::to_owned);
+    // A computer without a setting has UTC.
+    name.or_else(|| (zone == jiff::tz::TimeZone::UTC).then(|| "UTC".to_owned()))
 }
 
 fn usual_workloads() -> Vec<WorkloadSpec> {

@@ -6,6 +6,7 @@
 mod advise;
 mod advise_view;
 mod agent_child;
+mod agents;
 mod analyze;
 mod analyze_view;
 mod args;
@@ -94,6 +95,15 @@ enum Command {
   batchstep model remove net.pt"
     )]
     Model(model::Command),
+    /// List agents, drain them and take that back.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  batchstep agents list
+  batchstep agents drain gpu-07 --reason 'new fans'
+  batchstep agents undrain gpu-07"
+    )]
+    Agents(agents::Command),
     /// List hosts and GPUs, what happened to them, and what to look at.
     Inventory(inventory::Options),
     /// Print the step table.
@@ -134,6 +144,7 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Serve(options) => serve::run(options).await,
         Command::Sweep(command) => sweep::run(command).await,
         Command::Model(command) => model::run(command).await,
+        Command::Agents(command) => agents::run(command).await,
         Command::Inventory(options) => inventory::run(options).await,
         Command::Table(options) => tables::run(options).await,
         Command::Advise(options) => advise::run(options).await,

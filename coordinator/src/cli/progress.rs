@@ -86,6 +86,12 @@ impl Progress {
                 "an agent is away ({}); its rounds wait or go on without us",
                 gone.reason
             )),
+            Some(Kind::AgentRestricted(restricted)) => {
+                if let Some(reason) = &restricted.cordon_reason {
+                    let host = &restricted.hostname;
+                    self.say(&format!("the agent on {host} is cordoned: {reason}"));
+                }
+            }
             Some(Kind::SweepEnded(ended))
                 if ended.state() != wire::SweepState::Done && !ended.message.is_empty() =>
             {

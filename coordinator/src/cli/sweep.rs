@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{
     Exit,
-    args::{CoordinatorArgs, Format, SweepArgs},
+    args::{CoordinatorArgs, Format, SchedulingArgs, SweepArgs},
     article,
     endpoint::{Client, Connection, refusal},
     exit, follow, forewarning, hand_over,
@@ -43,6 +43,7 @@ pub(super) enum Command {
 Examples:
   batchstep sweep run --workload linear --budget 1m
   batchstep sweep run --devices gpu --workload cnn --dtype tf32 --detach
+  batchstep sweep run --only-between 20:00-06:00 --idle-only --detach
   batchstep sweep run --workload conv:inputs=128 --batch-sizes 1-256 --strategy dense
   batchstep sweep run --workload torchscript:path=net.pt,input=3x224x224,target=class:10")]
 pub(super) struct Run {
@@ -59,6 +60,8 @@ pub(super) struct Run {
     format: Format,
     #[command(flatten)]
     sweep: SweepArgs,
+    #[command(flatten)]
+    scheduling: SchedulingArgs,
 }
 
 /// Flags of `batchstep sweep list`.
@@ -140,6 +143,7 @@ pub(super) async fn run(command: Command) -> Result<Exit> {
 
 async fn run_sweep(options: Run) -> Result<Exit> {
     let mut spec = options.sweep.spec();
+    spec.scheduling = options.scheduling.scheduling()?;
     if options.sweep.preset.is_some() {
         article::apply(&mut spec, &options.sweep)?;
     }

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use anyhow::{Context as _, Result};
 use batchstep_proto::{
-    domain::{BatchSizes, DeviceKind, Dtype, Mode},
+    domain::{BatchSizes, DeviceKind, Dtype, Mode, Scheduling},
     wire,
 };
 use batchstep_report::cells;
@@ -250,7 +250,25 @@ fn describe(spec: &wire::SweepSpec) -> String {
     if let Some(preset) = &spec.preset {
         let _ = write!(out, ", preset {preset}");
     }
+    let scheduling = scheduling(spec);
+    if scheduling.priority != 0 {
+        let _ = write!(out, ", priority {}", scheduling.priority);
+    }
+    if let Some(window) = &scheduling.only_between {
+        let _ = write!(out, ", only between {window}");
+    }
+    if scheduling.idle_only {
+        out.push_str(", on idle GPUs only");
+    }
     out
+}
+
+/// When and beside whom a sweep runs; what a newer coordinator says and this command does not understand is left out.
+fn scheduling(spec: &wire::SweepSpec) -> Scheduling {
+    let scheduling = spec.scheduling.clone();
+    scheduling
+        .and_then(|scheduling| scheduling.try_into().ok())
+        .unwrap_or_default()
 }
 
 /// One sweep for programs.
@@ -278,6 +296,7 @@ pub(super) fn as_json(sweep: &wire::Sweep) -> Value {
             })
         })
         .collect();
+    let scheduling = sweep.spec.as_ref().map(scheduling).unwrap_or_default();
     json!({
         "sweep_id": sweep.sweep_id,
         "state": state_word(sweep.state()),
@@ -285,6 +304,9 @@ pub(super) fn as_json(sweep: &wire::Sweep) -> Value {
         "finished_at": sweep.finished_at,
         "workloads": sweep.spec.as_ref().map(|spec| &spec.workloads),
         "preset": sweep.spec.as_ref().and_then(|spec| spec.preset.as_ref()),
+        "priority": scheduling.priority,
+        "only_between": scheduling.only_between.as_ref().map(ToString::to_string),
+        "idle_only": scheduling.idle_only,
         "explanation": sweep.explanation,
         "series": series,
     })

@@ -6,7 +6,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use batchstep_core::fleet::{
-    Answer, Config, Disposition, Effect, Event, Input, Record, Refusal, ReplyKey, SessionKey,
+    Answer, Config, Disposition, Effect, Event, Input, Kept, Record, Refusal, ReplyKey, SessionKey,
     State, SweepPlanner,
 };
 use batchstep_proto::{causes::chain, domain::SweepSpec, ids::SweepId};
@@ -26,6 +26,8 @@ use crate::store::{Store, StoreError};
 
 /// Time between two tries to read the state back from a failing store.
 const RESTORE_PAUSE: Duration = Duration::from_secs(1);
+/// Between two times that a state with daily windows is told the time of day: a clock that is set moves them within this.
+const TIME_OF_DAY_PAUSE: Duration = Duration::from_secs(30);
 /// Longest wait for a tick when the state machine asks for none.
 const IDLE_TICK: Duration = Duration::from_secs(3600);
 
@@ -52,6 +54,7 @@ pub async fn start<S: Store>(
         epoch: Instant::now(),
         state: None,
         restore_at: Instant::now(),
+        time_told: None,
         sessions: HashMap::new(),
         replies: HashMap::new(),
         next_reply: 0,
@@ -70,6 +73,8 @@ struct Actor<S> {
     /// `None` from a failed commit until the store can be read again.
     state: Option<State>,
     restore_at: Instant,
+    /// When the state was last told the time of day.
+    time_told: Option<Instant>,
     sessions: HashMap<SessionKey, Outbound>,
     replies: HashMap<ReplyKey, Reply>,
     next_reply: u64,
@@ -110,14 +115,27 @@ impl<S: Store> Actor<S> {
     fn next_wake(&self) -> Instant {
         match &self.state {
             None => self.restore_at,
-            Some(state) => state
-                .next_tick()
-                .map_or_else(|| Instant::now() + IDLE_TICK, |at| self.epoch + at),
+            Some(state) => {
+                let tick = state.next_tick().map(|at| self.epoch + at);
+                let latest = Instant::now() + IDLE_TICK;
+                tick.unwrap_or(latest)
+                    .min(self.tells_time_at().unwrap_or(latest))
+            }
         }
     }
 
+    /// When the state is to be told the time of day next; `None`: it does not need it.
+    fn tells_time_at(&self) -> Option<Instant> {
+        let needed = self.state.as_ref().is_some_and(State::needs_time_of_day);
+        let due = |told: Instant| told + TIME_OF_DAY_PAUSE;
+        needed.then(|| self.time_told.map_or_else(Instant::now, due))
+    }
+
     async fn wake(&mut self) {
-        if self.state.is_some() {
+        if self.tells_time_at().is_some_and(|at| at <= Instant::now()) {
+            self.time_told = Some(Instant::now());
+            self.step(Input::TimeOfDay(Timestamp::now())).await;
+        } else if self.state.is_some() {
             self.step(Input::Tick).await;
         } else if let Err(error) = self.restore().await {
             tracing::error!(error = chain(&error), "The store still cannot be read.");
@@ -194,6 +212,10 @@ impl<S: Store> Actor<S> {
                     reason,
                 })
                 .await;
+            }
+            Command::Remove { agent, reply } => {
+                let reply = self.expect(reply);
+                self.step(Input::Remove { reply, agent }).await;
             }
             Command::Report {
                 agent,
@@ -355,11 +377,15 @@ impl<S: Store> Actor<S> {
         let mut config = self.config.clone();
         // Every welcome is journalled, so the journal's length grows at least as fast as the numbers of welcomes, over all restarts.
         config.first_incarnation = self.store.last_seq().await?;
-        let sweeps = self.store.open_sweeps().await?;
-        let active = sweeps.len();
-        let (state, effects) = State::restore(config, SweepPlanner, sweeps, self.now());
+        let kept = Kept {
+            sweeps: self.store.open_sweeps().await?,
+            restrictions: self.store.restrictions().await?,
+        };
+        let active = kept.sweeps.len();
+        let (state, effects) = State::restore(config, SweepPlanner, kept, self.now());
         self.carry_out(effects).await?;
         self.state = Some(state);
+        self.time_told = None;
         if active > 0 {
             tracing::info!(
                 sweeps = active,

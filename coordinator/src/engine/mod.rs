@@ -60,6 +60,8 @@ enum Command {
         reason: String,
         reply: Reply,
     },
+    /// A person takes an agent off the list.
+    Remove { agent: AgentId, reply: Reply },
     /// A part of a result.
     Report {
         agent: AgentId,
@@ -98,6 +100,7 @@ impl From<EngineError> for Status {
             EngineError::Stopping | EngineError::StoreFailed => Self::unavailable(message),
             EngineError::Refused(Refusal::Invalid(_)) => Self::invalid_argument(message),
             EngineError::Refused(Refusal::NotFound(_)) => Self::not_found(message),
+            EngineError::Refused(Refusal::Conflict(_)) => Self::failed_precondition(message),
         }
     }
 }
@@ -212,6 +215,18 @@ impl Engine {
             .await?;
         match answer {
             Answer::Drained => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Takes an agent that is gone off the list.
+    ///
+    /// # Errors
+    /// When there is no such agent, it is connected, or it cannot be recorded.
+    pub async fn remove(&self, agent: AgentId) -> Result<(), EngineError> {
+        let answer = self.ask(|reply| Command::Remove { agent, reply }).await?;
+        match answer {
+            Answer::Removed => Ok(()),
             other => Err(unexpected(&other)),
         }
     }

@@ -11,9 +11,10 @@ use batchstep_proto::{
         DrainAgentResponse, Event, ExportBlocksRequest, FindModelRequest, FindModelResponse,
         GetSweepRequest, GetSweepResponse, GetTableRequest, GetTableResponse, ListAgentsRequest,
         ListAgentsResponse, ListInventoryChangesRequest, ListInventoryRequest, ListModelsRequest,
-        ListModelsResponse, ListSweepsRequest, ListSweepsResponse, RemoveModelRequest,
-        RemoveModelResponse, SubmitSweepRequest, SubmitSweepResponse, UploadModelRequest,
-        UploadModelResponse, WatchEventsRequest, operator_service_server::OperatorService,
+        ListModelsResponse, ListSweepsRequest, ListSweepsResponse, RemoveAgentRequest,
+        RemoveAgentResponse, RemoveModelRequest, RemoveModelResponse, SubmitSweepRequest,
+        SubmitSweepResponse, UploadModelRequest, UploadModelResponse, WatchEventsRequest,
+        operator_service_server::OperatorService,
     },
 };
 use futures_util::Stream;
@@ -144,6 +145,15 @@ impl<S: Store> OperatorService for Operators<S> {
         let why = reason("reason", request.reason)?;
         self.engine.drain(agent, request.drain, why).await?;
         Ok(Response::new(DrainAgentResponse {}))
+    }
+
+    async fn remove_agent(
+        &self,
+        request: Request<RemoveAgentRequest>,
+    ) -> Result<Response<RemoveAgentResponse>, Status> {
+        let agent: AgentId = id("agent_id", &request.get_ref().agent_id)?;
+        self.engine.remove(agent).await?;
+        Ok(Response::new(RemoveAgentResponse {}))
     }
 
     async fn get_table(

@@ -11,14 +11,14 @@ use std::{
 
 use batchstep_core::{
     fleet::{
-        AttemptState, Disposition, Record, SeriesSnapshot, SeriesState, SeriesSummary,
+        AttemptState, Disposition, Record, Restriction, SeriesSnapshot, SeriesState, SeriesSummary,
         StoredAttempt, StoredRound, SweepSnapshot, SweepState,
     },
     sweep::{RoundRecord, SeriesPlan},
 };
 use batchstep_proto::{
     domain::{AttemptReport, Round, SweepSpec},
-    ids::{AttemptId, RequestId, RoundId, SeriesId, SweepId},
+    ids::{AgentId, AttemptId, RequestId, RoundId, SeriesId, SweepId},
 };
 use jiff::Timestamp;
 
@@ -45,6 +45,7 @@ struct Tables {
     /// In order of arrival.
     reports: Vec<StoredReport>,
     events: Vec<StoredEvent>,
+    restrictions: BTreeMap<AgentId, Restriction>,
     inventory: inventory::Tables,
 }
 
@@ -206,6 +207,13 @@ impl Tables {
                 row.state = state;
                 row.message = message;
                 row.finished_at = Some(at);
+            }
+            Record::AgentRestricted { agent, restriction } => {
+                if restriction.is_lifted() {
+                    self.restrictions.remove(&agent);
+                } else {
+                    self.restrictions.insert(agent, restriction);
+                }
             }
             Record::Event(event) => {
                 let seq = self.events.last().map_or(0, |event| event.seq) + 1;
@@ -429,6 +437,10 @@ impl Store for Memory {
             .take(limit as usize)
             .cloned()
             .collect())
+    }
+
+    async fn restrictions(&self) -> Result<BTreeMap<AgentId, Restriction>, StoreError> {
+        Ok(self.tables().restrictions.clone())
     }
 
     async fn last_seq(&self) -> Result<u64, StoreError> {

@@ -10,15 +10,18 @@ mod memory;
 mod models;
 mod sqlite;
 
-use std::future::Future;
+use std::{collections::BTreeMap, future::Future};
 
 use batchstep_core::{
-    fleet::{Disposition, Event, Record, SeriesState, SeriesSummary, SweepSnapshot, SweepState},
+    fleet::{
+        Disposition, Event, Record, Restriction, SeriesState, SeriesSummary, SweepSnapshot,
+        SweepState,
+    },
     sweep::{History, SeriesPlan},
 };
 use batchstep_proto::{
     domain::SweepSpec,
-    ids::{AttemptId, RequestId, SweepId},
+    ids::{AgentId, AttemptId, RequestId, SweepId},
 };
 use jiff::Timestamp;
 
@@ -80,6 +83,11 @@ pub trait Store: InventoryStore {
 
     /// The largest sequence number of the journal; 0 when it is empty.
     fn last_seq(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Agents that get no work, and why.
+    fn restrictions(
+        &self,
+    ) -> impl Future<Output = Result<BTreeMap<AgentId, Restriction>, StoreError>> + Send;
 
     /// The models that people uploaded.
     fn models(&self) -> &Models;

@@ -14,7 +14,8 @@ use batchstep_core::sweep::SeriesPlan;
 use batchstep_proto::{
     domain::{
         AttemptOutcome, AttemptReport, BatchSizes, Block, Device, DeviceKind, DeviceSelector,
-        Dtype, Mode, Round, RoundKind, Strategy, SweepSpec, Timing, Visit, VisitOrder, VisitRole,
+        Dtype, Mode, Round, RoundKind, Scheduling, Strategy, SweepSpec, Timing, Visit, VisitOrder,
+        VisitRole,
     },
     ids::{AttemptId, RoundId, SeriesId, SweepId},
     wire::{
@@ -54,6 +55,7 @@ pub fn spec() -> SweepSpec {
         devices: DeviceSelector::Cpu,
         preset: None,
         visit_order: VisitOrder::Random,
+        scheduling: Scheduling::default(),
     }
 }
 
@@ -112,6 +114,7 @@ pub fn round(plan: &SeriesPlan, index: u32) -> Round {
         ],
         timing: Timing::protocol(true),
         time_limit: Duration::from_secs(60),
+        idle_only: false,
     }
 }
 

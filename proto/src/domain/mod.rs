@@ -10,6 +10,7 @@ mod kinds;
 mod model;
 mod report;
 mod round;
+mod scheduling;
 mod sweep;
 
 pub use batch_sizes::{BatchSizeError, BatchSizes};
@@ -20,4 +21,5 @@ pub use kinds::{DeviceKind, Dtype, Mode, RoundKind, UnknownWord, VisitRole};
 pub use model::{ModelUpload, model_digest};
 pub use report::{AttemptOutcome, AttemptReport};
 pub use round::{Round, Timing, Visit};
+pub use scheduling::{DailyWindow, Scheduling, TimeOfDay, Times, TimesError};
 pub use sweep::{DeviceSelector, Strategy, SweepSpec, VisitOrder};

@@ -109,6 +109,8 @@ pub struct Round {
     pub timing: Timing,
     /// After this the agent ends the round and reports what there is.
     pub time_limit: Duration,
+    /// It starts only on a GPU that nobody else uses, and stops when somebody does.
+    pub idle_only: bool,
 }
 
 impl TryFrom<wire::Visit> for Visit {
@@ -222,6 +224,7 @@ impl TryFrom<wire::Round> for Round {
                 .collect::<Result<_, _>>()?,
             timing: present("round.timing", round.timing)?.try_into()?,
             time_limit: Duration::from_nanos(round.time_limit_ns),
+            idle_only: round.idle_only,
         })
     }
 }
@@ -244,6 +247,7 @@ impl From<Round> for wire::Round {
             visits: round.visits.into_iter().map(Into::into).collect(),
             timing: Some(round.timing.into()),
             time_limit_ns: nanos(round.time_limit),
+            idle_only: round.idle_only,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    BatchSizes, Dtype, InvalidField, Mode,
+    BatchSizes, Dtype, InvalidField, Mode, Scheduling,
     convert::{at_most, finite, name, nanos, optional_text, parsed, present},
 };
 use crate::{limits, wire, workload::WorkloadSpec};
@@ -68,6 +68,8 @@ pub struct SweepSpec {
     pub preset: Option<String>,
     /// Order of the visits within a round.
     pub visit_order: VisitOrder,
+    /// When and beside whom it runs.
+    pub scheduling: Scheduling,
 }
 
 impl TryFrom<wire::DeviceSelector> for DeviceSelector {
@@ -191,6 +193,11 @@ impl TryFrom<wire::SweepSpec> for SweepSpec {
                     ));
                 }
             },
+            scheduling: spec
+                .scheduling
+                .map(Scheduling::try_from)
+                .transpose()?
+                .unwrap_or_default(),
         })
     }
 }
@@ -221,6 +228,7 @@ impl From<SweepSpec> for wire::SweepSpec {
                 VisitOrder::Random => wire::VisitOrder::Random,
                 VisitOrder::Ascending => wire::VisitOrder::Ascending,
             } as i32,
+            scheduling: (spec.scheduling != Scheduling::default()).then(|| spec.scheduling.into()),
         }
     }
 }

@@ -71,6 +71,7 @@ fn round(workload: &str, batch_sizes: &[u32]) -> Round {
             .collect(),
         timing: Timing::protocol(true),
         time_limit: Duration::from_secs(600),
+        idle_only: false,
     }
 }
 

@@ -61,6 +61,7 @@ fn round(kind: RoundKind, batch_sizes: &[u32]) -> Round {
             .collect(),
         timing: Timing::protocol(true),
         time_limit: Duration::from_secs(600),
+        idle_only: false,
     }
 }
 

@@ -46,6 +46,7 @@ fn round(workload: &str, visits: Vec<Visit>) -> Round {
             ..Timing::protocol(true)
         },
         time_limit: PATIENCE,
+        idle_only: false,
     }
 }
 

@@ -10,8 +10,8 @@ use batchstep_proto::{
 };
 
 use super::{
-    Answer, AttemptState, Effect, HeldAttempt, HeldState, Hello, Record, Refusal, ReplyKey,
-    SessionKey, State, ToAgent, Verdict, attempts::Standing, timers::Timer,
+    AttemptState, Effect, HeldAttempt, HeldState, Hello, Record, SessionKey, State, ToAgent,
+    Verdict, attempts::Standing, timers::Timer,
 };
 
 /// One agent that has said hello since the coordinator started.
@@ -29,17 +29,8 @@ pub(super) struct Agent {
     pub interval: Duration,
     /// It takes no new work, by its own word.
     pub draining: bool,
-    /// A person drains it, and why.
-    pub drain: Option<String>,
     /// Silent for so long that its attempts were given up.
     pub lost: bool,
-}
-
-impl Agent {
-    /// True when it takes no new work.
-    pub const fn is_draining(&self) -> bool {
-        self.draining || self.drain.is_some()
-    }
 }
 
 impl State {
@@ -49,11 +40,6 @@ impl State {
         self.incarnation += 1;
         let connected = self.sessions.len() + 1;
         let interval = self.config.heartbeat_interval(connected);
-        let drain = self
-            .agents
-            .get(&id)
-            .and_then(|agent| agent.drain.as_ref())
-            .cloned();
         let hostname = hello.host.hostname.clone();
         self.claim(id, hello.boot, &hello.devices);
         self.agents.insert(
@@ -70,7 +56,6 @@ impl State {
                 heard: self.now,
                 interval,
                 draining: hello.draining,
-                drain,
                 lost: false,
             },
         );
@@ -304,26 +289,6 @@ impl State {
             }
             agent.heard = self.now;
         }
-    }
-
-    pub(super) fn drain(&mut self, reply: ReplyKey, id: AgentId, drain: bool, reason: String) {
-        let Some(agent) = self.agents.get_mut(&id) else {
-            let known: Vec<String> = self.agents.keys().map(ToString::to_string).collect();
-            let message = if known.is_empty() {
-                format!("no agent {id}; no agent has connected yet")
-            } else {
-                format!("no agent {id}; known: {}", super::views::shortened(&known))
-            };
-            self.reply(reply, Answer::Refused(Refusal::NotFound(message)));
-            return;
-        };
-        agent.drain = drain.then(|| reason.clone());
-        self.dirty.extend(agent.devices.keys().cloned());
-        // To take it back needs no message: an agent takes whatever it is given.
-        if drain && let Some(session) = agent.session {
-            self.send(session, ToAgent::Drain { reason });
-        }
-        self.reply(reply, Answer::Drained);
     }
 
     /// Gives up on a silent agent: its attempts go to whoever offers their devices next.

@@ -30,6 +30,9 @@ pub struct Config {
     pub refused_limit: u32,
     /// Declined attempts in a row after which a series fails; with the pauses between them some minutes, since a busy device may be free soon.
     pub declined_limit: u32,
+    /// Attempts in a row, of several networks or of one that runs elsewhere, that measure nothing before their agent is cordoned: more than one series
+    /// takes to fail.
+    pub cordon_limit: u32,
     /// First pause of a device after an attempt that measured nothing; doubles each time.
     pub back_off_floor: Duration,
     /// Longest such pause.
@@ -53,6 +56,7 @@ impl Default for Config {
             stop_limit: Duration::from_mins(1),
             refused_limit: 3,
             declined_limit: 10,
+            cordon_limit: 5,
             back_off_floor: Duration::from_secs(1),
             back_off_ceiling: Duration::from_mins(1),
             first_incarnation: 0,

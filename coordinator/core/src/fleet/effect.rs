@@ -133,6 +133,8 @@ pub enum Answer {
     Reported(Disposition),
     /// The agent will drain, or take work again.
     Drained,
+    /// The agent is off the list.
+    Removed,
     /// It cannot be done.
     Refused(Refusal),
 }
@@ -146,4 +148,7 @@ pub enum Refusal {
     /// It names something that does not exist.
     #[error("{0}")]
     NotFound(String),
+    /// It cannot be done as things are.
+    #[error("{0}")]
+    Conflict(String),
 }

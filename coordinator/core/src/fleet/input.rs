@@ -4,6 +4,7 @@ use batchstep_proto::{
     domain::{AttemptReport, Device, HostFacts, Ineligibility, SweepSpec},
     ids::{AgentId, AttemptId, BootId, RequestId, SweepId},
 };
+use jiff::Timestamp;
 
 /// An open agent stream, numbered by the caller; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,6 +107,15 @@ pub enum Input {
         /// Why, for people.
         reason: String,
     },
+    /// A person takes an agent that is gone off the list.
+    Remove {
+        /// Who waits.
+        reply: ReplyKey,
+        /// Which.
+        agent: AgentId,
+    },
+    /// The time of day, told from time to time; only daily windows look at it.
+    TimeOfDay(Timestamp),
     /// Time has passed.
     Tick,
 }

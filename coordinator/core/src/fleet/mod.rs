@@ -9,12 +9,14 @@ mod agents;
 mod attempts;
 mod config;
 mod effect;
+mod gates;
 mod input;
 mod lanes;
 mod planner;
 mod record;
 mod reports;
 mod restore;
+mod restrictions;
 mod schedule;
 mod selection;
 mod series;
@@ -24,6 +26,7 @@ mod sweeps;
 mod tests;
 mod timers;
 mod views;
+mod window;
 
 pub use config::Config;
 pub use effect::{Answer, Disposition, Effect, Event, Refusal, ToAgent, Verdict};
@@ -33,4 +36,6 @@ pub use record::{
     AttemptState, Record, SeriesSnapshot, SeriesState, SeriesSummary, StoredAttempt, StoredRound,
     SweepSnapshot, SweepState,
 };
+pub use restore::Kept;
+pub use restrictions::Restriction;
 pub use state::State;

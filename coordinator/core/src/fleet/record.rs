@@ -7,7 +7,7 @@ use batchstep_proto::{
     ids::{AgentId, AttemptId, RequestId, RoundId, SeriesId, SweepId},
 };
 
-use super::{Disposition, Event};
+use super::{Disposition, Event, Restriction};
 use crate::sweep::{RoundRecord, SeriesPlan};
 
 /// One change of the store. All records of one call are committed together.
@@ -89,6 +89,13 @@ pub enum Record {
         state: SweepState,
         /// Why, for people.
         message: String,
+    },
+    /// What an agent is restricted to from now on; nothing where neither drain nor cordon is left.
+    AgentRestricted {
+        /// Which.
+        agent: AgentId,
+        /// How.
+        restriction: Restriction,
     },
     /// An entry of the journal.
     Event(Event),

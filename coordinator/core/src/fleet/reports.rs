@@ -89,13 +89,13 @@ impl State {
             return;
         };
         let (series_id, index, device) = (attempt.series, attempt.round, attempt.device.clone());
-        let was_called_back = attempt.stopping;
+        let (agent, was_called_back) = (attempt.agent, attempt.stopping);
         let end = report
             .outcome
             .map(|outcome| (outcome, report.message.clone()));
         let measured = !(report.blocks.is_empty() && report.failures.is_empty());
         let blocks = u32::try_from(report.blocks.len()).unwrap_or(u32::MAX);
-        let measuring = report.measuring;
+        let (measuring, elapsed) = (report.measuring, report.elapsed);
         let Some(series) = self.series.get_mut(&series_id) else {
             return;
         };
@@ -104,8 +104,11 @@ impl State {
         if let Some(record) = series.round_mut(index) {
             record.add(report);
         }
+        let sweep = series.plan.sweep;
+        self.lane(&device).charge(sweep, elapsed, end.is_some());
         if measured {
             self.lane(&device).back_off = None;
+            self.note_success(agent);
         }
         let Some((outcome, message)) = end else {
             return;
@@ -114,19 +117,25 @@ impl State {
         if self.close_out(series_id, index) {
             return;
         }
+        let is_empty = !measured && self.is_round_empty(series_id, index);
+        // What it was told to stop is no failure, nor what it gave back.
+        let has_failed = is_empty && !was_called_back && outcome != AttemptOutcome::Stopped;
+        let fails_at_everything = has_failed && self.note_failure(agent, series_id);
         if outcome == AttemptOutcome::Refused {
             self.refused(series_id, index, &device, &message);
-            return;
-        }
-        let is_empty = !measured && self.is_round_empty(series_id, index);
-        if is_empty && !was_called_back {
-            self.back_off(&device, &message);
-        }
-        if is_empty && outcome == AttemptOutcome::Stopped {
-            // Nothing was found out: the round waits for another attempt, if it is still wanted.
-            self.reconsider(series_id);
         } else {
-            self.round_reported(series_id, index, outcome, message);
+            if is_empty && !was_called_back {
+                self.back_off(&device, &message);
+            }
+            if is_empty && outcome == AttemptOutcome::Stopped {
+                // Nothing was found out: the round waits for another attempt, if it is still wanted.
+                self.reconsider(series_id);
+            } else {
+                self.round_reported(series_id, index, outcome, message.clone());
+            }
+        }
+        if fails_at_everything {
+            self.cordon(agent, &message);
         }
     }
 

@@ -1,28 +1,44 @@
 //! Restoring a state from what the store kept. Devices and sessions are unknown until their agents say hello; open attempts keep their devices
 //! meanwhile, so that what still runs somewhere is heard first and nothing is started beside it.
 
-use std::{collections::BTreeSet, time::Duration};
-
-use batchstep_proto::ids::SweepId;
-
-use super::{
-    AttemptState, Config, Effect, Planner, SeriesSnapshot, SeriesState, State, StoredRound,
-    SweepSnapshot, SweepState, attempts::Attempt,
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
 };
 
+use batchstep_proto::ids::{AgentId, AttemptId, SeriesId, SweepId};
+
+use super::{
+    AttemptState, Config, Effect, Planner, Restriction, SeriesSnapshot, SeriesState, State,
+    StoredRound, SweepSnapshot, SweepState, attempts::Attempt,
+};
+
+/// What a state is made of after a restart.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Kept {
+    /// Every sweep that is active, and every other one with an attempt that is assigned or accepted, in the order of submission.
+    pub sweeps: Vec<SweepSnapshot>,
+    /// Agents that get no work, and why.
+    pub restrictions: BTreeMap<AgentId, Restriction>,
+}
+
 impl State {
-    /// The state after a restart, from every sweep that is active, and every other one with an attempt that is assigned or accepted, in the order
-    /// of submission. Leases of open attempts are extended by the recovery grace. The effects are to be carried out like those of
+    /// The state after a restart, from what the store kept. Leases of open attempts are extended by the recovery grace. The effects are to be carried out like those of
     /// [`State::handle`].
     #[must_use]
     pub fn restore(
         config: Config,
         planner: impl Planner + 'static,
-        sweeps: Vec<SweepSnapshot>,
+        kept: Kept,
         now: Duration,
     ) -> (Self, Vec<Effect>) {
+        let Kept {
+            sweeps,
+            restrictions,
+        } = kept;
         let mut state = Self::new(config, planner);
         state.now = now;
+        state.restrictions = restrictions;
         let ids: Vec<SweepId> = sweeps.iter().map(|sweep| sweep.id).collect();
         for sweep in sweeps {
             state.add_sweep(sweep.id, sweep.request, sweep.spec, sweep.state);
@@ -93,18 +109,13 @@ impl State {
         if is_over {
             series.over = Some((snapshot.state, snapshot.message));
             let turn = series.turn;
-            self.lane(&device).queue.remove(&turn);
+            self.lane(&device).leave(&turn);
         } else {
             series.remaining = self.planner.remaining(&series.plan, &series.history);
         }
     }
 
-    fn restore_round(
-        &mut self,
-        id: batchstep_proto::ids::SeriesId,
-        round: StoredRound,
-        tries: Vec<batchstep_proto::ids::AttemptId>,
-    ) {
+    fn restore_round(&mut self, id: SeriesId, round: StoredRound, tries: Vec<AttemptId>) {
         let Some(series) = self.series.get_mut(&id) else {
             return;
         };

@@ -1,16 +1,21 @@
 //! Scheduling: who runs a device, what keeps it from starting something, and the assignment of the next round in its line. The reasons here are the
 //! ones that people are shown, so that the explanation and the decision cannot disagree.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use batchstep_proto::{
-    ids::{AgentId, AttemptId, SeriesId},
+    ids::{AgentId, AttemptId, SeriesId, SweepId},
     wire,
 };
 
 use super::{
     AttemptState, Record, State, ToAgent,
     attempts::{Attempt, Standing},
+    lanes::{Lane, Turn, USUAL_ROUND},
 };
 
 impl State {
@@ -42,7 +47,13 @@ impl State {
                 silence.as_secs()
             ));
         }
-        if let Some(reason) = &agent.drain {
+        let restriction = self.restrictions.get(&id);
+        if let Some(reason) = restriction.and_then(|it| it.cordon.as_ref()) {
+            return Some(format!(
+                "the agent on {host} is cordoned: {reason}; `batchstep agents undrain {id}` gives it work again"
+            ));
+        }
+        if let Some(reason) = restriction.and_then(|it| it.drain.as_ref()) {
             return Some(if reason.is_empty() {
                 format!("the agent on {host} is draining")
             } else {
@@ -126,9 +137,47 @@ impl State {
         if !may_follow {
             return false;
         }
-        let line: Vec<SeriesId> = lane.queue.iter().map(|turn| turn.series).collect();
+        let line: Vec<SeriesId> = self.line(lane).map(|turn| turn.series).collect();
         line.into_iter()
             .any(|series| self.offer_next(series, agent))
+    }
+
+    /// The series that may start on a device, in the order in which they would: by priority, then the sweep that had least of the device, then by submission.
+    pub(super) fn line<'a>(&'a self, lane: &'a Lane) -> impl Iterator<Item = Turn> + 'a {
+        let out = self.rounds_out(lane);
+        let mut line: Vec<(Reverse<i32>, Duration, Turn)> = lane
+            .queue
+            .iter()
+            .filter(|turn| self.closed_gate(turn.sweep).is_none())
+            .map(|turn| {
+                let out = out.get(&turn.sweep).copied().unwrap_or(0);
+                let share = lane.share(turn.sweep, out, USUAL_ROUND);
+                (Reverse(turn.priority), share, *turn)
+            })
+            .collect();
+        line.sort_unstable();
+        line.into_iter().map(|(_, _, turn)| turn)
+    }
+
+    /// The least that a sweep in a device's line had of it, with what is out.
+    pub(super) fn least_share(&self, lane: &Lane) -> Duration {
+        let out = self.rounds_out(lane);
+        let sweeps = lane.queue.iter().map(|turn| turn.sweep);
+        let shares = sweeps.map(|sweep| {
+            let out = out.get(&sweep).copied().unwrap_or(0);
+            lane.share(sweep, out, Duration::ZERO)
+        });
+        shares.min().unwrap_or(Duration::ZERO)
+    }
+
+    fn rounds_out(&self, lane: &Lane) -> BTreeMap<SweepId, u32> {
+        let mut out = BTreeMap::new();
+        for attempt in lane.out.iter().filter_map(|out| self.attempts.get(out)) {
+            if let Some(series) = self.series.get(&attempt.series) {
+                *out.entry(series.plan.sweep).or_default() += 1;
+            }
+        }
+        out
     }
 
     /// Gives out the next round of a series; false: all of its rounds are out, and what follows is not known yet.

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use batchstep_proto::domain::{
-    Device, DeviceKind, DeviceSelector, Dtype, HostFacts, Ineligibility, SweepSpec,
-};
+use batchstep_proto::domain::{Device, DeviceKind, DeviceSelector, Dtype, HostFacts, SweepSpec};
 
 use super::{Refusal, views::shortened};
 
@@ -13,6 +11,21 @@ use super::{Refusal, views::shortened};
 pub(super) struct Candidate<'a> {
     pub device: &'a Device,
     pub host: &'a HostFacts,
+    /// Its agent fails at everything.
+    pub cordoned: bool,
+}
+
+impl Candidate<'_> {
+    /// Why no set of devices means this one: nothing will start on it until somebody mends something.
+    pub fn left_out(&self) -> Option<&str> {
+        if self.cordoned {
+            return Some("its agent is cordoned");
+        }
+        let mut reasons = self.device.ineligible.iter();
+        reasons
+            .find(|reason| LASTING.contains(&reason.code.as_str()))
+            .map(|reason| reason.message.as_str())
+    }
 }
 
 /// Known devices by id.
@@ -46,7 +59,7 @@ pub(super) fn select<'a>(
 ) -> Result<Vec<Candidate<'a>>, Refusal> {
     let mut chosen = meant(&spec.devices, known)?;
     if !matches!(spec.devices, DeviceSelector::Listed(_)) {
-        chosen.retain(|candidate| unfit(candidate.device).is_none());
+        chosen.retain(|candidate| candidate.left_out().is_none());
     }
     if spec.dtype == Dtype::Tf32 {
         let is_cpu = |candidate: &Candidate<'_>| candidate.device.kind == DeviceKind::Cpu;
@@ -82,12 +95,6 @@ pub(super) fn meant<'a>(
         DeviceSelector::Gpu => of_kind(known, DeviceKind::Cuda),
         DeviceSelector::Listed(ids) => listed(ids, known)?,
     })
-}
-
-/// Why no trial will start on a device until somebody changes it.
-pub(super) fn unfit(device: &Device) -> Option<&Ineligibility> {
-    let mut reasons = device.ineligible.iter();
-    reasons.find(|reason| LASTING.contains(&reason.code.as_str()))
 }
 
 /// More threads than logical cores would time the scheduler of the host instead of the processor.

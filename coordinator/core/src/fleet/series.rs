@@ -140,7 +140,7 @@ impl State {
     }
 
     /// The attempt at a round that is out.
-    fn out(&self, series: &Series, index: u32) -> Option<AttemptId> {
+    pub(super) fn out(&self, series: &Series, index: u32) -> Option<AttemptId> {
         let last = *series.tries_of(index).last()?;
         self.attempts
             .get(&last)
@@ -253,7 +253,7 @@ impl State {
         let summary = series.summary;
         let sweep = series.plan.sweep;
         let device = series.plan.device.id.clone();
-        self.lane(&device).queue.remove(&turn);
+        self.lane(&device).leave(&turn);
         self.dirty.insert(device);
         self.persist(Record::SeriesEnded {
             series: id,

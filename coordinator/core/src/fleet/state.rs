@@ -11,10 +11,13 @@ use batchstep_proto::{
 };
 
 use super::{
-    Answer, Config, Effect, Event, Input, Planner, Record, ReplyKey, SessionKey, ToAgent,
+    Answer, Config, Effect, Event, Input, Planner, Record, ReplyKey, Restriction, SessionKey,
+    ToAgent,
     agents::Agent,
     attempts::Attempt,
+    gates::WallClock,
     lanes::Lane,
+    restrictions::Failing,
     series::Series,
     sweeps::Sweep,
     timers::{Timer, Timers},
@@ -28,6 +31,10 @@ pub struct State {
     pub(super) now: Duration,
     pub(super) incarnation: u64,
     pub(super) agents: BTreeMap<AgentId, Agent>,
+    /// Also of agents that have not said hello yet.
+    pub(super) restrictions: BTreeMap<AgentId, Restriction>,
+    /// Agents whose last attempts measured nothing.
+    pub(super) failing: BTreeMap<AgentId, Failing>,
     /// Agents with an open stream.
     pub(super) sessions: BTreeMap<SessionKey, AgentId>,
     /// By device id.
@@ -40,6 +47,8 @@ pub struct State {
     /// Open attempts by agent, also of agents that are not known (yet).
     pub(super) open: BTreeMap<AgentId, BTreeSet<AttemptId>>,
     pub(super) timers: Timers,
+    /// The time of day, once it was told.
+    pub(super) wall: Option<WallClock>,
     /// Devices that may be able to start something.
     pub(super) dirty: BTreeSet<String>,
     pub(super) out: Vec<Effect>,
@@ -55,6 +64,8 @@ impl State {
             planner: Box::new(planner),
             now: Duration::ZERO,
             agents: BTreeMap::new(),
+            restrictions: BTreeMap::new(),
+            failing: BTreeMap::new(),
             sessions: BTreeMap::new(),
             lanes: BTreeMap::new(),
             sweeps: BTreeMap::new(),
@@ -63,6 +74,7 @@ impl State {
             attempts: BTreeMap::new(),
             open: BTreeMap::new(),
             timers: Timers::new(),
+            wall: None,
             dirty: BTreeSet::new(),
             out: Vec::new(),
         }
@@ -111,6 +123,8 @@ impl State {
                 drain,
                 reason,
             } => self.drain(reply, agent, drain, reason),
+            Input::Remove { reply, agent } => self.remove(reply, agent),
+            Input::TimeOfDay(told) => self.time_of_day(told),
             Input::Tick => {}
         }
         self.settle()

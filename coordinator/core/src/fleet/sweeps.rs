@@ -1,16 +1,21 @@
 //! Sweeps: submitted, expanded into series, cancelled, ended, and forgotten.
 
+use std::time::Duration;
+
 use batchstep_proto::{
     domain::SweepSpec,
     ids::{RequestId, SeriesId, SweepId},
     wire,
 };
+use jiff::Timestamp;
 
 use super::{
     Answer, Record, Refusal, ReplyKey, SeriesState, State, SweepState,
+    gates::Gate,
     lanes::Turn,
     selection::{Candidate, Candidates, select, threads},
     series::Series,
+    window,
 };
 use crate::sweep::SeriesPlan;
 
@@ -24,6 +29,8 @@ pub(super) struct Sweep {
     /// By ordinal; their set is fixed once there is one.
     pub series: Vec<SeriesId>,
     pub state: SweepState,
+    /// Its daily window; `None` without one, and before the time of day is known.
+    pub gate: Option<Gate>,
 }
 
 impl State {
@@ -41,6 +48,13 @@ impl State {
         if let Some((known, _)) = same {
             let known = *known;
             self.reply(reply, Answer::Submitted(known));
+            return;
+        }
+        if let Some(window) = &spec.scheduling.only_between
+            && let Err(error) = window::look(window, Timestamp::UNIX_EPOCH)
+        {
+            let refusal = Refusal::Invalid(error.to_string());
+            self.reply(reply, Answer::Refused(refusal));
             return;
         }
         let plans = match select(&spec, &self.candidates()) {
@@ -81,8 +95,10 @@ impl State {
                 sequence,
                 series: Vec::new(),
                 state,
+                gate: None,
             },
         );
+        self.look_at_gate(id);
     }
 
     /// Every device that some agent offers and is not lost, each with the host that would run it.
@@ -96,6 +112,7 @@ impl State {
                 let candidate = Candidate {
                     device,
                     host: &agent.host,
+                    cordoned: self.is_cordoned(*id),
                 };
                 if self.owner(&device.id) == Some(*id) {
                     candidates.insert(&device.id, candidate);
@@ -155,9 +172,13 @@ impl State {
             sweep_sequence: sweep.sequence,
             ordinal,
             series: plan.id,
+            sweep: plan.sweep,
+            priority: sweep.spec.scheduling.priority,
         };
         sweep.series.push(plan.id);
-        self.lane(&plan.device.id).queue.insert(turn);
+        let lane = self.lanes.get(&plan.device.id);
+        let least = lane.map_or(Duration::ZERO, |lane| self.least_share(lane));
+        self.lane(&plan.device.id).join(turn, least);
         self.series.insert(plan.id, Series::new(plan, turn));
     }
 

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use batchstep_proto::ids::{AgentId, AttemptId};
+use batchstep_proto::ids::{AgentId, AttemptId, SweepId};
 
 use super::{State, attempts::Standing};
 
@@ -16,6 +16,8 @@ pub(super) enum Timer {
     Attempt(AttemptId),
     /// Whether its pause is over.
     Lane(String),
+    /// Whether its window opens or closes.
+    Sweep(SweepId),
 }
 
 /// Timers by time.
@@ -36,6 +38,7 @@ impl State {
                 Some((_, Timer::Lane(device))) => {
                     self.dirty.insert(device);
                 }
+                Some((_, Timer::Sweep(id))) => self.look_at_gate(id),
                 None => {}
             }
         }

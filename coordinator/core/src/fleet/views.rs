@@ -1,19 +1,15 @@
 //! What people may see of the state, in the wire's own messages. Reads only; what only the store knows (times of day, ended sweeps) is for the
 //! caller to add.
 
+use std::collections::BTreeSet;
+
 use batchstep_proto::{
     domain::{DeviceSelector, nanos},
-    ids::SweepId,
+    ids::{AgentId, SweepId},
     wire,
 };
 
-use super::{
-    SeriesState, State, SweepState,
-    agents::Agent,
-    selection::{meant, unfit},
-    series::Series,
-    sweeps::Sweep,
-};
+use super::{SeriesState, State, SweepState, selection::meant, series::Series, sweeps::Sweep};
 
 impl State {
     /// An active sweep with its series; `submitted_at` is empty. `None`: it is over, or there is none.
@@ -52,19 +48,38 @@ impl State {
         sweeps.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// Every agent that has said hello since the coordinator started, by id, as of the last input.
+    /// Every agent that has said hello since the coordinator started, or is restricted, by id, as of the last input.
     #[must_use]
     pub fn agents(&self) -> Vec<wire::Agent> {
-        self.agents
-            .iter()
-            .map(|(id, agent)| wire::Agent {
-                agent_id: id.to_string(),
-                state: self.agent_state(agent, !self.open.contains_key(id)) as i32,
-                host: Some(agent.host.clone().into()),
-                devices: agent.devices.values().cloned().map(Into::into).collect(),
-                since_last_message_ns: nanos(self.now.saturating_sub(agent.heard)),
-            })
-            .collect()
+        let known = self.agents.keys().chain(self.restrictions.keys());
+        let ids: BTreeSet<AgentId> = known.copied().collect();
+        ids.into_iter().map(|id| self.agent_view(id)).collect()
+    }
+
+    fn agent_view(&self, id: AgentId) -> wire::Agent {
+        let agent = self.agents.get(&id);
+        let restriction = self.restrictions.get(&id).cloned().unwrap_or_default();
+        let attempts = self.open.get(&id).map_or(0, BTreeSet::len);
+        wire::Agent {
+            agent_id: id.to_string(),
+            state: self.agent_state(id, attempts == 0) as i32,
+            host: Some(match agent {
+                Some(agent) => agent.host.clone().into(),
+                None => wire::HostFacts {
+                    hostname: restriction.hostname,
+                    ..Default::default()
+                },
+            }),
+            devices: agent
+                .into_iter()
+                .flat_map(|agent| agent.devices.values().cloned())
+                .map(Into::into)
+                .collect(),
+            since_last_message_ns: agent.map(|agent| nanos(self.now.saturating_sub(agent.heard))),
+            drain_reason: restriction.drain,
+            cordon_reason: restriction.cordon,
+            attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+        }
     }
 
     /// True when no sweep is active and no attempt is out.
@@ -73,16 +88,25 @@ impl State {
         self.sweeps.is_empty()
     }
 
-    fn agent_state(&self, agent: &Agent, has_no_work: bool) -> wire::AgentState {
+    fn agent_state(&self, id: AgentId, has_no_work: bool) -> wire::AgentState {
+        let Some(agent) = self.agents.get(&id) else {
+            return wire::AgentState::Unreachable;
+        };
         let silence = self.now.saturating_sub(agent.heard);
+        let is_silent = silence >= agent.interval * self.config.lease_intervals;
+        let is_drained = self
+            .restrictions
+            .get(&id)
+            .is_some_and(|restriction| restriction.drain.is_some());
         if agent.lost {
             wire::AgentState::Lost
-        } else if agent.session.is_none() || silence >= agent.interval * self.config.lease_intervals
-        {
+        } else if agent.session.is_none() || is_silent {
             wire::AgentState::Unreachable
-        } else if agent.is_draining() && has_no_work {
+        } else if self.is_cordoned(id) {
+            wire::AgentState::Cordoned
+        } else if (agent.draining || is_drained) && has_no_work {
             wire::AgentState::Drained
-        } else if agent.is_draining() {
+        } else if agent.draining || is_drained {
             wire::AgentState::Draining
         } else {
             wire::AgentState::Online
@@ -133,6 +157,9 @@ impl State {
         if state == SeriesState::Running {
             return String::new();
         }
+        if let Some(reason) = self.closed_gate(series.plan.sweep) {
+            return reason;
+        }
         let device = &series.plan.device.id;
         let Some(lane) = self.lanes.get(device) else {
             return self.obstacle(device).unwrap_or_default();
@@ -152,7 +179,8 @@ impl State {
         if let Some(obstacle) = self.obstacle(device) {
             return obstacle;
         }
-        match lane.queue.range(..series.turn).count() {
+        let mut line = self.line(lane);
+        match line.position(|turn| turn == series.turn).unwrap_or(0) {
             0 => "about to start".to_owned(),
             1 => format!("1 series is before it on device {device}"),
             before => format!("{before} series are before it on device {device}"),
@@ -176,10 +204,9 @@ impl State {
         let unfit: Vec<String> = meant(&sweep.spec.devices, &candidates)
             .unwrap_or_default()
             .iter()
-            .filter(|candidate| unfit(candidate.device).is_some())
             .filter(|candidate| !self.has_series_of(sweep, &candidate.device.id))
             .filter_map(|candidate| {
-                let reason = &unfit(candidate.device)?.message;
+                let reason = candidate.left_out()?;
                 let (model, host) = (&candidate.device.model, &candidate.host.hostname);
                 Some(format!(
                     "{model} {} on {host}: {reason}",

@@ -97,7 +97,7 @@ fn estimated(
     let iterations = visit.iterations?;
     let seconds = costs.seconds_per_iteration(visit.batch_size) * f64::from(iterations);
     let elapsed = Duration::try_from_secs_f64(seconds).ok()?;
-    (!elapsed.is_zero()).then(|| Block {
+    (!elapsed.is_zero()).then_some(Block {
         visit: position,
         batch_size: visit.batch_size,
         role: visit.role,

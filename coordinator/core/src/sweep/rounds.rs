@@ -133,5 +133,6 @@ fn round(
         visits,
         timing,
         time_limit,
+        idle_only: plan.spec.scheduling.idle_only,
     }
 }

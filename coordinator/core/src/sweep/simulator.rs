@@ -7,8 +7,8 @@ use std::{collections::BTreeSet, time::Duration};
 use batchstep_laws::Scatter;
 use batchstep_proto::{
     domain::{
-        BatchSizes, Device, DeviceKind, DeviceSelector, Dtype, Mode, Round, RoundKind, Software,
-        Strategy, SweepSpec, VisitOrder, VisitRole, WorkerFacts,
+        BatchSizes, Device, DeviceKind, DeviceSelector, Dtype, Mode, Round, RoundKind, Scheduling,
+        Software, Strategy, SweepSpec, VisitOrder, VisitRole, WorkerFacts,
     },
     ids::{SeriesId, SweepId},
 };
@@ -34,6 +34,7 @@ pub(crate) fn spec(batch_sizes: &str, budget_seconds: u64) -> SweepSpec {
         devices: DeviceSelector::All,
         preset: None,
         visit_order: VisitOrder::Random,
+        scheduling: Scheduling::default(),
     }
 }
 

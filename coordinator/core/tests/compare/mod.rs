@@ -16,8 +16,8 @@ use batchstep_core::{
 use batchstep_laws::{Draw, Law, Truth};
 use batchstep_proto::{
     domain::{
-        BatchSizes, Device, DeviceKind, DeviceSelector, Dtype, Mode, Round, Strategy, SweepSpec,
-        VisitOrder, VisitRole,
+        BatchSizes, Device, DeviceKind, DeviceSelector, Dtype, Mode, Round, Scheduling, Strategy,
+        SweepSpec, VisitOrder, VisitRole,
     },
     ids::{SeriesId, SweepId},
 };
@@ -131,6 +131,7 @@ fn plan(draw: &Draw, strategy: Strategy, precision: f64, seed: u64) -> SeriesPla
         devices: DeviceSelector::All,
         preset: None,
         visit_order: VisitOrder::Random,
+        scheduling: Scheduling::default(),
     };
     let workload = spec.workloads[0].clone();
     SeriesPlan {

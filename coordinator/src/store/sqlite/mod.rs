@@ -9,12 +9,13 @@ mod words;
 mod write;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use batchstep_core::fleet::{Disposition, Record, SeriesSnapshot, SweepSnapshot};
-use batchstep_proto::ids::{AttemptId, RequestId, SweepId};
+use batchstep_core::fleet::{Disposition, Record, Restriction, SeriesSnapshot, SweepSnapshot};
+use batchstep_proto::ids::{AgentId, AttemptId, RequestId, SweepId};
 use jiff::Timestamp;
 use sqlx::{
     Row as _, Sqlite as Driver, SqlitePool, Transaction,
@@ -263,6 +264,26 @@ impl Store for Sqlite {
         let mut view = self.snapshot().await?;
         read::events(&mut view, after, sweep, limit)
             .await
+            .map_err(|error| self.failed(error))
+    }
+
+    async fn restrictions(&self) -> Result<BTreeMap<AgentId, Restriction>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT agent_id, hostname, drain_reason, cordon_reason FROM agent_restriction",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))?;
+        rows.into_iter()
+            .map(|row| {
+                let restriction = Restriction {
+                    hostname: row.try_get("hostname")?,
+                    drain: row.try_get("drain_reason")?,
+                    cordon: row.try_get("cordon_reason")?,
+                };
+                Ok((parsed("agent id", row.try_get("agent_id")?)?, restriction))
+            })
+            .collect::<Result<_, WriteError>>()
             .map_err(|error| self.failed(error))
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use batchstep_core::{
-    fleet::{Disposition, Event, Record},
+    fleet::{Disposition, Event, Record, Restriction},
     sweep::SeriesPlan,
 };
 use batchstep_proto::{
@@ -122,6 +122,9 @@ pub(super) async fn record(
             .execute(db)
             .await?;
             existed(&done, || format!("sweep {sweep}"))?;
+        }
+        Record::AgentRestricted { agent, restriction } => {
+            restricted(db, at, *agent, restriction).await?;
         }
         Record::Event(what) => return event(db, at, what).await.map(Some),
     }
@@ -283,6 +286,30 @@ async fn failure(
     Ok(())
 }
 
+async fn restricted(
+    db: &mut SqliteConnection,
+    at: Timestamp,
+    agent: AgentId,
+    restriction: &Restriction,
+) -> Result<(), WriteError> {
+    if restriction.is_lifted() {
+        sqlx::query("DELETE FROM agent_restriction WHERE agent_id = ?")
+            .bind(agent.to_string())
+            .execute(db)
+            .await?;
+        return Ok(());
+    }
+    sqlx::query("INSERT OR REPLACE INTO agent_restriction (agent_id, hostname, drain_reason, cordon_reason, since) VALUES (?, ?, ?, ?, ?)")
+        .bind(agent.to_string())
+        .bind(&restriction.hostname)
+        .bind(&restriction.drain)
+        .bind(&restriction.cordon)
+        .bind(at.to_string())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
 async fn event(db: &mut SqliteConnection, at: Timestamp, event: &Event) -> Result<u64, WriteError> {
     let message = wire::Event {
         kind: Some(event.kind.clone()),
@@ -310,6 +337,7 @@ const fn kind(kind: &wire::event::Kind) -> &'static str {
         Kind::AgentConnected(_) => "agent_connected",
         Kind::AgentDisconnected(_) => "agent_disconnected",
         Kind::Progress(_) => "progress",
+        Kind::AgentRestricted(_) => "agent_restricted",
     }
 }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use batchstep_proto::{
     domain::{
-        AttemptOutcome, AttemptReport, BatchSizes, Block, Device, DeviceKind, DeviceSelector,
-        Dtype, Mode, Round, RoundKind, Strategy, SweepSpec, Timing, Visit, VisitOrder, VisitRole,
+        AttemptOutcome, AttemptReport, BatchSizes, Block, DailyWindow, Device, DeviceKind,
+        DeviceSelector, Dtype, Mode, Round, RoundKind, Scheduling, Strategy, SweepSpec, Times,
+        Timing, Visit, VisitOrder, VisitRole,
     },
     ids::{AttemptId, RoundId},
 };
@@ -48,6 +49,7 @@ impl Script {
             visits: vec![visit(first), visit(first + 100)],
             timing: Timing::protocol(true),
             time_limit: Duration::from_mins(1),
+            idle_only: false,
         }
     }
 }
@@ -120,6 +122,17 @@ pub fn spec() -> SweepSpec {
         devices: DeviceSelector::All,
         preset: None,
         visit_order: VisitOrder::Random,
+        scheduling: Scheduling::default(),
+    }
+}
+
+/// From eight in the evening to six in the morning.
+pub fn night() -> DailyWindow {
+    let times: Times = "20:00-06:00".parse().unwrap();
+    DailyWindow {
+        from: times.from,
+        to: times.to,
+        time_zone: "UTC".to_owned(),
     }
 }
 

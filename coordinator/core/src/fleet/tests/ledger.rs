@@ -9,8 +9,8 @@ use batchstep_proto::{
 
 use crate::{
     fleet::{
-        AttemptState, Disposition, Event, Record, SeriesSnapshot, SeriesState, State,
-        StoredAttempt, StoredRound, SweepSnapshot, SweepState,
+        AttemptState, Disposition, Event, Kept, Record, Restriction, SeriesSnapshot, SeriesState,
+        State, StoredAttempt, StoredRound, SweepSnapshot, SweepState,
     },
     sweep::RoundRecord,
 };
@@ -21,6 +21,7 @@ pub struct Ledger {
     pub events: Vec<Event>,
     pub reports: Vec<(Disposition, AttemptReport)>,
     pub ended: Vec<(SweepId, SweepState, String)>,
+    pub restrictions: BTreeMap<AgentId, Restriction>,
 }
 
 pub fn is_open(attempt: &StoredAttempt) -> bool {
@@ -155,6 +156,13 @@ impl Ledger {
                 known.state = state;
                 self.ended.push((sweep, state, message));
             }
+            Record::AgentRestricted { agent, restriction } => {
+                if restriction.drain.is_none() && restriction.cordon.is_none() {
+                    self.restrictions.remove(&agent);
+                } else {
+                    self.restrictions.insert(agent, restriction);
+                }
+            }
             Record::Event(event) => self.events.push(event),
         }
     }
@@ -207,7 +215,15 @@ impl Ledger {
     }
 
     /// What a restart begins with.
-    pub fn unsettled(&self) -> Vec<SweepSnapshot> {
+    pub fn kept(&self) -> Kept {
+        Kept {
+            sweeps: self.unsettled(),
+            restrictions: self.restrictions.clone(),
+        }
+    }
+
+    /// Its sweeps.
+    fn unsettled(&self) -> Vec<SweepSnapshot> {
         self.sweeps
             .iter()
             .filter(|sweep| {
@@ -251,7 +267,14 @@ impl Ledger {
 }
 
 /// What a store should have of a live state.
-pub fn snapshots(state: &State) -> Vec<SweepSnapshot> {
+pub fn kept(state: &State) -> Kept {
+    Kept {
+        sweeps: snapshots(state),
+        restrictions: state.restrictions.clone(),
+    }
+}
+
+fn snapshots(state: &State) -> Vec<SweepSnapshot> {
     let mut sweeps: Vec<_> = state.sweeps.iter().collect();
     sweeps.sort_by_key(|(_, sweep)| sweep.sequence);
     sweeps

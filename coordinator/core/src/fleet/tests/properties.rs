@@ -4,9 +4,14 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use batchstep_proto::domain::{AttemptOutcome, AttemptReport, Ineligibility};
+use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::{fixtures::spec, ledger::snapshots, world::World};
+use super::{
+    fixtures::{night, spec},
+    ledger::kept,
+    world::World,
+};
 use crate::fleet::{Answer, Config, Disposition, HeldState, Input, ReplyKey, State};
 
 #[derive(Debug, Clone)]
@@ -16,7 +21,8 @@ enum Act {
     Reconnect(usize),
     Restart,
     Wait(u64),
-    Submit,
+    /// With a priority, and by night only.
+    Submit(i32, bool),
     Cancel(usize),
     Decline(usize),
     /// The agent's process dies: what ran is broken or was refused.
@@ -24,6 +30,10 @@ enum Act {
     /// The agent's disk dies.
     Forget(usize),
     Drain(usize, bool),
+    /// A person takes an agent off the list.
+    Remove(usize),
+    /// The time of day is told, in hours since some midnight.
+    TimeOfDay(u64),
     /// A stored report comes again.
     Repeat(usize),
 }
@@ -36,7 +46,9 @@ fn act() -> impl Strategy<Value = Act> {
         2 => agent.clone().prop_map(Act::Reconnect),
         1 => Just(Act::Restart),
         2 => (1..100_u64).prop_map(Act::Wait),
-        1 => Just(Act::Submit),
+        1 => (-1..=1_i32, any::<bool>()).prop_map(|(priority, windowed)| Act::Submit(priority, windowed)),
+        1 => (0..200_u64).prop_map(Act::TimeOfDay),
+        1 => agent.clone().prop_map(Act::Remove),
         1 => (0..4_usize).prop_map(Act::Cancel),
         1 => agent.clone().prop_map(Act::Decline),
         1 => (agent.clone(), prop_oneof![
@@ -62,10 +74,18 @@ fn perform(world: &mut World, act: Act) {
         }
         Act::Restart => world.restart(),
         Act::Wait(seconds) => world.wait(Duration::from_secs(seconds)),
-        Act::Submit => {
+        Act::Submit(priority, by_night) => {
             if world.ledger.sweeps.len() < 4 {
-                world.submit(spec());
+                let mut spec = spec();
+                spec.scheduling.priority = priority;
+                spec.scheduling.only_between = by_night.then(night);
+                world.submit(spec);
             }
+        }
+        Act::TimeOfDay(hours) => tell_time(world, hours),
+        Act::Remove(agent) => {
+            let (reply, agent) = (ReplyKey(world.key()), world.agents[agent].id);
+            world.feed(Input::Remove { reply, agent });
         }
         Act::Cancel(sweep) => {
             if let Some(sweep) = world.ledger.sweeps.get(sweep).map(|sweep| sweep.id) {
@@ -95,6 +115,12 @@ fn perform(world: &mut World, act: Act) {
         }
         Act::Repeat(report) => repeat(world, report),
     }
+}
+
+fn tell_time(world: &mut World, hours: u64) {
+    let midnight = Timestamp::from_second(1_767_225_600).unwrap();
+    let now = midnight + Duration::from_secs(3600 * hours);
+    world.feed(Input::TimeOfDay(now));
 }
 
 fn decline(world: &mut World, agent: usize) {
@@ -153,6 +179,8 @@ fn recover(world: &mut World) {
         }
         perform(world, Act::Drain(agent, false));
     }
+    // Midnight: the windows are open for six hours.
+    tell_time(world, 24);
     for _ in 0..200 {
         world.run();
         if world.state.idle() {
@@ -160,7 +188,7 @@ fn recover(world: &mut World) {
         }
         world.wait(Duration::from_secs(30));
     }
-    panic!("a sweep never ends: {:?}", snapshots(&world.state));
+    panic!("a sweep never ends: {:?}", kept(&world.state));
 }
 
 proptest! {
@@ -175,8 +203,8 @@ proptest! {
         for act in acts {
             perform(&mut world, act);
             let (restored, effects) =
-                State::restore(Config::default(), world.script, world.ledger.unsettled(), world.now);
-            prop_assert_eq!(snapshots(&restored), snapshots(&world.state));
+                State::restore(Config::default(), world.script, world.ledger.kept(), world.now);
+            prop_assert_eq!(kept(&restored), kept(&world.state));
             prop_assert_eq!(effects, []);
         }
         recover(&mut world);

@@ -9,7 +9,7 @@ use batchstep_proto::{
 
 use super::{
     fixtures::{Held, Script, device, report, uuid},
-    ledger::{Ledger, snapshots},
+    ledger::{Ledger, kept},
 };
 use crate::fleet::{
     Answer, Config, Disposition, Effect, HeldAttempt, HeldState, Hello, Input, ReplyKey,
@@ -132,7 +132,7 @@ impl World {
             }
         }
         self.ledger.check();
-        assert_eq!(snapshots(&self.state), self.ledger.unsettled());
+        assert_eq!(kept(&self.state), self.ledger.kept());
         for effect in effects {
             match effect {
                 Effect::Send { session, message } => self.deliver(*session, message),
@@ -326,12 +326,8 @@ impl World {
         }
         // Another process has another clock.
         self.now = Duration::from_secs(5);
-        let (state, effects) = State::restore(
-            Config::default(),
-            self.script,
-            self.ledger.unsettled(),
-            self.now,
-        );
+        let (state, effects) =
+            State::restore(Config::default(), self.script, self.ledger.kept(), self.now);
         self.state = state;
         self.carry_out(&effects);
     }

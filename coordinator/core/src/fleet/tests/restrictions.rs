@@ -1,0 +1,224 @@
+//! Agents that get no work: drained by a person, cordoned for failing at everything, taken off the list.
+
+use batchstep_proto::{
+    domain::{AttemptOutcome, DeviceSelector, SweepSpec},
+    wire,
+};
+
+use super::{
+    fixtures::spec,
+    world::{World, answer},
+};
+use crate::fleet::{Answer, HeldState, Input, Refusal, ReplyKey, SeriesState};
+
+fn drain(world: &mut World, agent: usize, drain: bool) -> Answer {
+    let (reply, agent) = (ReplyKey(world.key()), world.agents[agent].id);
+    let reason = "new fans".to_owned();
+    let effects = world.feed(Input::Drain {
+        reply,
+        agent,
+        drain,
+        reason,
+    });
+    answer(&effects)
+}
+
+fn remove(world: &mut World, agent: usize) -> Answer {
+    let (reply, agent) = (ReplyKey(world.key()), world.agents[agent].id);
+    let effects = world.feed(Input::Remove { reply, agent });
+    answer(&effects)
+}
+
+fn of(workloads: &[&str]) -> SweepSpec {
+    let workloads = workloads.iter().map(|one| one.parse().unwrap()).collect();
+    SweepSpec {
+        workloads,
+        ..spec()
+    }
+}
+
+/// The agent refuses whatever it is given, until nothing is out at it.
+fn refuse_all(world: &mut World, agent: usize) {
+    for _ in 0..200 {
+        let running = world.agents[agent]
+            .held
+            .iter()
+            .find(|(_, held)| held.state == HeldState::Running)
+            .map(|(id, _)| *id);
+        match running {
+            Some(attempt) => world.finish(agent, attempt, AttemptOutcome::Refused, 0),
+            None if world.step(agent) => {}
+            None => {
+                // A pause may be over.
+                world.wait(std::time::Duration::from_secs(60));
+                if world.agents[agent].held.is_empty() {
+                    return;
+                }
+            }
+        }
+    }
+    panic!("the agent is given work without end");
+}
+
+#[test]
+fn a_drained_agent_stays_so_over_restarts_of_the_coordinator() {
+    let mut world = World::new(1, &[&["GPU-x"]]);
+    world.connect(0);
+    assert_eq!(drain(&mut world, 0, true), Answer::Drained);
+    world.restart();
+    // It is listed before it is back.
+    let agents = world.state.agents();
+    assert_eq!(agents[0].drain_reason.as_deref(), Some("new fans"));
+    assert_eq!(agents[0].state, wire::AgentState::Unreachable as i32);
+    assert_eq!(agents[0].since_last_message_ns, None);
+    assert!(
+        agents[0]
+            .host
+            .as_ref()
+            .unwrap()
+            .hostname
+            .starts_with("host-")
+    );
+    world.connect(0);
+    let (sweep, _) = world.submit(spec());
+    world.run();
+    assert!(world.explanation(sweep, 0).contains("draining: new fans"));
+    assert_eq!(drain(&mut world, 0, false), Answer::Drained);
+    world.run();
+    assert_eq!(world.ledger.blocks(), [2]);
+    assert!(world.ledger.restrictions.is_empty());
+}
+
+#[test]
+fn a_host_that_fails_at_everything_is_cordoned() {
+    let mut world = World::new(1, &[&["GPU-x"], &["GPU-y"]]);
+    world.connect(0);
+    world.connect(1);
+    world.submit(of(&["linear", "matmul", "cnn"]));
+    refuse_all(&mut world, 0);
+    let view = world.state.agents();
+    assert_eq!(view[0].state, wire::AgentState::Cordoned as i32);
+    assert_eq!(
+        view[0].cordon_reason.as_deref(),
+        Some("5 attempts in a row measured nothing; the last: Refused")
+    );
+    assert_eq!(view[1].state, wire::AgentState::Online as i32);
+    // The sweep does not wait for somebody to mend the host.
+    world.run();
+    let series = &world.ledger.sweeps[0].series;
+    let failed: Vec<&str> = series
+        .iter()
+        .filter(|series| series.state == SeriesState::Failed)
+        .map(|series| series.message.as_str())
+        .collect();
+    assert_eq!(failed.len(), 3);
+    assert!(
+        failed[0].starts_with("refused 3 times in a row"),
+        "{failed:?}"
+    );
+    assert!(failed[2].contains("is cordoned"), "{failed:?}");
+    assert_eq!(world.ledger.ended[0].2, "3 of 6 series done");
+    // The next one leaves it out, or says why it waits.
+    let (next, _) = world.submit(spec());
+    let view = world.state.sweep(next).unwrap();
+    assert_eq!(view.series.len(), 1);
+    assert!(
+        view.explanation[1].contains("its agent is cordoned"),
+        "{view:?}"
+    );
+    let named = SweepSpec {
+        devices: DeviceSelector::Listed(vec!["GPU-x".to_owned()]),
+        ..spec()
+    };
+    let (named, _) = world.submit(named);
+    world.run();
+    let why = world.explanation(named, 0);
+    assert!(
+        why.contains("is cordoned: 5 attempts") && why.contains("batchstep agents undrain"),
+        "{why}"
+    );
+    // Undraining is also the way back from here, over a restart.
+    world.restart();
+    world.connect(0);
+    assert_eq!(drain(&mut world, 0, false), Answer::Drained);
+    world.run();
+    assert!(world.state.idle());
+}
+
+#[test]
+fn a_network_that_runs_nowhere_cordons_nobody() {
+    let mut world = World::new(1, &[&["GPU-x"]]);
+    world.connect(0);
+    for _ in 0..4 {
+        world.submit(spec());
+        refuse_all(&mut world, 0);
+    }
+    assert_eq!(
+        world.state.agents()[0].state,
+        wire::AgentState::Online as i32
+    );
+}
+
+#[test]
+fn the_only_host_where_a_network_fails_is_cordoned() {
+    let mut world = World::new(1, &[&["GPU-x"], &["GPU-y"]]);
+    world.connect(0);
+    world.connect(1);
+    world.submit(spec());
+    let (second, _) = world.submit(spec());
+    for _ in 0..20 {
+        world.step(1);
+    }
+    assert!(world.ledger.blocks().contains(&2));
+    refuse_all(&mut world, 0);
+    assert_eq!(
+        world.state.agents()[0].state,
+        wire::AgentState::Cordoned as i32
+    );
+    assert_eq!(world.state.sweep(second), None);
+}
+
+#[test]
+fn one_measurement_makes_up_for_all_failures() {
+    let mut world = World::new(1, &[&["GPU-x"]]);
+    world.connect(0);
+    for workload in ["linear", "matmul", "cnn", "resnet50"] {
+        world.submit(of(&[workload]));
+        refuse_all(&mut world, 0);
+        world.submit(of(&["linear"]));
+        world.run();
+    }
+    assert_eq!(
+        world.state.agents()[0].state,
+        wire::AgentState::Online as i32
+    );
+}
+
+#[test]
+fn an_agent_that_is_gone_can_be_removed() {
+    let mut world = World::new(1, &[&["GPU-x"], &["GPU-x"]]);
+    world.connect(0);
+    world.submit(spec());
+    world.step(0);
+    let Answer::Refused(Refusal::Conflict(message)) = remove(&mut world, 0) else {
+        panic!("a connected agent was removed");
+    };
+    assert!(message.contains("is connected"), "{message}");
+    drain(&mut world, 0, true);
+    world.disconnect(0);
+    assert_eq!(remove(&mut world, 0), Answer::Removed);
+    assert!(world.state.agents().is_empty());
+    assert!(world.ledger.restrictions.is_empty());
+    assert!(matches!(
+        remove(&mut world, 0),
+        Answer::Refused(Refusal::NotFound(_))
+    ));
+    // Its round does not wait for its lease.
+    world.connect(1);
+    world.agents[0].held.clear();
+    while world.step(1) {}
+    assert_eq!(world.ledger.blocks(), [2]);
+    // One that comes back after all is an agent like any other.
+    world.connect(0);
+    assert_eq!(world.state.agents().len(), 2);
+}
