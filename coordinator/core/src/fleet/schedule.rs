@@ -147,6 +147,7 @@ impl State {
                 state: AttemptState::Assigned,
                 stopping: false,
                 due: self.now,
+                restored: false,
                 digests: BTreeSet::new(),
             },
         );
