@@ -40,7 +40,9 @@ async fn measure() -> Result<()> {
         .map_or_else(env::temp_dir, PathBuf::from)
         .join(format!("batchstep-commits-{}", std::process::id()));
     let store = Sqlite::open(&folder).await?;
-    println!("rounds per commit | commits | ms of CPU per round | ms per commit | rounds per second");
+    println!(
+        "rounds per commit | commits | ms of CPU per round | ms per commit | rounds per second"
+    );
     for width in [1, 8, 64, 256] {
         let rounds = if width == 1 { ROUNDS / 8 } else { ROUNDS };
         let lanes = begin(&store, width).await?;
@@ -251,7 +253,9 @@ fn block(visit: u32) -> Block {
 fn processor_time() -> Result<Duration> {
     let usage = getrusage(UsageWho::RUSAGE_SELF)?;
     let time = |value: nix::sys::time::TimeVal| {
-        Duration::from_micros(u64::try_from(value.tv_sec() * 1_000_000 + value.tv_usec()).unwrap_or(0))
+        Duration::from_micros(
+            u64::try_from(value.tv_sec() * 1_000_000 + value.tv_usec()).unwrap_or(0),
+        )
     };
     Ok(time(usage.user_time()) + time(usage.system_time()))
 }

@@ -156,7 +156,10 @@ impl Sqlite {
 
     /// One consistent view of the file for several queries.
     async fn snapshot(&self) -> Result<Transaction<'static, Driver>, StoreError> {
-        self.readers.begin().await.map_err(|error| self.failed(error))
+        self.readers
+            .begin()
+            .await
+            .map_err(|error| self.failed(error))
     }
 
     fn failed(&self, error: impl Into<WriteError>) -> StoreError {

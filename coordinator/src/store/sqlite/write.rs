@@ -270,19 +270,14 @@ async fn series_ended(db: &mut SqliteConnection, end: SeriesEnd<'_>) -> Written<
     existed(&done, "series", [end.series].iter())
 }
 
-async fn sweep_ended(
-    db: &mut SqliteConnection,
-    at: &str,
-    end: SweepEnd<'_>,
-) -> Written<()> {
-    let done =
-        sqlx::query("UPDATE sweep SET state = ?, message = ?, finished_at = ? WHERE id = ?")
-            .bind(end.state.word())
-            .bind(end.message)
-            .bind(at)
-            .bind(end.sweep.to_string())
-            .execute(db)
-            .await?;
+async fn sweep_ended(db: &mut SqliteConnection, at: &str, end: SweepEnd<'_>) -> Written<()> {
+    let done = sqlx::query("UPDATE sweep SET state = ?, message = ?, finished_at = ? WHERE id = ?")
+        .bind(end.state.word())
+        .bind(end.message)
+        .bind(at)
+        .bind(end.sweep.to_string())
+        .execute(db)
+        .await?;
     existed(&done, "sweep", [end.sweep].iter())
 }
 
