@@ -84,10 +84,10 @@ async fn series(
     let rows = sqlx::query(
         "SELECT series.*, \
          COALESCE(rounds_done, (SELECT COUNT(*) FROM round WHERE round.series_id = series.id AND round.ended = 1)) AS rounds_so_far, \
-         COALESCE(blocks, (SELECT SUM(report.block_count) FROM report JOIN round ON round.id = report.round_id \
-           WHERE round.series_id = series.id AND report.disposition = 'accepted'), 0) AS blocks_so_far, \
-         COALESCE(measuring_ns, (SELECT SUM(report.measuring_ns) FROM report JOIN round ON round.id = report.round_id \
-           WHERE round.series_id = series.id AND report.disposition = 'accepted'), 0) AS measuring_so_far_ns \
+         COALESCE(blocks, (SELECT SUM(report.block_count) FROM round JOIN attempt ON attempt.round_id = round.id \
+           JOIN report ON report.attempt_id = attempt.id WHERE round.series_id = series.id AND report.disposition = 'accepted'), 0) AS blocks_so_far, \
+         COALESCE(measuring_ns, (SELECT SUM(report.measuring_ns) FROM round JOIN attempt ON attempt.round_id = round.id \
+           JOIN report ON report.attempt_id = attempt.id WHERE round.series_id = series.id AND report.disposition = 'accepted'), 0) AS measuring_so_far_ns \
          FROM series WHERE sweep_id = ? ORDER BY ordinal",
     )
     .bind(sweep.to_string())
@@ -147,9 +147,9 @@ pub(super) async fn rounds(
     drop(rows);
     let mut failures = failures(db, &id).await?;
     let rows = sqlx::query(
-        "SELECT seq, round_id, attempt_id, part, outcome, report.message, facts, report.measuring_ns, warm_up_ns, elapsed_ns, report.blocks \
-         FROM series JOIN round ON round.series_id = series.id JOIN report ON report.round_id = round.id AND disposition = 'accepted' \
-         WHERE sweep_id = ? ORDER BY ordinal, idx, seq",
+        "SELECT seq, report.round_id, attempt_id, part, outcome, report.message, facts, report.measuring_ns, warm_up_ns, elapsed_ns, report.blocks \
+         FROM series JOIN round ON round.series_id = series.id JOIN attempt ON attempt.round_id = round.id \
+         JOIN report ON report.attempt_id = attempt.id AND disposition = 'accepted' WHERE sweep_id = ? ORDER BY ordinal, idx, seq",
     )
     .bind(&id);
     let mut rows = rows.fetch(db);
@@ -237,8 +237,8 @@ impl Rounds {
 /// The failures of a sweep by report, in their order.
 async fn failures(db: &mut SqliteConnection, sweep: &str) -> Read<HashMap<i64, Vec<VisitFailure>>> {
     let rows = sqlx::query(
-        "SELECT visit_failure.* FROM series JOIN round ON round.series_id = series.id JOIN report ON report.round_id = round.id \
-         JOIN visit_failure ON visit_failure.report_seq = report.seq WHERE sweep_id = ? ORDER BY report_seq, position",
+        "SELECT visit_failure.* FROM series JOIN round ON round.series_id = series.id JOIN attempt ON attempt.round_id = round.id \
+         JOIN report ON report.attempt_id = attempt.id JOIN visit_failure ON visit_failure.report_seq = report.seq WHERE sweep_id = ? ORDER BY report_seq, position",
     )
     .bind(sweep)
     .fetch_all(db)
