@@ -34,27 +34,27 @@ SELECT report.seq AS report_seq,
        -- Position in its report, from 0: the order of measurement.
        timed.key AS position,
        -- Position of its visit in the round, from 0.
-       timed.value ->> 0 AS visit,
-       timed.value ->> 1 AS batch_size,
-       timed.value ->> 2 AS role,
-       timed.value ->> 3 AS iterations,
+       json_extract(timed.value, '$[0]') AS visit,
+       json_extract(timed.value, '$[1]') AS batch_size,
+       json_extract(timed.value, '$[2]') AS role,
+       json_extract(timed.value, '$[3]') AS iterations,
        -- Wall time of the whole block.
-       timed.value ->> 4 AS elapsed_ns,
+       json_extract(timed.value, '$[4]') AS elapsed_ns,
        -- The same on the device's own clock.
-       timed.value ->> 5 AS device_ns,
+       json_extract(timed.value, '$[5]') AS device_ns,
        -- From the round's start to the block's.
-       timed.value ->> 6 AS started_after_ns,
-       timed.value ->> 7 AS warm_up_iterations,
-       timed.value ->> 8 AS warm_up_ns,
+       json_extract(timed.value, '$[6]') AS started_after_ns,
+       json_extract(timed.value, '$[7]') AS warm_up_iterations,
+       json_extract(timed.value, '$[8]') AS warm_up_ns,
        -- Processor time that other processes used meanwhile, in cores.
-       timed.value ->> 9 AS foreign_cores,
-       timed.value ->> 10 AS peak_memory_bytes,
-       timed.value ->> 11 AS temperature_celsius,
-       timed.value ->> 12 AS power_watts,
-       timed.value ->> 13 AS sm_clock_mhz,
+       json_extract(timed.value, '$[9]') AS foreign_cores,
+       json_extract(timed.value, '$[10]') AS peak_memory_bytes,
+       json_extract(timed.value, '$[11]') AS temperature_celsius,
+       json_extract(timed.value, '$[12]') AS power_watts,
+       json_extract(timed.value, '$[13]') AS sm_clock_mhz,
        -- NVML's clock event bits.
-       timed.value ->> 14 AS throttle_reasons,
-       timed.value ->> 15 AS foreign_processes
+       json_extract(timed.value, '$[14]') AS throttle_reasons,
+       json_extract(timed.value, '$[15]') AS foreign_processes
 FROM report, json_each(report.blocks) AS timed;
 
 -- For readers: every block that counts, with what it belongs to. `device_kind` is 'simulated' where nothing was measured.

@@ -39,6 +39,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that read, beside the one that writes.
 const READERS: u32 = 3;
+/// Rows on their way from a reading connection's thread: enough that the two seldom wait for each other.
+const ROWS_AHEAD: usize = 256;
 /// What the writing connection keeps of the file in memory, KiB: the inner pages of its indexes, whose keys come in no order.
 const WRITER_CACHE_KIB: u32 = 32 << 10;
 /// Pages of the write-ahead log after which it is copied into the database, 16 MiB: a page that many commits change is copied once, and the commit
@@ -99,7 +101,7 @@ impl Sqlite {
             .map_err(failed)?;
         let readers = pool()
             .max_connections(READERS)
-            .connect_with(options)
+            .connect_with(options.row_buffer_size(ROWS_AHEAD))
             .await
             .map_err(failed)?;
         let store = Self {

@@ -41,7 +41,7 @@ pub(super) enum Which {
     One(SweepId),
 }
 
-/// Sweeps with their series, oldest first.
+/// Sweeps with their series, oldest first. What came so far of the series of open sweeps is left out: they are read with their rounds.
 pub(super) async fn sweeps(db: &mut SqliteConnection, which: &Which) -> Read<Vec<SweepRow>> {
     let query = match which {
         Which::All => sqlx::query("SELECT * FROM sweep ORDER BY rowid"),
@@ -67,7 +67,7 @@ pub(super) async fn sweeps(db: &mut SqliteConnection, which: &Which) -> Read<Vec
                 message: row.try_get("message")?,
                 submitted_at: parsed("time", row.try_get("submitted_at")?)?,
                 finished_at: finished_at.map(|at| parsed("time", at)).transpose()?,
-                series: series(db, id, &spec).await?,
+                series: series(db, id, &spec, !matches!(which, Which::Open)).await?,
                 spec,
             },
         });
@@ -75,24 +75,29 @@ pub(super) async fn sweeps(db: &mut SqliteConnection, which: &Which) -> Read<Vec
     Ok(sweeps)
 }
 
+/// What an unfinished series has come to so far is counted, a finished one has it written down.
+const SERIES_SO_FAR: &str = "SELECT series.*, \
+     COALESCE(rounds_done, (SELECT COUNT(*) FROM round WHERE round.series_id = series.id AND round.ended = 1)) AS rounds_so_far, \
+     COALESCE(blocks, (SELECT SUM(report.block_count) FROM round JOIN attempt ON attempt.round_id = round.id \
+       JOIN report ON report.attempt_id = attempt.id WHERE round.series_id = series.id AND report.disposition = 'accepted'), 0) AS blocks_so_far, \
+     COALESCE(measuring_ns, (SELECT SUM(report.measuring_ns) FROM round JOIN attempt ON attempt.round_id = round.id \
+       JOIN report ON report.attempt_id = attempt.id WHERE round.series_id = series.id AND report.disposition = 'accepted'), 0) AS measuring_so_far_ns \
+     FROM series WHERE sweep_id = ? ORDER BY ordinal";
+/// The same uncounted, for who reads the rounds themselves.
+const SERIES: &str = "SELECT series.*, COALESCE(rounds_done, 0) AS rounds_so_far, COALESCE(blocks, 0) AS blocks_so_far, \
+     COALESCE(measuring_ns, 0) AS measuring_so_far_ns FROM series WHERE sweep_id = ? ORDER BY ordinal";
+
 async fn series(
     db: &mut SqliteConnection,
     sweep: SweepId,
     spec: &SweepSpec,
+    counted: bool,
 ) -> Read<Vec<StoredSeries>> {
-    // What an unfinished series has come to so far is counted; a finished one has it written down.
-    let rows = sqlx::query(
-        "SELECT series.*, \
-         COALESCE(rounds_done, (SELECT COUNT(*) FROM round WHERE round.series_id = series.id AND round.ended = 1)) AS rounds_so_far, \
-         COALESCE(blocks, (SELECT SUM(report.block_count) FROM round JOIN attempt ON attempt.round_id = round.id \
-           JOIN report ON report.attempt_id = attempt.id WHERE round.series_id = series.id AND report.disposition = 'accepted'), 0) AS blocks_so_far, \
-         COALESCE(measuring_ns, (SELECT SUM(report.measuring_ns) FROM round JOIN attempt ON attempt.round_id = round.id \
-           JOIN report ON report.attempt_id = attempt.id WHERE round.series_id = series.id AND report.disposition = 'accepted'), 0) AS measuring_so_far_ns \
-         FROM series WHERE sweep_id = ? ORDER BY ordinal",
-    )
-    .bind(sweep.to_string())
-    .fetch_all(db)
-    .await?;
+    let query = if counted { SERIES_SO_FAR } else { SERIES };
+    let rows = sqlx::query(query)
+        .bind(sweep.to_string())
+        .fetch_all(db)
+        .await?;
     rows.iter()
         .map(|row| {
             let device: &str = row.try_get("device")?;
