@@ -6,7 +6,7 @@ CARGOFLAGS ?=
 ARGS ?=
 OUTPUT ?= batchstep-report
 
-.PHONY: help demo test lint build bench validate properties libtorch clean-report
+.PHONY: help demo test lint build bench bench-fleet validate properties libtorch clean-report
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -37,6 +37,10 @@ bench: libtorch ## The figures of docs/results: needs a complete PyTorch in .ven
 	$(CARGO) build --release -p batchstep-nvml --example cost $(CARGOFLAGS)
 	$(CARGO) build -p batchstep-worker --example loop $(CARGOFLAGS)
 	.venv/bin/python tests/bench/figures.py $(ARGS)
+
+bench-fleet: ## What a coordinator costs under 100, 1,000 and 10,000 agents, release profile (about 12 minutes; ARGS=--quick: 3)
+	$(CARGO) build --release -p batchstep-coordinator -p batchstep-load --bins $(CARGOFLAGS)
+	target/release/bench-fleet $(ARGS)
 
 validate: ## How often the inference is right, on seeded traces of every class of laws: docs/results/inference.md (about 10 minutes)
 	$(CARGO) run --release -q -p batchstep-inference $(CARGOFLAGS) --example validate -- $(or $(ARGS),--check)

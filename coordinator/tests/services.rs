@@ -2,33 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+#[path = "support/scripted.rs"]
+mod scripted;
 mod support;
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
-use batchstep_coordinator::store::{
-    ChangesWanted, Inventory, InventoryStore, KnownInventory, Memory, Models, Sqlite, Store,
-    StoreError, StoredChange, StoredEvent, StoredHistory, StoredSweep,
-};
-use batchstep_core::{
-    fleet::{Disposition as Known, Record, Restriction, SweepSnapshot},
-    inventory::{Observation, Seen},
-};
+use batchstep_coordinator::store::{Memory, Sqlite, Store as _};
 use batchstep_proto::{
-    ids::{AgentId, AttemptId, RequestId, RoundId, SweepId},
+    ids::{AttemptId, RoundId, SweepId},
     wire::{self, agent_message, event::Kind, report_attempt_response::Disposition},
 };
-use jiff::Timestamp;
+use scripted::Scripted;
 use support::{Agent, Coordinator, PATIENCE, hello, measured, soon};
 use tempfile::TempDir;
-use tokio::sync::Mutex;
 use tonic::{Code, Streaming};
 
 async fn watch(
@@ -334,120 +321,6 @@ async fn stopping_is_bounded_while_streams_are_open() {
         .await
         .unwrap_err();
     assert_eq!(end.code(), Code::Unavailable);
-}
-
-/// A store whose disk is full, and whose journal waits, as long as the test says so.
-#[derive(Clone, Default)]
-struct Scripted {
-    store: Memory,
-    full: Arc<AtomicBool>,
-    /// Pages of the journal that were asked for.
-    pages: Arc<AtomicUsize>,
-    before_page: Arc<Mutex<()>>,
-    after_page: Arc<Mutex<()>>,
-}
-
-impl Store for Scripted {
-    async fn commit(&self, at: Timestamp, records: &[Record]) -> Result<Vec<u64>, StoreError> {
-        if self.full.load(Ordering::SeqCst) {
-            return Err(StoreError::Dangling {
-                what: "anything: the disk is full".to_owned(),
-            });
-        }
-        self.store.commit(at, records).await
-    }
-
-    async fn open_sweeps(&self) -> Result<Vec<SweepSnapshot>, StoreError> {
-        self.store.open_sweeps().await
-    }
-
-    async fn sweeps(&self) -> Result<Vec<StoredSweep>, StoreError> {
-        self.store.sweeps().await
-    }
-
-    async fn sweep(&self, sweep: SweepId) -> Result<Option<StoredSweep>, StoreError> {
-        self.store.sweep(sweep).await
-    }
-
-    async fn histories(&self, sweep: Option<SweepId>) -> Result<Vec<StoredHistory>, StoreError> {
-        self.store.histories(sweep).await
-    }
-
-    async fn find_request(&self, request: RequestId) -> Result<Option<SweepId>, StoreError> {
-        self.store.find_request(request).await
-    }
-
-    async fn report_known(
-        &self,
-        attempt: AttemptId,
-        digest: &[u8; 32],
-    ) -> Result<Option<Known>, StoreError> {
-        self.store.report_known(attempt, digest).await
-    }
-
-    async fn events_after(
-        &self,
-        seq: u64,
-        sweep: Option<SweepId>,
-        limit: u32,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        let asked = |pages: &AtomicUsize| pages.fetch_add(1, Ordering::SeqCst);
-        if self.before_page.try_lock().is_err() {
-            asked(&self.pages);
-            drop(self.before_page.lock().await);
-        }
-        let page = self.store.events_after(seq, sweep, limit).await;
-        if self.after_page.try_lock().is_err() {
-            asked(&self.pages);
-            drop(self.after_page.lock().await);
-        }
-        page
-    }
-
-    async fn restrictions(&self) -> Result<BTreeMap<AgentId, Restriction>, StoreError> {
-        self.store.restrictions().await
-    }
-
-    async fn last_seq(&self) -> Result<u64, StoreError> {
-        self.store.last_seq().await
-    }
-
-    fn models(&self) -> &Models {
-        self.store.models()
-    }
-}
-
-impl InventoryStore for Scripted {
-    async fn save_inventory(
-        &self,
-        inventory: &Inventory,
-        observation: &Observation,
-    ) -> Result<(), StoreError> {
-        self.store.save_inventory(inventory, observation).await
-    }
-
-    async fn inventory(&self, agent: AgentId) -> Result<Option<Inventory>, StoreError> {
-        self.store.inventory(agent).await
-    }
-
-    async fn known_inventory(&self) -> Result<KnownInventory, StoreError> {
-        self.store.known_inventory().await
-    }
-
-    async fn save_seen(&self, seen: &Seen) -> Result<(), StoreError> {
-        self.store.save_seen(seen).await
-    }
-
-    async fn inventory_changes(
-        &self,
-        wanted: &ChangesWanted,
-    ) -> Result<Vec<StoredChange>, StoreError> {
-        self.store.inventory_changes(wanted).await
-    }
-
-    async fn last_inventory_change(&self) -> Result<u64, StoreError> {
-        self.store.last_inventory_change().await
-    }
 }
 
 #[tokio::test]

@@ -78,7 +78,11 @@ fn window(from: i64, to: i64) -> String {
 fn a_drained_agent_gets_nothing_whatever_restarts() {
     let lab = Lab::new();
     let coordinator = lab.start_coordinator();
-    assert!(lab.ask(&["agents", "list"]).stdout.contains("No agents yet"));
+    assert!(
+        lab.ask(&["agents", "list"])
+            .stdout
+            .contains("No agents yet")
+    );
     let agent = simulate(&lab, "one", SIXTEEN);
     let id = agent_in(&lab, "online")["agent_id"]
         .as_str()
@@ -102,7 +106,11 @@ fn a_drained_agent_gets_nothing_whatever_restarts() {
 
     let refused = lab.ask(&["agents", "remove", &id]);
     assert_eq!(refused.code(), 2);
-    assert!(refused.stderr.contains("is connected"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("is connected"),
+        "{}",
+        refused.stderr
+    );
     agent.0.signal(Signal::SIGTERM);
     assert_eq!(agent.0.finish().code(), 0);
     agent_in(&lab, "unreachable");
@@ -112,7 +120,9 @@ fn a_drained_agent_gets_nothing_whatever_restarts() {
     let unknown = lab.ask(&["agents", "drain", "nobody"]);
     assert_eq!(unknown.code(), 2);
     assert!(
-        unknown.stderr.contains("`batchstep agents list` shows them"),
+        unknown
+            .stderr
+            .contains("`batchstep agents list` shows them"),
         "{}",
         unknown.stderr
     );
@@ -126,13 +136,24 @@ fn a_sweep_waits_for_its_window() {
     let _agent = simulate(&lab, "one", SIXTEEN);
     let within = |times: &str, zone: &str| {
         let mut arguments = DETACHED.to_vec();
-        arguments.extend(["--only-between", times, "--time-zone", zone, "--priority", "-3"]);
+        arguments.extend([
+            "--only-between",
+            times,
+            "--time-zone",
+            zone,
+            "--priority",
+            "-3",
+        ]);
         lab.ask(&arguments)
     };
     for (times, zone, problem) in [
         ("20:00", "UTC", "20:00-06:00"),
         ("20:00-20:00", "UTC", "is empty"),
-        ("20:00-06:00", "Europe/Atlantis", "no time zone \"Europe/Atlantis\""),
+        (
+            "20:00-06:00",
+            "Europe/Atlantis",
+            "no time zone \"Europe/Atlantis\"",
+        ),
     ] {
         let refused = within(times, zone);
         assert_eq!(refused.code(), 2, "{}", refused.stderr);
@@ -209,7 +230,9 @@ fn a_host_whose_workers_cannot_start_is_cordoned() {
         (sweep["state"] == "failed").then_some(sweep)
     });
     assert!(
-        sweep.to_string().contains("is cordoned: it fails at everything"),
+        sweep
+            .to_string()
+            .contains("is cordoned: it fails at everything"),
         "{sweep}"
     );
     lab.ask(&DETACHED);

@@ -12,6 +12,7 @@ mod analyze_view;
 mod args;
 mod article;
 mod choice;
+mod descriptors;
 mod endpoint;
 pub mod exit;
 mod export;

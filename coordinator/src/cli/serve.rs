@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, args::ModelArgs, exit, signals::Interrupts};
+use super::{Exit, args::ModelArgs, descriptors, exit, signals::Interrupts};
 use crate::serve::{self, ServeError};
 
 /// Flags of `batchstep serve`.
@@ -37,6 +37,7 @@ pub(super) struct Options {
 /// When the data directory cannot be used, the port is taken, or serving fails.
 pub(super) async fn run(options: Options) -> Result<Exit> {
     let mut interrupts = Interrupts::catch()?;
+    descriptors::raise_limit();
     let listener = serve::bind(options.listen)
         .await
         .map_err(|error| match error {

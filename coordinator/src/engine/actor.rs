@@ -1,4 +1,7 @@
-//! The task that owns the fleet's state: one input at a time, commit first, then everything else.
+//! The task that owns the fleet's state: it takes the inputs that wait, commits what they lead to together, and only then does everything else.
+//!
+//! A commit costs a write that reaches the disk, whatever is in it; while one is under way further inputs gather, and share the next. Whoever
+//! asks for something that is on record, or sees the state, is preceded by the commit of what waits.
 //!
 //! A state never runs ahead of its store: when a commit fails, callers are told to try again, every session is closed, and the state is made
 //! anew from the store before the next input is taken.
@@ -6,10 +9,14 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use batchstep_core::fleet::{
-    Answer, Config, Disposition, Effect, Event, Input, Kept, Record, Refusal, ReplyKey, SessionKey,
-    State, SweepPlanner,
+    Answer, Config, Disposition, Effect, Input, Kept, Refusal, ReplyKey, SessionKey, State,
+    SweepPlanner,
 };
-use batchstep_proto::{causes::chain, domain::SweepSpec, ids::SweepId};
+use batchstep_proto::{
+    causes::chain,
+    domain::SweepSpec,
+    ids::{AttemptId, SweepId},
+};
 use jiff::Timestamp;
 use tokio::{
     sync::{broadcast, mpsc},
@@ -19,17 +26,23 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Command, Engine, EngineError, INPUTS, Reply,
+    batch::{Batch, Committed, Deed},
     live::{LIVE_EVENTS, Live, LiveEvent},
     outbound::{NotTaken, Outbound},
 };
 use crate::store::{Store, StoreError};
 
+/// Inputs that share a commit at most. Enough to make the disk's share of each small; what they lead to waits some milliseconds at most until the
+/// last of them is handled.
+const BATCH: usize = 256;
 /// Time between two tries to read the state back from a failing store.
 const RESTORE_PAUSE: Duration = Duration::from_secs(1);
 /// Between two times that a state with daily windows is told the time of day: a clock that is set moves them within this.
 const TIME_OF_DAY_PAUSE: Duration = Duration::from_secs(30);
 /// Longest wait for a tick when the state machine asks for none.
 const IDLE_TICK: Duration = Duration::from_secs(3600);
+/// Why the session of an agent ends whose queue is full.
+const NOT_READING: &str = "the agent does not read its messages";
 
 /// Starts the task on what the store holds. It closes all sessions when `shutdown` is set, and ends when `stop` is.
 ///
@@ -55,6 +68,7 @@ pub async fn start<S: Store>(
         state: None,
         restore_at: Instant::now(),
         time_told: None,
+        batch: Batch::default(),
         sessions: HashMap::new(),
         replies: HashMap::new(),
         next_reply: 0,
@@ -75,6 +89,8 @@ struct Actor<S> {
     restore_at: Instant,
     /// When the state was last told the time of day.
     time_told: Option<Instant>,
+    /// What inputs led to since the last commit.
+    batch: Batch,
     sessions: HashMap<SessionKey, Outbound>,
     replies: HashMap<ReplyKey, Reply>,
     next_reply: u64,
@@ -100,7 +116,7 @@ impl<S: Store> Actor<S> {
                     self.close_all("the coordinator is stopping");
                 }
                 command = inbox.recv() => match command {
-                    Some(command) => self.take(command).await,
+                    Some(command) => self.take_with(command, &mut inbox).await,
                     None => break,
                 },
                 () = sleep_until(wake) => self.wake().await,
@@ -134,13 +150,25 @@ impl<S: Store> Actor<S> {
     async fn wake(&mut self) {
         if self.tells_time_at().is_some_and(|at| at <= Instant::now()) {
             self.time_told = Some(Instant::now());
-            self.step(Input::TimeOfDay(Timestamp::now())).await;
+            self.step(Input::TimeOfDay(Timestamp::now()));
+            self.flush().await;
         } else if self.state.is_some() {
-            self.step(Input::Tick).await;
+            self.step(Input::Tick);
+            self.flush().await;
         } else if let Err(error) = self.restore().await {
             tracing::error!(error = chain(&error), "The store still cannot be read.");
             self.restore_at = Instant::now() + RESTORE_PAUSE;
         }
+    }
+
+    /// Takes a command and those that wait behind it, up to [`BATCH`], with one commit.
+    async fn take_with(&mut self, command: Command, inbox: &mut mpsc::Receiver<Command>) {
+        self.take(command).await;
+        for _ in 1..BATCH {
+            let Ok(command) = inbox.try_recv() else { break };
+            self.take(command).await;
+        }
+        self.flush().await;
     }
 
     async fn take(&mut self, command: Command) {
@@ -156,35 +184,37 @@ impl<S: Store> Actor<S> {
                     outbound.close("the coordinator cannot record anything".to_owned(), false);
                 } else {
                     self.sessions.insert(session, outbound);
-                    self.step(Input::Hello { session, hello }).await;
+                    self.step(Input::Hello { session, hello });
                 }
             }
             Command::Tell(Input::Disconnected { session, reason }) => {
                 // A session that the coordinator itself closed is no news.
                 if self.sessions.remove(&session).is_some() {
-                    self.step(Input::Disconnected { session, reason }).await;
+                    self.step(Input::Disconnected { session, reason });
                 }
             }
-            Command::Tell(input) => self.step(input).await,
+            Command::Tell(input) => self.step(input),
             Command::Submit {
                 request,
                 sweep,
                 spec,
                 reply,
-            } => match self.store.find_request(request).await {
-                Ok(Some(known)) => submitted_before(&*self.store, known, &spec, reply).await,
-                Ok(None) => {
-                    let reply = self.expect(reply);
-                    self.step(Input::Submit {
-                        reply,
-                        request,
-                        sweep,
-                        spec,
-                    })
-                    .await;
+            } => {
+                self.flush().await;
+                match self.store.find_request(request).await {
+                    Ok(Some(known)) => submitted_before(&*self.store, known, &spec, reply).await,
+                    Ok(None) => {
+                        let reply = self.expect(reply);
+                        self.step(Input::Submit {
+                            reply,
+                            request,
+                            sweep,
+                            spec,
+                        });
+                    }
+                    Err(error) => unreadable(&error, reply),
                 }
-                Err(error) => unreadable(&error, reply),
-            },
+            }
             Command::Cancel {
                 sweep,
                 reason,
@@ -195,8 +225,7 @@ impl<S: Store> Actor<S> {
                     reply,
                     sweep,
                     reason,
-                })
-                .await;
+                });
             }
             Command::Drain {
                 agent,
@@ -210,39 +239,39 @@ impl<S: Store> Actor<S> {
                     agent,
                     drain,
                     reason,
-                })
-                .await;
+                });
             }
             Command::Remove { agent, reply } => {
                 let reply = self.expect(reply);
-                self.step(Input::Remove { reply, agent }).await;
+                self.step(Input::Remove { reply, agent });
             }
             Command::Report {
                 agent,
                 report,
                 digest,
                 reply,
-            } => match self.store.report_known(report.attempt, &digest).await {
-                Ok(Some(_)) => respond(reply, Ok(Answer::Reported(Disposition::Duplicate))),
-                Ok(None) => {
+            } => match self.reported_before(report.attempt, &digest).await {
+                Ok(true) => respond(reply, Ok(Answer::Reported(Disposition::Duplicate))),
+                Ok(false) => {
                     let reply = self.expect(reply);
                     self.step(Input::Report {
                         reply,
                         agent,
                         report,
                         digest,
-                    })
-                    .await;
+                    });
                 }
                 Err(error) => unreadable(&error, reply),
             },
             // A question that is dropped reads as a failing store.
             Command::Sweep(sweep, answer) => {
+                self.flush().await;
                 if let Some(state) = &self.state {
                     let _ = answer.send(state.sweep(sweep));
                 }
             }
             Command::Sweeps(answer) => {
+                self.flush().await;
                 if let Some(state) = &self.state {
                     let active = state.active_sweeps();
                     let _ = answer.send(
@@ -254,11 +283,27 @@ impl<S: Store> Actor<S> {
                 }
             }
             Command::Agents(answer) => {
+                self.flush().await;
                 if let Some(state) = &self.state {
                     let _ = answer.send(state.agents());
                 }
             }
         }
+    }
+
+    /// True when a report is on record already, as far as the state machine cannot tell by itself.
+    async fn reported_before(
+        &mut self,
+        attempt: AttemptId,
+        digest: &[u8; 32],
+    ) -> Result<bool, StoreError> {
+        let state = self.state.as_ref();
+        if state.is_some_and(|state| state.knows_parts_of(attempt)) {
+            return Ok(false);
+        }
+        self.flush().await;
+        let known = self.store.report_known(attempt, digest).await?;
+        Ok(known.is_some())
     }
 
     /// Numbers a call so that the state machine can answer it.
@@ -269,92 +314,77 @@ impl<S: Store> Actor<S> {
         key
     }
 
-    /// Hands one input to the state machine and carries out what follows from it.
-    async fn step(&mut self, input: Input) {
-        let mut inputs = vec![input];
-        while let Some(input) = inputs.pop() {
-            let now = self.now();
-            let Some(state) = &mut self.state else {
-                self.refuse_all();
-                return;
-            };
-            let effects = state.handle(now, input);
-            match self.carry_out(effects).await {
-                // An agent that does not read is as good as gone.
-                Ok(stuck) => inputs.extend(stuck.into_iter().map(|session| Input::Disconnected {
-                    session,
-                    reason: "the agent does not read its messages".to_owned(),
-                })),
-                Err(error) => {
-                    self.fail(&error).await;
-                    return;
+    /// Hands one input to the state machine. What follows from it waits for [`Actor::flush`].
+    fn step(&mut self, input: Input) {
+        let now = self.now();
+        match &mut self.state {
+            Some(state) => self.batch.add(state.handle(now, input)),
+            None => self.refuse_all(),
+        }
+    }
+
+    /// Commits what waits, then carries out everything else of it.
+    async fn flush(&mut self) {
+        // An agent that does not read is found when it is sent to, which is news in itself.
+        while !self.batch.is_empty() {
+            match std::mem::take(&mut self.batch).commit(&*self.store).await {
+                Ok(committed) => {
+                    for session in self.carry_out(committed) {
+                        self.step(Input::Disconnected {
+                            session,
+                            reason: NOT_READING.to_owned(),
+                        });
+                    }
                 }
+                Err(error) => self.fail(&error).await,
             }
         }
     }
 
-    /// Commits the records, then does the rest in order. Answers with the sessions that take no messages.
-    async fn carry_out(&mut self, effects: Vec<Effect>) -> Result<Vec<SessionKey>, StoreError> {
-        let at = Timestamp::now();
-        let mut records = Vec::new();
-        let mut rest = Vec::new();
-        for effect in effects {
-            match effect {
-                Effect::Persist(record) => records.push(*record),
-                other => rest.push(other),
-            }
-        }
-        if !records.is_empty() {
-            let seqs = self.store.commit(at, &records).await?;
-            let events = records.into_iter().filter_map(|record| match record {
-                Record::Event(event) => Some(event),
-                _ => None,
-            });
-            for (seq, event) in seqs.into_iter().zip(events) {
-                self.show(seq, at, event);
-            }
-        }
+    /// Does in order what the store allows now. Answers with the sessions that take no messages.
+    fn carry_out(&mut self, committed: Committed) -> Vec<SessionKey> {
+        let at = committed.at;
         let mut stuck = Vec::new();
-        for effect in rest {
-            match effect {
-                Effect::Persist(_) => {}
-                Effect::Send { session, message } => {
+        for deed in committed.deeds {
+            match deed {
+                Deed::Show(event) => self.show(event),
+                Deed::CarryOut(Effect::Show(event)) => self.show(LiveEvent { seq: 0, at, event }),
+                Deed::CarryOut(Effect::Persist(_)) => {}
+                Deed::CarryOut(Effect::Send { session, message }) => {
                     let sent = self
                         .sessions
                         .get(&session)
                         .map(|outbound| outbound.send(*message));
+                    // An agent that does not read is as good as gone.
                     if let Some(Err(NotTaken)) = sent
                         && let Some(outbound) = self.sessions.remove(&session)
                     {
-                        outbound.close("the agent does not read its messages".to_owned(), false);
+                        outbound.close(NOT_READING.to_owned(), false);
                         stuck.push(session);
                     }
                 }
-                Effect::Close {
+                Deed::CarryOut(Effect::Close {
                     session,
                     reason,
                     permanent,
-                } => {
+                }) => {
                     if let Some(outbound) = self.sessions.remove(&session) {
                         outbound.close(reason, permanent);
                     }
                 }
-                Effect::Show(event) => self.show(0, at, event),
-                Effect::Reply { reply, answer } => {
+                Deed::CarryOut(Effect::Reply { reply, answer }) => {
                     if let Some(reply) = self.replies.remove(&reply) {
                         respond(reply, Ok(answer));
                     }
                 }
             }
         }
-        Ok(stuck)
+        stuck
     }
 
-    fn show(&self, seq: u64, at: Timestamp, event: Event) {
+    fn show(&self, event: LiveEvent) {
         // Nobody may be watching.
-        let _ = self
-            .live
-            .send(Live::Event(Arc::new(LiveEvent { seq, at, event })));
+        let _ = self.live.send(Live::Event(Arc::new(event)));
     }
 
     /// A commit failed: nothing the state believes since then is true.
@@ -364,6 +394,7 @@ impl<S: Store> Actor<S> {
             "A change could not be recorded; the state is read back from the store."
         );
         self.state = None;
+        self.batch = Batch::default();
         self.refuse_all();
         self.close_all("the coordinator cannot record anything at the moment");
         let _ = self.live.send(Live::Interrupted);
@@ -383,9 +414,13 @@ impl<S: Store> Actor<S> {
         };
         let active = kept.sweeps.len();
         let (state, effects) = State::restore(config, SweepPlanner, kept, self.now());
-        self.carry_out(effects).await?;
+        let mut batch = Batch::default();
+        batch.add(effects);
+        let committed = batch.commit(&*self.store).await?;
         self.state = Some(state);
         self.time_told = None;
+        // Nobody is connected yet, so nobody can be stuck.
+        self.carry_out(committed);
         if active > 0 {
             tracing::info!(
                 sweeps = active,

@@ -1,9 +1,10 @@
 //! The one place where the fleet's state machine meets the world: a task that owns it, and the handle through which the services talk to it.
 //!
-//! The task takes one input at a time, commits what the state machine wants recorded, and only then sends, answers and shows anything. It knows
+//! The task takes the inputs that wait, commits what the state machine wants recorded, and only then sends, answers and shows anything. It knows
 //! messages and the store, never a socket.
 
 mod actor;
+mod batch;
 mod live;
 mod outbound;
 

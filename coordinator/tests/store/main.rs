@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod batches;
 mod inventory;
+mod migration;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -27,7 +27,9 @@ pub(super) struct Attempt {
     pub stopping: bool,
     /// When it is overdue, while it is open.
     pub due: Duration,
-    /// SHA-256 of the parts stored since the coordinator started.
+    /// It is older than this state, and so may be some of its parts.
+    pub restored: bool,
+    /// SHA-256 of the parts stored since the coordinator started, whoever sent them.
     pub digests: BTreeSet<[u8; 32]>,
 }
 

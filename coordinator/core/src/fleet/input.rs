@@ -65,7 +65,8 @@ pub enum Input {
         /// How far.
         progress: Progress,
     },
-    /// A part of an attempt's result arrived.
+    /// A part of an attempt's result arrived. Unless [`State::knows_parts_of`](super::State::knows_parts_of) its attempt, the caller has checked that the
+    /// part is new to the store.
     Report {
         /// Who waits for the disposition.
         reply: ReplyKey,

@@ -1,8 +1,8 @@
 //! The fleet state machine: agents, devices, sweeps, series, rounds, attempts and leases.
 //!
 //! Sans-IO: [`State::handle`] is given the time and an [`Input`] and answers with [`Effect`]s, which the caller carries out in order. The
-//! caller commits all [`Record`]s of one call in one transaction before it carries out anything else; when that fails it drops the state and
-//! makes a new one with [`State::restore`], so a state never runs ahead of its store. No clock, no randomness, ordered maps only: the
+//! caller commits all [`Record`]s of one call, or of several in order, in one transaction before it carries out anything else of them; when that
+//! fails it drops the state and makes a new one with [`State::restore`], so a state never runs ahead of its store. No clock, no randomness, ordered maps only: the
 //! same inputs give the same effects, in the coordinator and in a simulation.
 
 mod agents;

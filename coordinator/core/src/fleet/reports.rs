@@ -5,12 +5,20 @@ use std::collections::BTreeSet;
 
 use batchstep_proto::{
     domain::{AttemptOutcome, AttemptReport, Round},
-    ids::{AgentId, SeriesId},
+    ids::{AgentId, AttemptId, SeriesId},
 };
 
 use super::{Answer, AttemptState, Disposition, Record, Refusal, ReplyKey, State};
 
 impl State {
+    /// True when every stored part of this attempt is known here, so that the store need not be asked whether it has one: the attempt was
+    /// assigned since the state was made, and its sweep is not forgotten.
+    #[must_use]
+    pub fn knows_parts_of(&self, attempt: AttemptId) -> bool {
+        let attempt = self.attempts.get(&attempt);
+        attempt.is_some_and(|attempt| !attempt.restored)
+    }
+
     pub(super) fn report(
         &mut self,
         reply: ReplyKey,
@@ -35,9 +43,7 @@ impl State {
             });
         }
         self.reply(reply, Answer::Reported(disposition));
-        if matches!(disposition, Disposition::Accepted | Disposition::Superseded)
-            && let Some(attempt) = self.attempts.get_mut(&report.attempt)
-        {
+        if let Some(attempt) = self.attempts.get_mut(&report.attempt) {
             attempt.digests.insert(digest);
         }
         if disposition == Disposition::Accepted {
@@ -55,6 +61,9 @@ impl State {
         let Some(attempt) = self.attempts.get(&report.attempt) else {
             return Ok(Disposition::Quarantined);
         };
+        if attempt.digests.contains(digest) {
+            return Ok(Disposition::Duplicate);
+        }
         let Some(record) = self
             .series
             .get(&attempt.series)
@@ -63,9 +72,6 @@ impl State {
         else {
             return Ok(Disposition::Quarantined);
         };
-        if attempt.digests.contains(digest) {
-            return Ok(Disposition::Duplicate);
-        }
         check(report, &record.round)?;
         let counts = match attempt.state {
             AttemptState::Assigned | AttemptState::Accepted => true,

@@ -89,6 +89,7 @@ impl State {
                         state: stored.state,
                         stopping,
                         due: self.now,
+                        restored: true,
                         digests: BTreeSet::new(),
                     },
                 );

@@ -234,6 +234,7 @@ impl State {
                 state: AttemptState::Assigned,
                 stopping: false,
                 due: self.now,
+                restored: false,
                 digests: BTreeSet::new(),
             },
         );

@@ -212,7 +212,12 @@ impl Costs {
 
 /// The median of at least one value; 0 for none.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
+    median_of(&mut values)
+}
+
+/// The same in place, for many small medians in a row.
+pub(super) fn median_of(values: &mut [f64]) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
     match values.len() {
         0 => 0.0,
         count if count % 2 == 1 => values[count / 2],

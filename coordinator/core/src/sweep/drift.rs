@@ -12,7 +12,10 @@ use std::collections::BTreeMap;
 
 use batchstep_proto::domain::{Block, DeviceKind, RoundKind, VisitRole};
 
-use super::{History, RoundRecord, cost::median};
+use super::{
+    History, RoundRecord,
+    cost::{median, median_of},
+};
 
 /// Reference blocks that a running median spans.
 const REFERENCE_SPAN: usize = 3;
@@ -41,7 +44,8 @@ struct Witness {
     place: (usize, usize),
     /// Counts attempts over the series; neighbours are of one attempt.
     attempt: usize,
-    batch_size: u32,
+    /// Stands for its batch size: counts the series' batch sizes from 0.
+    level: usize,
     measures: bool,
     /// Of seconds per iteration.
     logarithm: f64,
@@ -81,6 +85,7 @@ impl Drift {
 fn witnesses(history: &History) -> (Vec<Witness>, Vec<f64>) {
     let baseline = reference_medians(history);
     let mut witnesses = Vec::new();
+    let mut levels = BTreeMap::new();
     let mut ranges = vec![0.0_f64; history.rounds.len()];
     let mut attempt = 0;
     for (round, record) in measuring(history) {
@@ -88,13 +93,16 @@ fn witnesses(history: &History) -> (Vec<Witness>, Vec<f64>) {
         for part in attempts(record) {
             if let Some(reference) = Reference::of(part, &baseline) {
                 ranges[round] = ranges[round].max(reference.range());
-                witnesses.extend(part.iter().enumerate().map(|(position, block)| Witness {
-                    place: (round, first + position),
-                    attempt,
-                    batch_size: block.batch_size,
-                    measures: block.role == VisitRole::Measure,
-                    logarithm: block.seconds_per_iteration().ln(),
-                    by_reference: reference.at(middle(block)),
+                witnesses.extend(part.iter().enumerate().map(|(position, block)| {
+                    let next = levels.len();
+                    Witness {
+                        place: (round, first + position),
+                        attempt,
+                        level: *levels.entry(block.batch_size).or_insert(next),
+                        measures: block.role == VisitRole::Measure,
+                        logarithm: block.seconds_per_iteration().ln(),
+                        by_reference: reference.at(middle(block)),
+                    }
                 }));
             }
             first += part.len();
@@ -135,20 +143,31 @@ fn with_neighbours(witnesses: &[Witness], drift: &[f64]) -> impl Iterator<Item =
         .map(|(_, residual)| residual)
         .collect();
     REACHES.into_iter().map(move |reach| {
+        let mut neighbours = Vec::with_capacity(2 * reach);
         drift
             .iter()
             .enumerate()
-            .map(|(at, drift)| drift + around(witnesses, &above, at, reach))
+            .map(|(at, drift)| drift + around(witnesses, &above, at, reach, &mut neighbours))
             .collect()
     })
 }
 
-/// The median of what the neighbours of witness `at` have above their levels, itself left out.
-fn around(witnesses: &[Witness], above: &[f64], at: usize, reach: usize) -> f64 {
+/// The median of what the neighbours of witness `at` have above their levels, itself left out. `neighbours` is room for them.
+fn around(
+    witnesses: &[Witness],
+    above: &[f64],
+    at: usize,
+    reach: usize,
+    neighbours: &mut Vec<f64>,
+) -> f64 {
     let last = (at + reach).min(witnesses.len() - 1);
-    let neighbours = (at.saturating_sub(reach)..=last)
-        .filter(|&other| other != at && witnesses[other].attempt == witnesses[at].attempt);
-    median(neighbours.map(|other| above[other]).collect())
+    neighbours.clear();
+    neighbours.extend(
+        (at.saturating_sub(reach)..=last)
+            .filter(|&other| other != at && witnesses[other].attempt == witnesses[at].attempt)
+            .map(|other| above[other]),
+    );
+    median_of(neighbours)
 }
 
 /// What each of the witnesses that are asked for has above its batch size's median once `drift` is taken out, with the number of its repeats.
@@ -157,24 +176,25 @@ fn residuals(
     drift: &[f64],
     asked: impl Fn(&Witness) -> bool,
 ) -> Vec<(usize, f64)> {
-    let corrected: Vec<(u32, f64)> = witnesses
+    let corrected: Vec<(usize, f64)> = witnesses
         .iter()
         .zip(drift)
         .filter(|(witness, _)| asked(witness))
-        .map(|(witness, drift)| (witness.batch_size, witness.logarithm - drift))
+        .map(|(witness, drift)| (witness.level, witness.logarithm - drift))
         .collect();
-    let mut by_size: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
-    for &(batch_size, logarithm) in &corrected {
-        by_size.entry(batch_size).or_default().push(logarithm);
+    let count = corrected.iter().map(|&(level, _)| level + 1).max();
+    let mut by_level = vec![Vec::new(); count.unwrap_or(0)];
+    for &(level, logarithm) in &corrected {
+        by_level[level].push(logarithm);
     }
-    let levels: BTreeMap<u32, (usize, f64)> = by_size
+    let levels: Vec<(usize, f64)> = by_level
         .into_iter()
-        .map(|(batch_size, logarithms)| (batch_size, (logarithms.len(), median(logarithms))))
+        .map(|logarithms| (logarithms.len(), median(logarithms)))
         .collect();
     corrected
         .into_iter()
-        .map(|(batch_size, logarithm)| {
-            let (repeats, level) = levels[&batch_size];
+        .map(|(level, logarithm)| {
+            let (repeats, level) = levels[level];
             (repeats, logarithm - level)
         })
         .collect()

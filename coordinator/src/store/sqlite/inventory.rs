@@ -30,7 +30,7 @@ impl InventoryStore for Sqlite {
         observation: &Observation,
     ) -> Result<(), StoreError> {
         let saved = async {
-            let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+            let mut transaction = self.begin_write().await?;
             report(&mut transaction, inventory, observation).await?;
             if let Some(row) = &observation.host {
                 host(&mut transaction, row).await?;
@@ -50,7 +50,7 @@ impl InventoryStore for Sqlite {
     async fn inventory(&self, agent: AgentId) -> Result<Option<Inventory>, StoreError> {
         let row = sqlx::query("SELECT * FROM inventory WHERE agent_id = ?")
             .bind(agent.to_string())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.readers)
             .await
             .map_err(|error| self.failed(error))?;
         row.map(|row| reported(&row))
@@ -65,7 +65,7 @@ impl InventoryStore for Sqlite {
 
     async fn save_seen(&self, seen: &Seen) -> Result<(), StoreError> {
         let saved = async {
-            let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+            let mut transaction = self.begin_write().await?;
             for (id, at) in &seen.hosts {
                 sqlx::query("UPDATE inventory_host SET last_seen = ? WHERE machine_id = ?")
                     .bind(at.to_string())
@@ -98,7 +98,7 @@ impl InventoryStore for Sqlite {
         .bind(ms(wanted.since, i64::MIN))
         .bind(ms(wanted.until, i64::MAX))
         .bind(wanted.limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.readers)
         .await
         .map_err(|error| self.failed(error))?;
         rows.iter()
@@ -109,7 +109,7 @@ impl InventoryStore for Sqlite {
 
     async fn last_inventory_change(&self) -> Result<u64, StoreError> {
         let last: i64 = sqlx::query("SELECT COALESCE(MAX(seq), 0) FROM inventory_event")
-            .fetch_one(&self.pool)
+            .fetch_one(&self.readers)
             .await
             .and_then(|row| row.try_get(0))
             .map_err(|error| self.failed(error))?;

@@ -1,8 +1,10 @@
 //! The store on disk: one SQLite file in the data directory, in WAL mode, synced at every commit.
 //!
-//! `write` puts records into a transaction, `read` brings them back, `inventory` does both for its tables, `words` holds the vocabulary. The schema and the meaning of every column
-//! is in `coordinator/migrations`.
+//! `write` puts records into a transaction, sorted by `changes`, `read` brings them back, `inventory` does both for its tables, `blocks` and `words` hold how values are written. The schema
+//! and the meaning of every column is in `coordinator/migrations`.
 
+mod blocks;
+mod changes;
 mod inventory;
 mod read;
 mod words;
@@ -36,16 +38,25 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// How long a statement waits for another process that holds the file, such as a backup.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// One connection writes at a time; the others read meanwhile.
-const CONNECTIONS: u32 = 4;
+/// Connections that read, beside the one that writes.
+const READERS: u32 = 3;
+/// Rows on their way from a reading connection's thread: enough that the two seldom wait for each other.
+const ROWS_AHEAD: usize = 256;
+/// What the writing connection keeps of the file in memory, KiB: the inner pages of its indexes, whose keys come in no order.
+const WRITER_CACHE_KIB: u32 = 32 << 10;
+/// Pages of the write-ahead log after which it is copied into the database, 16 MiB: a page that many commits change is copied once, and the commit
+/// that copies takes some tens of milliseconds.
+const CHECKPOINT_PAGES: u32 = 4096;
 
 /// A store in a data directory.
 #[derive(Debug)]
 pub struct Sqlite {
-    pool: SqlitePool,
+    /// A single connection, so that writers wait for each other here and not in the file's lock.
+    writer: SqlitePool,
+    readers: SqlitePool,
     path: PathBuf,
     models: Models,
-    /// Held as long as the pool may write.
+    /// Held as long as the connections may write.
     _directory: DataDir,
 }
 
@@ -74,23 +85,36 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .connect_with(options)
+        let failed = |source| StoreError::Database {
+            path: path.clone(),
+            source,
+        };
+        // A connection is a thread of this process: there is nothing to test before it is used.
+        let pool = || SqlitePoolOptions::new().test_before_acquire(false);
+        let writing = options
+            .clone()
+            .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string());
+        let writer = pool()
+            .max_connections(1)
+            .connect_with(writing)
             .await
-            .map_err(|source| StoreError::Database {
-                path: path.clone(),
-                source,
-            })?;
+            .map_err(failed)?;
+        let readers = pool()
+            .max_connections(READERS)
+            .connect_with(options.row_buffer_size(ROWS_AHEAD))
+            .await
+            .map_err(failed)?;
         let store = Self {
-            pool,
+            writer,
+            readers,
             path,
             models,
             _directory: directory,
         };
         store.refuse_newer_schema().await?;
         MIGRATIONS
-            .run(&store.pool)
+            .run(&store.writer)
             .await
             .map_err(|source| StoreError::Migrate {
                 path: store.path.clone(),
@@ -101,7 +125,8 @@ impl Sqlite {
 
     /// Ends all connections and leaves a single file behind.
     pub async fn close(self) {
-        self.pool.close().await;
+        self.readers.close().await;
+        self.writer.close().await;
     }
 
     async fn refuse_newer_schema(&self) -> Result<(), StoreError> {
@@ -111,14 +136,14 @@ impl Sqlite {
             .max()
             .unwrap_or(0);
         let exists = sqlx::query("SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations'")
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.readers)
             .await
             .map_err(|error| self.failed(error))?;
         if exists.is_none() {
             return Ok(());
         }
         let found: Option<i64> = sqlx::query("SELECT MAX(version) FROM _sqlx_migrations")
-            .fetch_one(&self.pool)
+            .fetch_one(&self.readers)
             .await
             .and_then(|row| row.try_get(0))
             .map_err(|error| self.failed(error))?;
@@ -134,7 +159,10 @@ impl Sqlite {
 
     /// One consistent view of the file for several queries.
     async fn snapshot(&self) -> Result<Transaction<'static, Driver>, StoreError> {
-        self.pool.begin().await.map_err(|error| self.failed(error))
+        self.readers
+            .begin()
+            .await
+            .map_err(|error| self.failed(error))
     }
 
     fn failed(&self, error: impl Into<WriteError>) -> StoreError {
@@ -148,14 +176,15 @@ impl Sqlite {
     }
 
     async fn write_all(&self, at: Timestamp, records: &[Record]) -> Result<Vec<u64>, WriteError> {
-        // A transaction that begins by reading could find at its first write that another one was faster.
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let mut seqs = Vec::new();
-        for record in records {
-            seqs.extend(write::record(&mut transaction, at, record).await?);
-        }
+        let mut transaction = self.begin_write().await?;
+        let seqs = write::records(&mut transaction, at, records).await?;
         transaction.commit().await?;
         Ok(seqs)
+    }
+
+    /// A transaction that writes. One that begins by reading could find at its first write that another one was faster.
+    async fn begin_write(&self) -> Result<Transaction<'static, Driver>, sqlx::Error> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await
     }
 }
 
@@ -173,24 +202,26 @@ impl Store for Sqlite {
             .map_err(|error| self.failed(error))?;
         let mut snapshots = Vec::with_capacity(sweeps.len());
         for sweep in sweeps {
-            let mut series = Vec::with_capacity(sweep.stored.series.len());
-            for one in sweep.stored.series {
-                let rounds = read::rounds(&mut view, &one.plan)
-                    .await
-                    .map_err(|error| self.failed(error))?;
-                series.push(SeriesSnapshot {
-                    plan: one.plan,
-                    state: one.state,
-                    message: one.message,
-                    rounds: rounds.into_iter().map(|round| round.stored).collect(),
-                });
-            }
+            let mut rounds = read::rounds(&mut view, sweep.stored.id)
+                .await
+                .map_err(|error| self.failed(error))?;
+            let series = sweep.stored.series.into_iter().map(|one| SeriesSnapshot {
+                rounds: rounds
+                    .remove(&one.plan.id)
+                    .into_iter()
+                    .flatten()
+                    .map(|round| round.stored)
+                    .collect(),
+                plan: one.plan,
+                state: one.state,
+                message: one.message,
+            });
             snapshots.push(SweepSnapshot {
                 id: sweep.stored.id,
                 request: sweep.request,
                 spec: sweep.stored.spec,
                 state: sweep.stored.state,
-                series,
+                series: series.collect(),
             });
         }
         Ok(snapshots)
@@ -218,11 +249,14 @@ impl Store for Sqlite {
             .await
             .map_err(|error| self.failed(error))?;
         let mut histories = Vec::new();
-        for series in sweeps.into_iter().flat_map(|sweep| sweep.stored.series) {
-            let rounds = read::rounds(&mut view, &series.plan)
+        for sweep in sweeps {
+            let mut rounds = read::rounds(&mut view, sweep.stored.id)
                 .await
                 .map_err(|error| self.failed(error))?;
-            histories.push(history(series, rounds));
+            histories.extend(sweep.stored.series.into_iter().map(|series| {
+                let rounds = rounds.remove(&series.plan.id).unwrap_or_default();
+                history(series, rounds)
+            }));
         }
         Ok(histories)
     }
@@ -230,7 +264,7 @@ impl Store for Sqlite {
     async fn find_request(&self, request: RequestId) -> Result<Option<SweepId>, StoreError> {
         let row = sqlx::query("SELECT id FROM sweep WHERE request_id = ?")
             .bind(request.to_string())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.readers)
             .await
             .map_err(|error| self.failed(error))?;
         row.map(|row| parsed("sweep id", row.try_get("id")?))
@@ -246,7 +280,7 @@ impl Store for Sqlite {
         let row = sqlx::query("SELECT disposition FROM report WHERE attempt_id = ? AND digest = ?")
             .bind(attempt.to_string())
             .bind(digest.as_slice())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.readers)
             .await
             .map_err(|error| self.failed(error))?;
         row.map(|row| word(row.try_get("disposition")?))
@@ -271,7 +305,7 @@ impl Store for Sqlite {
         let rows = sqlx::query(
             "SELECT agent_id, hostname, drain_reason, cordon_reason FROM agent_restriction",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.readers)
         .await
         .map_err(|error| self.failed(error))?;
         rows.into_iter()
@@ -289,7 +323,7 @@ impl Store for Sqlite {
 
     async fn last_seq(&self) -> Result<u64, StoreError> {
         let last: i64 = sqlx::query("SELECT COALESCE(MAX(seq), 0) FROM event")
-            .fetch_one(&self.pool)
+            .fetch_one(&self.readers)
             .await
             .and_then(|row| row.try_get(0))
             .map_err(|error| self.failed(error))?;

@@ -1,22 +1,29 @@
 //! Reads sweeps, histories and the journal back. Nothing here writes, and a value that cannot be read names its kind instead of being skipped.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    str::FromStr,
+    time::Duration,
+};
 
 use batchstep_core::{
     fleet::{AttemptState, Event, SeriesState, SeriesSummary, StoredAttempt, StoredRound},
     sweep::{RoundRecord, SeriesPlan},
 };
 use batchstep_proto::{
-    domain::{
-        AttemptOutcome, AttemptReport, Block, Round, SweepSpec, VisitFailure, VisitFailureKind,
-    },
-    ids::{AttemptId, RequestId, RoundId, SweepId},
+    domain::{AttemptOutcome, AttemptReport, Round, SweepSpec, VisitFailure, VisitFailureKind},
+    ids::{AttemptId, RequestId, RoundId, SeriesId, SweepId},
     wire,
 };
+use futures_util::TryStreamExt as _;
 use prost::Message;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
-use super::{words::Word, write::WriteError};
+use super::{
+    blocks::{self, duration},
+    words::Word,
+    write::WriteError,
+};
 use crate::store::{ReadRound, StoreError, StoredEvent, StoredSeries, StoredSweep};
 
 type Read<T> = Result<T, WriteError>;
@@ -34,7 +41,7 @@ pub(super) enum Which {
     One(SweepId),
 }
 
-/// Sweeps with their series, oldest first.
+/// Sweeps with their series, oldest first. What came so far of the series of open sweeps is left out: they are read with their rounds.
 pub(super) async fn sweeps(db: &mut SqliteConnection, which: &Which) -> Read<Vec<SweepRow>> {
     let query = match which {
         Which::All => sqlx::query("SELECT * FROM sweep ORDER BY rowid"),
@@ -60,7 +67,7 @@ pub(super) async fn sweeps(db: &mut SqliteConnection, which: &Which) -> Read<Vec
                 message: row.try_get("message")?,
                 submitted_at: parsed("time", row.try_get("submitted_at")?)?,
                 finished_at: finished_at.map(|at| parsed("time", at)).transpose()?,
-                series: series(db, id, &spec).await?,
+                series: series(db, id, &spec, !matches!(which, Which::Open)).await?,
                 spec,
             },
         });
@@ -68,24 +75,29 @@ pub(super) async fn sweeps(db: &mut SqliteConnection, which: &Which) -> Read<Vec
     Ok(sweeps)
 }
 
+/// What an unfinished series has come to so far is counted, a finished one has it written down.
+const SERIES_SO_FAR: &str = "SELECT series.*, \
+     COALESCE(rounds_done, (SELECT COUNT(*) FROM round WHERE round.series_id = series.id AND round.ended = 1)) AS rounds_so_far, \
+     COALESCE(blocks, (SELECT SUM(report.block_count) FROM round JOIN attempt ON attempt.round_id = round.id \
+       JOIN report ON report.attempt_id = attempt.id WHERE round.series_id = series.id AND report.disposition = 'accepted'), 0) AS blocks_so_far, \
+     COALESCE(measuring_ns, (SELECT SUM(report.measuring_ns) FROM round JOIN attempt ON attempt.round_id = round.id \
+       JOIN report ON report.attempt_id = attempt.id WHERE round.series_id = series.id AND report.disposition = 'accepted'), 0) AS measuring_so_far_ns \
+     FROM series WHERE sweep_id = ? ORDER BY ordinal";
+/// The same uncounted, for who reads the rounds themselves.
+const SERIES: &str = "SELECT series.*, COALESCE(rounds_done, 0) AS rounds_so_far, COALESCE(blocks, 0) AS blocks_so_far, \
+     COALESCE(measuring_ns, 0) AS measuring_so_far_ns FROM series WHERE sweep_id = ? ORDER BY ordinal";
+
 async fn series(
     db: &mut SqliteConnection,
     sweep: SweepId,
     spec: &SweepSpec,
+    counted: bool,
 ) -> Read<Vec<StoredSeries>> {
-    // What an unfinished series has come to so far is counted; a finished one has it written down.
-    let rows = sqlx::query(
-        "SELECT series.*, \
-         COALESCE(rounds_done, (SELECT COUNT(*) FROM round WHERE round.series_id = series.id AND round.ended = 1)) AS rounds_so_far, \
-         COALESCE(blocks, (SELECT COUNT(*) FROM block JOIN report ON report.seq = block.report_seq JOIN round ON round.id = report.round_id \
-           WHERE round.series_id = series.id AND report.disposition = 'accepted')) AS blocks_so_far, \
-         COALESCE(measuring_ns, (SELECT SUM(report.measuring_ns) FROM report JOIN round ON round.id = report.round_id \
-           WHERE round.series_id = series.id AND report.disposition = 'accepted'), 0) AS measuring_so_far_ns \
-         FROM series WHERE sweep_id = ? ORDER BY ordinal",
-    )
-    .bind(sweep.to_string())
-    .fetch_all(db)
-    .await?;
+    let query = if counted { SERIES_SO_FAR } else { SERIES };
+    let rows = sqlx::query(query)
+        .bind(sweep.to_string())
+        .fetch_all(db)
+        .await?;
     rows.iter()
         .map(|row| {
             let device: &str = row.try_get("device")?;
@@ -111,133 +123,144 @@ async fn series(
         .collect()
 }
 
-/// The rounds of a series with all that counts, by index.
-pub(super) async fn rounds(db: &mut SqliteConnection, plan: &SeriesPlan) -> Read<Vec<ReadRound>> {
-    let rows =
-        sqlx::query("SELECT id, assignment, ended FROM round WHERE series_id = ? ORDER BY idx")
-            .bind(plan.id.to_string())
-            .fetch_all(&mut *db)
-            .await?;
-    let mut rounds = Vec::with_capacity(rows.len());
-    for row in rows {
-        let assignment: Round = message::<wire::Round, _>("round", row.try_get("assignment")?)?;
-        let id = assignment.id;
-        let mut record = RoundRecord::new(assignment);
-        let block_attempts = reports(db, id, &mut record).await?;
+/// The rounds of a sweep's series with all that counts, by index. One query for each table, in the order of its indexes: a sweep may have many
+/// thousands of rounds.
+pub(super) async fn rounds(
+    db: &mut SqliteConnection,
+    sweep: SweepId,
+) -> Read<BTreeMap<SeriesId, Vec<ReadRound>>> {
+    let mut rounds = Rounds::default();
+    let id = sweep.to_string();
+    let rows = sqlx::query(
+        "SELECT assignment, ended FROM series JOIN round ON round.series_id = series.id WHERE sweep_id = ? ORDER BY ordinal, idx",
+    )
+    .bind(&id);
+    let mut rows = rows.fetch(&mut *db);
+    while let Some(row) = rows.try_next().await? {
+        rounds.add(&row)?;
+    }
+    drop(rows);
+    let rows = sqlx::query(
+        "SELECT round_id, attempt.id, agent_id, attempt.state FROM series JOIN round ON round.series_id = series.id \
+         JOIN attempt ON attempt.round_id = round.id WHERE sweep_id = ? ORDER BY ordinal, idx, number",
+    )
+    .bind(&id);
+    let mut rows = rows.fetch(&mut *db);
+    while let Some(row) = rows.try_next().await? {
+        rounds.add_attempt(&row)?;
+    }
+    drop(rows);
+    let mut failures = failures(db, &id).await?;
+    let rows = sqlx::query(
+        "SELECT seq, report.round_id, attempt_id, part, outcome, report.message, facts, report.measuring_ns, warm_up_ns, elapsed_ns, report.blocks \
+         FROM series JOIN round ON round.series_id = series.id JOIN attempt ON attempt.round_id = round.id \
+         JOIN report ON report.attempt_id = attempt.id AND disposition = 'accepted' WHERE sweep_id = ? ORDER BY ordinal, idx, seq",
+    )
+    .bind(&id);
+    let mut rows = rows.fetch(db);
+    while let Some(row) = rows.try_next().await? {
+        rounds.add_report(&row, &mut failures)?;
+    }
+    Ok(rounds.by_series)
+}
+
+/// Rounds while they are read.
+#[derive(Default)]
+struct Rounds {
+    by_series: BTreeMap<SeriesId, Vec<ReadRound>>,
+    /// Where each is: its series, and its place among that one's rounds.
+    places: HashMap<RoundId, (SeriesId, usize)>,
+}
+
+impl Rounds {
+    fn add(&mut self, row: &SqliteRow) -> Read<()> {
+        let assignment: Round = message::<wire::Round, _>("round", row.try_get(0)?)?;
+        let rounds = self.by_series.entry(assignment.series).or_default();
+        self.places
+            .insert(assignment.id, (assignment.series, rounds.len()));
         rounds.push(ReadRound {
             stored: StoredRound {
-                record,
-                ended: row.try_get("ended")?,
-                attempts: attempts(db, id).await?,
+                record: RoundRecord::new(assignment),
+                ended: row.try_get(1)?,
+                attempts: Vec::new(),
             },
-            block_attempts,
+            block_attempts: Vec::new(),
         });
+        Ok(())
     }
-    Ok(rounds)
-}
 
-async fn attempts(db: &mut SqliteConnection, round: RoundId) -> Read<Vec<StoredAttempt>> {
-    sqlx::query("SELECT id, agent_id, state FROM attempt WHERE round_id = ? ORDER BY number")
-        .bind(round.to_string())
-        .fetch_all(db)
-        .await?
-        .iter()
-        .map(|row| {
-            Ok(StoredAttempt {
-                id: parsed("attempt id", row.try_get("id")?)?,
-                agent: parsed("agent id", row.try_get("agent_id")?)?,
-                state: word::<AttemptState>(row.try_get("state")?)?,
-            })
-        })
-        .collect()
-}
+    fn add_attempt(&mut self, row: &SqliteRow) -> Read<()> {
+        let round = self.round(row.try_get(0)?)?;
+        round.stored.attempts.push(StoredAttempt {
+            id: parsed("attempt id", row.try_get(1)?)?,
+            agent: parsed("agent id", row.try_get(2)?)?,
+            state: word::<AttemptState>(row.try_get(3)?)?,
+        });
+        Ok(())
+    }
 
-/// Adds every report that counts; answers with the attempt behind each block.
-async fn reports(
-    db: &mut SqliteConnection,
-    round: RoundId,
-    record: &mut RoundRecord,
-) -> Read<Vec<AttemptId>> {
-    let rows = sqlx::query(
-        "SELECT * FROM report WHERE round_id = ? AND disposition = 'accepted' ORDER BY seq",
-    )
-    .bind(round.to_string())
-    .fetch_all(&mut *db)
-    .await?;
-    let mut block_attempts = Vec::new();
-    for row in rows {
+    fn add_report(
+        &mut self,
+        row: &SqliteRow,
+        failures: &mut HashMap<i64, Vec<VisitFailure>>,
+    ) -> Read<()> {
         let seq: i64 = row.try_get("seq")?;
+        let round = self.round(row.try_get("round_id")?)?;
         let attempt: AttemptId = parsed("attempt id", row.try_get("attempt_id")?)?;
         let outcome: Option<&str> = row.try_get("outcome")?;
         let facts: Option<&str> = row.try_get("facts")?;
         let report = AttemptReport {
             attempt,
-            round,
+            round: round.stored.record.round.id,
             part: row.try_get("part")?,
             outcome: outcome.map(word::<AttemptOutcome>).transpose()?,
             message: row.try_get("message")?,
-            blocks: blocks(db, seq).await?,
-            failures: failures(db, seq).await?,
+            blocks: blocks::from_json(row.try_get("blocks")?)?,
+            failures: failures.remove(&seq).unwrap_or_default(),
             facts: facts
                 .map(|facts| from_json("worker's facts", facts))
                 .transpose()?,
-            measuring: ns(&row, "measuring_ns")?,
-            warm_up: ns(&row, "warm_up_ns")?,
-            elapsed: ns(&row, "elapsed_ns")?,
+            measuring: ns(row, "measuring_ns")?,
+            warm_up: ns(row, "warm_up_ns")?,
+            elapsed: ns(row, "elapsed_ns")?,
         };
-        block_attempts.resize(block_attempts.len() + report.blocks.len(), attempt);
-        record.add(report);
+        let blocks = round.block_attempts.len() + report.blocks.len();
+        round.block_attempts.resize(blocks, attempt);
+        round.stored.record.add(report);
+        Ok(())
     }
-    Ok(block_attempts)
+
+    fn round(&mut self, id: &str) -> Read<&mut ReadRound> {
+        let id: RoundId = parsed("round id", id)?;
+        self.places
+            .get(&id)
+            .and_then(|(series, index)| self.by_series.get_mut(series)?.get_mut(*index))
+            .ok_or_else(|| corrupt("round", &format!("{id} has attempts and is not stored")))
+    }
 }
 
-async fn blocks(db: &mut SqliteConnection, report: i64) -> Read<Vec<Block>> {
-    sqlx::query("SELECT * FROM block WHERE report_seq = ? ORDER BY position")
-        .bind(report)
-        .fetch_all(db)
-        .await?
-        .iter()
-        .map(|row| {
-            let device_ns: Option<i64> = row.try_get("device_ns")?;
-            let throttle_reasons: Option<i64> = row.try_get("throttle_reasons")?;
-            let peak_memory_bytes: Option<i64> = row.try_get("peak_memory_bytes")?;
-            Ok(Block {
-                visit: row.try_get("visit")?,
-                batch_size: row.try_get("batch_size")?,
-                role: parsed("visit role", row.try_get("role")?)?,
-                iterations: row.try_get("iterations")?,
-                elapsed: ns(row, "elapsed_ns")?,
-                device_elapsed: device_ns.map(|ns| Duration::from_nanos(ns.max(0).cast_unsigned())),
-                started_after: ns(row, "started_after_ns")?,
-                warm_up_iterations: row.try_get("warm_up_iterations")?,
-                warm_up: ns(row, "warm_up_ns")?,
-                foreign_cores: row.try_get("foreign_cores")?,
-                peak_memory_bytes: peak_memory_bytes.map(i64::cast_unsigned),
-                temperature_celsius: row.try_get("temperature_celsius")?,
-                power_watts: row.try_get("power_watts")?,
-                sm_clock_mhz: row.try_get("sm_clock_mhz")?,
-                throttle_reasons: throttle_reasons.map(i64::cast_unsigned),
-                foreign_processes: row.try_get("foreign_processes")?,
-            })
-        })
-        .collect()
-}
-
-async fn failures(db: &mut SqliteConnection, report: i64) -> Read<Vec<VisitFailure>> {
-    sqlx::query("SELECT * FROM visit_failure WHERE report_seq = ? ORDER BY position")
-        .bind(report)
-        .fetch_all(db)
-        .await?
-        .iter()
-        .map(|row| {
-            Ok(VisitFailure {
+/// The failures of a sweep by report, in their order.
+async fn failures(db: &mut SqliteConnection, sweep: &str) -> Read<HashMap<i64, Vec<VisitFailure>>> {
+    let rows = sqlx::query(
+        "SELECT visit_failure.* FROM series JOIN round ON round.series_id = series.id JOIN attempt ON attempt.round_id = round.id \
+         JOIN report ON report.attempt_id = attempt.id JOIN visit_failure ON visit_failure.report_seq = report.seq WHERE sweep_id = ? ORDER BY report_seq, position",
+    )
+    .bind(sweep)
+    .fetch_all(db)
+    .await?;
+    let mut failures: HashMap<i64, Vec<VisitFailure>> = HashMap::new();
+    for row in &rows {
+        failures
+            .entry(row.try_get("report_seq")?)
+            .or_default()
+            .push(VisitFailure {
                 visit: row.try_get("visit")?,
                 batch_size: row.try_get("batch_size")?,
                 kind: word::<VisitFailureKind>(row.try_get("kind")?)?,
                 message: row.try_get("message")?,
-            })
-        })
-        .collect()
+            });
+    }
+    Ok(failures)
 }
 
 /// Entries of the journal.
@@ -298,7 +321,10 @@ pub(super) fn word<T: Word>(text: &str) -> Read<T> {
 }
 
 /// A JSON column.
-pub(super) fn from_json<T: serde::de::DeserializeOwned>(what: &'static str, text: &str) -> Read<T> {
+pub(super) fn from_json<'a, T: serde::Deserialize<'a>>(
+    what: &'static str,
+    text: &'a str,
+) -> Read<T> {
     serde_json::from_str(text).map_err(|error| corrupt(what, &error))
 }
 
@@ -315,6 +341,5 @@ where
 }
 
 fn ns(row: &SqliteRow, column: &str) -> Read<Duration> {
-    let ns: i64 = row.try_get(column)?;
-    Ok(Duration::from_nanos(ns.max(0).cast_unsigned()))
+    Ok(duration(row.try_get(column)?))
 }

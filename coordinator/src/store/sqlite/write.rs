@@ -1,21 +1,25 @@
-//! Writes one record each within the caller's transaction. Nothing here begins, commits or decides.
-
-use std::time::Duration;
+//! Writes the records of a commit within the caller's transaction: one statement for all rows of a table. Nothing here begins, commits or decides.
+//!
+//! Each statement is a journey to the database's thread and back, so a commit's cost is that of its statements more than that of its rows.
 
 use batchstep_core::{
-    fleet::{Disposition, Event, Record, Restriction},
+    fleet::{Event, Record, Restriction},
     sweep::SeriesPlan,
 };
 use batchstep_proto::{
-    domain::{AttemptReport, Block, Round, VisitFailure},
-    ids::{AgentId, AttemptId},
+    domain::{SweepSpec, VisitFailure},
+    ids::{AgentId, AttemptId, RequestId, RoundId, SweepId},
     wire,
 };
 use jiff::Timestamp;
 use prost::Message as _;
-use sqlx::{SqliteConnection, sqlite::SqliteQueryResult};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, sqlite::SqliteQueryResult};
 
-use super::words::Word as _;
+use super::{
+    blocks::{self, ns},
+    changes::{AttemptChange, Changes, NewAttempt, NewReport, SeriesEnd, SweepEnd},
+    words::Word as _,
+};
 use crate::store::StoreError;
 
 /// What a write can end with, before the database's path is known.
@@ -30,112 +34,83 @@ impl From<sqlx::Error> for WriteError {
     }
 }
 
-/// Writes `record`; answers with the sequence number of an event.
-pub(super) async fn record(
+type Written<T> = Result<T, WriteError>;
+
+/// Rows of one statement at most. Statements are kept prepared, one for each power of two up to this.
+const ROWS: usize = 64;
+
+/// Writes `records`; answers with the sequence numbers of the events among them, in order.
+pub(super) async fn records(
     db: &mut SqliteConnection,
     at: Timestamp,
-    record: &Record,
-) -> Result<Option<u64>, WriteError> {
-    match record {
-        Record::SweepSubmitted {
-            sweep,
-            request,
-            spec,
-        } => {
-            sqlx::query("INSERT INTO sweep (id, request_id, spec, state, message, submitted_at) VALUES (?, ?, ?, 'active', '', ?)")
-                .bind(sweep.to_string())
-                .bind(request.to_string())
-                .bind(wire::SweepSpec::from(spec.clone()).encode_to_vec())
-                .bind(at.to_string())
-                .execute(db)
-                .await?;
-        }
-        Record::SeriesCreated { plan, ordinal } => series(db, plan, *ordinal).await?,
-        Record::AttemptAssigned {
-            attempt,
-            number,
-            agent,
-            round,
-        } => assigned(db, *attempt, *number, *agent, round).await?,
-        Record::AttemptAccepted { attempt } => {
-            let done = sqlx::query("UPDATE attempt SET state = 'accepted' WHERE id = ?")
-                .bind(attempt.to_string())
-                .execute(db)
-                .await?;
-            existed(&done, || format!("attempt {attempt}"))?;
-        }
-        Record::AttemptEnded {
-            attempt,
-            state,
-            message,
-        } => {
-            let done = sqlx::query("UPDATE attempt SET state = ?, message = ? WHERE id = ?")
-                .bind(state.word())
-                .bind(message)
-                .bind(attempt.to_string())
-                .execute(db)
-                .await?;
-            existed(&done, || format!("attempt {attempt}"))?;
-        }
-        Record::Report {
-            agent,
-            digest,
-            disposition,
-            report: part,
-        } => report(db, at, *agent, digest, *disposition, part).await?,
-        Record::RoundEnded { round } => {
-            let done = sqlx::query("UPDATE round SET ended = 1 WHERE id = ?")
-                .bind(round.to_string())
-                .execute(db)
-                .await?;
-            existed(&done, || format!("round {round}"))?;
-        }
-        Record::SeriesEnded {
-            series,
-            state,
-            message,
-            summary,
-        } => {
-            let done = sqlx::query("UPDATE series SET state = ?, message = ?, rounds_done = ?, blocks = ?, measuring_ns = ? WHERE id = ?")
-                .bind(state.word())
-                .bind(message)
-                .bind(summary.rounds_done)
-                .bind(summary.blocks)
-                .bind(ns(summary.measuring))
-                .bind(series.to_string())
-                .execute(db)
-                .await?;
-            existed(&done, || format!("series {series}"))?;
-        }
-        Record::SweepEnded {
-            sweep,
-            state,
-            message,
-        } => {
-            let done = sqlx::query(
-                "UPDATE sweep SET state = ?, message = ?, finished_at = ? WHERE id = ?",
-            )
-            .bind(state.word())
-            .bind(message)
-            .bind(at.to_string())
-            .bind(sweep.to_string())
-            .execute(db)
-            .await?;
-            existed(&done, || format!("sweep {sweep}"))?;
-        }
-        Record::AgentRestricted { agent, restriction } => {
-            restricted(db, at, *agent, restriction).await?;
-        }
-        Record::Event(what) => return event(db, at, what).await.map(Some),
+    records: &[Record],
+) -> Written<Vec<u64>> {
+    let changes = Changes::of(records);
+    let at = at.to_string();
+    for (sweep, request, spec) in changes.sweeps {
+        submitted(db, &at, sweep, request, spec).await?;
     }
-    Ok(None)
+    for (plan, ordinal) in changes.series {
+        series(db, plan, ordinal).await?;
+    }
+    for some in powers_of_two(&changes.attempts) {
+        assigned(db, some).await?;
+    }
+    for some in powers_of_two(&changes.reports) {
+        reports(db, &at, some).await?;
+    }
+    let states: Vec<_> = changes.attempt_states.iter().collect();
+    for some in powers_of_two(&states) {
+        attempt_states(db, some).await?;
+    }
+    for some in powers_of_two(&changes.rounds_ended) {
+        rounds_ended(db, some).await?;
+    }
+    for end in changes.series_ended {
+        series_ended(db, end).await?;
+    }
+    for end in changes.sweeps_ended {
+        sweep_ended(db, &at, end).await?;
+    }
+    for (agent, restriction) in changes.restrictions {
+        restricted(db, &at, agent, restriction).await?;
+    }
+    let mut seqs = Vec::with_capacity(changes.events.len());
+    for some in powers_of_two(&changes.events) {
+        seqs.extend(events(db, &at, some).await?);
+    }
+    Ok(seqs)
 }
 
-async fn series(
+/// The rows in slices whose lengths are powers of two up to [`ROWS`], so that few different statements are enough for any number of them.
+fn powers_of_two<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let length = 1 << rest.len().min(ROWS).checked_ilog2()?;
+        let (slice, left) = rest.split_at(length);
+        rest = left;
+        Some(slice)
+    })
+}
+
+async fn submitted(
     db: &mut SqliteConnection,
-    plan: &SeriesPlan,
-    ordinal: u32,
-) -> Result<(), WriteError> {
+    at: &str,
+    sweep: SweepId,
+    request: RequestId,
+    spec: &SweepSpec,
+) -> Written<()> {
+    sqlx::query("INSERT INTO sweep (id, request_id, spec, state, message, submitted_at) VALUES (?, ?, ?, 'active', '', ?)")
+        .bind(sweep.to_string())
+        .bind(request.to_string())
+        .bind(wire::SweepSpec::from(spec.clone()).encode_to_vec())
+        .bind(at)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+async fn series(db: &mut SqliteConnection, plan: &SeriesPlan, ordinal: u32) -> Written<()> {
     let device = json("device", &plan.device)?;
     sqlx::query(
         "INSERT INTO series (id, sweep_id, ordinal, workload, mode, dtype, threads, device_id, device_model, device_kind, hostname, device, \
@@ -158,113 +133,82 @@ async fn series(
     Ok(())
 }
 
-async fn assigned(
-    db: &mut SqliteConnection,
-    attempt: AttemptId,
-    number: u32,
-    agent: AgentId,
-    round: &Round,
-) -> Result<(), WriteError> {
-    // The same for every attempt of the round.
-    sqlx::query("INSERT INTO round (id, series_id, idx, kind, assignment, ended) VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT (id) DO NOTHING")
-        .bind(round.id.to_string())
-        .bind(round.series.to_string())
-        .bind(round.index)
-        .bind(round.kind.word())
-        .bind(wire::Round::from(round.clone()).encode_to_vec())
+async fn assigned(db: &mut SqliteConnection, attempts: &[NewAttempt<'_>]) -> Written<()> {
+    // A round is the same for each of its attempts.
+    QueryBuilder::<Sqlite>::new("INSERT INTO round (id, series_id, idx, kind, assignment, ended) ")
+        .push_values(attempts, |mut row, new| {
+            row.push_bind(new.round.id.to_string())
+                .push_bind(new.round.series.to_string())
+                .push_bind(new.round.index)
+                .push_bind(new.round.kind.word())
+                .push_bind(wire::Round::from(new.round.clone()).encode_to_vec())
+                .push("0");
+        })
+        .push(" ON CONFLICT (id) DO NOTHING")
+        .build()
         .execute(&mut *db)
         .await?;
-    sqlx::query("INSERT INTO attempt (id, round_id, number, agent_id, state, message) VALUES (?, ?, ?, ?, 'assigned', '')")
-        .bind(attempt.to_string())
-        .bind(round.id.to_string())
-        .bind(number)
-        .bind(agent.to_string())
-        .execute(db)
-        .await?;
-    Ok(())
-}
-
-async fn report(
-    db: &mut SqliteConnection,
-    at: Timestamp,
-    agent: AgentId,
-    digest: &[u8; 32],
-    disposition: Disposition,
-    report: &AttemptReport,
-) -> Result<(), WriteError> {
-    let facts = report
-        .facts
-        .as_ref()
-        .map(|facts| json("worker's facts", facts))
-        .transpose()?;
-    let stored = sqlx::query(
-        "INSERT INTO report (attempt_id, round_id, agent_id, digest, disposition, part, outcome, message, facts, measuring_ns, warm_up_ns, \
-         elapsed_ns, received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    QueryBuilder::<Sqlite>::new(
+        "INSERT INTO attempt (id, round_id, number, agent_id, state, message) ",
     )
-    .bind(report.attempt.to_string())
-    .bind(report.round.to_string())
-    .bind(agent.to_string())
-    .bind(digest.as_slice())
-    .bind(disposition.word())
-    .bind(report.part)
-    .bind(report.outcome.map(|outcome| outcome.word()))
-    .bind(&report.message)
-    .bind(facts)
-    .bind(ns(report.measuring))
-    .bind(ns(report.warm_up))
-    .bind(ns(report.elapsed))
-    .bind(at.to_string())
-    .execute(&mut *db)
-    .await?;
-    let seq = stored.last_insert_rowid();
-    for (block, position) in report.blocks.iter().zip(0_u32..) {
-        self::block(db, seq, position, block).await?;
-    }
-    for (failure, position) in report.failures.iter().zip(0_u32..) {
-        self::failure(db, seq, position, failure).await?;
-    }
-    if report.outcome.is_some() && disposition == Disposition::Accepted {
-        sqlx::query("UPDATE attempt SET state = 'reported', message = ? WHERE id = ?")
-            .bind(&report.message)
-            .bind(report.attempt.to_string())
-            .execute(db)
-            .await?;
-    }
-    Ok(())
-}
-
-async fn block(
-    db: &mut SqliteConnection,
-    seq: i64,
-    position: u32,
-    block: &Block,
-) -> Result<(), WriteError> {
-    sqlx::query(
-        "INSERT INTO block (report_seq, position, visit, batch_size, role, iterations, elapsed_ns, device_ns, started_after_ns, \
-         warm_up_iterations, warm_up_ns, foreign_cores, peak_memory_bytes, temperature_celsius, power_watts, sm_clock_mhz, throttle_reasons, \
-         foreign_processes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(seq)
-    .bind(position)
-    .bind(block.visit)
-    .bind(block.batch_size)
-    .bind(block.role.word())
-    .bind(block.iterations)
-    .bind(ns(block.elapsed))
-    .bind(block.device_elapsed.map(ns))
-    .bind(ns(block.started_after))
-    .bind(block.warm_up_iterations)
-    .bind(ns(block.warm_up))
-    .bind(block.foreign_cores)
-    .bind(block.peak_memory_bytes.map(saturating))
-    .bind(block.temperature_celsius)
-    .bind(block.power_watts)
-    .bind(block.sm_clock_mhz)
-    // A bit set, kept bit for bit.
-    .bind(block.throttle_reasons.map(u64::cast_signed))
-    .bind(block.foreign_processes)
+    .push_values(attempts, |mut row, new| {
+        row.push_bind(new.attempt.to_string())
+            .push_bind(new.round.id.to_string())
+            .push_bind(new.number)
+            .push_bind(new.agent.to_string())
+            .push("'assigned'")
+            .push("''");
+    })
+    .build()
     .execute(db)
     .await?;
+    Ok(())
+}
+
+async fn reports(db: &mut SqliteConnection, at: &str, reports: &[NewReport<'_>]) -> Written<()> {
+    // What can fail is made before the statement is.
+    let columns = reports
+        .iter()
+        .map(|new| {
+            let facts = new.report.facts.as_ref();
+            let facts = facts.map(|facts| json("worker's facts", facts));
+            Ok((
+                new,
+                facts.transpose()?,
+                blocks::to_json(&new.report.blocks)?,
+            ))
+        })
+        .collect::<Written<Vec<_>>>()?;
+    let stored = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO report (attempt_id, round_id, agent_id, digest, disposition, part, outcome, message, facts, measuring_ns, warm_up_ns, \
+         elapsed_ns, received_at, block_count, blocks) ",
+    )
+    .push_values(columns, |mut row, (new, facts, blocks)| {
+        let report = new.report;
+        row.push_bind(report.attempt.to_string())
+            .push_bind(report.round.to_string())
+            .push_bind(new.agent.to_string())
+            .push_bind(new.digest.to_vec())
+            .push_bind(new.disposition.word())
+            .push_bind(report.part)
+            .push_bind(report.outcome.map(|outcome| outcome.word()))
+            .push_bind(report.message.clone())
+            .push_bind(facts)
+            .push_bind(ns(report.measuring))
+            .push_bind(ns(report.warm_up))
+            .push_bind(ns(report.elapsed))
+            .push_bind(at.to_owned())
+            .push_bind(u32::try_from(report.blocks.len()).unwrap_or(u32::MAX))
+            .push_bind(blocks);
+    })
+    .build()
+    .execute(&mut *db)
+    .await?;
+    for (seq, new) in numbers(&stored, reports.len()).zip(reports) {
+        for (failure, position) in new.report.failures.iter().zip(0_u32..) {
+            self::failure(db, seq, position, failure).await?;
+        }
+    }
     Ok(())
 }
 
@@ -273,7 +217,7 @@ async fn failure(
     seq: i64,
     position: u32,
     failure: &VisitFailure,
-) -> Result<(), WriteError> {
+) -> Written<()> {
     sqlx::query("INSERT INTO visit_failure (report_seq, position, visit, batch_size, kind, message) VALUES (?, ?, ?, ?, ?, ?)")
         .bind(seq)
         .bind(position)
@@ -288,10 +232,10 @@ async fn failure(
 
 async fn restricted(
     db: &mut SqliteConnection,
-    at: Timestamp,
+    at: &str,
     agent: AgentId,
     restriction: &Restriction,
-) -> Result<(), WriteError> {
+) -> Written<()> {
     if restriction.is_lifted() {
         sqlx::query("DELETE FROM agent_restriction WHERE agent_id = ?")
             .bind(agent.to_string())
@@ -304,25 +248,84 @@ async fn restricted(
         .bind(&restriction.hostname)
         .bind(&restriction.drain)
         .bind(&restriction.cordon)
-        .bind(at.to_string())
+        .bind(at)
         .execute(db)
         .await?;
     Ok(())
 }
 
-async fn event(db: &mut SqliteConnection, at: Timestamp, event: &Event) -> Result<u64, WriteError> {
-    let message = wire::Event {
-        kind: Some(event.kind.clone()),
-        ..wire::Event::default()
-    };
-    let stored = sqlx::query("INSERT INTO event (at, sweep_id, kind, event) VALUES (?, ?, ?, ?)")
-        .bind(at.to_string())
-        .bind(event.sweep.map(|sweep| sweep.to_string()))
-        .bind(kind(&event.kind))
-        .bind(message.encode_to_vec())
+async fn attempt_states(
+    db: &mut SqliteConnection,
+    states: &[(&AttemptId, &AttemptChange<'_>)],
+) -> Written<()> {
+    let done = QueryBuilder::<Sqlite>::new(
+        "UPDATE attempt SET state = new.column2, message = COALESCE(new.column3, message) FROM (",
+    )
+    .push_values(states, |mut row, (attempt, new)| {
+        row.push_bind(attempt.to_string())
+            .push_bind(new.state.word())
+            .push_bind(new.message.map(ToOwned::to_owned));
+    })
+    .push(") AS new WHERE attempt.id = new.column1")
+    .build()
+    .execute(db)
+    .await?;
+    existed(&done, "attempt", states.iter().map(|(attempt, _)| attempt))
+}
+
+async fn rounds_ended(db: &mut SqliteConnection, rounds: &[RoundId]) -> Written<()> {
+    let mut query = QueryBuilder::<Sqlite>::new("UPDATE round SET ended = 1 WHERE id IN (");
+    let mut ids = query.separated(", ");
+    for round in rounds {
+        ids.push_bind(round.to_string());
+    }
+    ids.push_unseparated(")");
+    let done = query.build().execute(db).await?;
+    existed(&done, "round", rounds.iter())
+}
+
+async fn series_ended(db: &mut SqliteConnection, end: SeriesEnd<'_>) -> Written<()> {
+    let done = sqlx::query("UPDATE series SET state = ?, message = ?, rounds_done = ?, blocks = ?, measuring_ns = ? WHERE id = ?")
+        .bind(end.state.word())
+        .bind(end.message)
+        .bind(end.summary.rounds_done)
+        .bind(end.summary.blocks)
+        .bind(ns(end.summary.measuring))
+        .bind(end.series.to_string())
         .execute(db)
         .await?;
-    Ok(stored.last_insert_rowid().cast_unsigned())
+    existed(&done, "series", [end.series].iter())
+}
+
+async fn sweep_ended(db: &mut SqliteConnection, at: &str, end: SweepEnd<'_>) -> Written<()> {
+    let done = sqlx::query("UPDATE sweep SET state = ?, message = ?, finished_at = ? WHERE id = ?")
+        .bind(end.state.word())
+        .bind(end.message)
+        .bind(at)
+        .bind(end.sweep.to_string())
+        .execute(db)
+        .await?;
+    existed(&done, "sweep", [end.sweep].iter())
+}
+
+async fn events(db: &mut SqliteConnection, at: &str, events: &[&Event]) -> Written<Vec<u64>> {
+    let stored = QueryBuilder::<Sqlite>::new("INSERT INTO event (at, sweep_id, kind, event) ")
+        .push_values(events, |mut row, event| {
+            let message = wire::Event {
+                kind: Some(event.kind.clone()),
+                ..wire::Event::default()
+            };
+            row.push_bind(at.to_owned())
+                .push_bind(event.sweep.map(|sweep| sweep.to_string()))
+                .push_bind(kind(&event.kind))
+                .push_bind(message.encode_to_vec());
+        })
+        .build()
+        .execute(db)
+        .await?;
+    Ok(numbers(&stored, events.len())
+        .map(i64::cast_unsigned)
+        .collect())
 }
 
 const fn kind(kind: &wire::event::Kind) -> &'static str {
@@ -341,6 +344,13 @@ const fn kind(kind: &wire::event::Kind) -> &'static str {
     }
 }
 
+/// The row numbers of one insertion: each is one above the largest so far, because nobody else writes within the transaction.
+fn numbers(stored: &SqliteQueryResult, rows: usize) -> std::ops::RangeInclusive<i64> {
+    let last = stored.last_insert_rowid();
+    let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+    last - rows + 1..=last
+}
+
 /// A JSON column.
 pub(super) fn json(
     what: &'static str,
@@ -354,19 +364,38 @@ pub(super) fn json(
     })
 }
 
-fn existed(done: &SqliteQueryResult, what: impl Fn() -> String) -> Result<(), WriteError> {
-    if done.rows_affected() == 0 {
-        Err(WriteError::Store(StoreError::Dangling { what: what() }))
-    } else {
-        Ok(())
+/// Refuses when fewer rows were changed than were meant.
+fn existed<T: ToString>(
+    done: &SqliteQueryResult,
+    noun: &str,
+    ids: impl ExactSizeIterator<Item = T>,
+) -> Written<()> {
+    if done.rows_affected() == ids.len() as u64 {
+        return Ok(());
     }
+    let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
+    let what = match ids.as_slice() {
+        [one] => format!("{noun} {one}"),
+        several => format!("one of {noun} {}", several.join(", ")),
+    };
+    Err(WriteError::Store(StoreError::Dangling { what }))
 }
 
-/// Nanoseconds; saturates after 292 years.
-fn ns(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn saturating(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
+    #[test]
+    fn slices_are_powers_of_two_and_leave_nothing_out() {
+        for length in 0..300 {
+            let rows: Vec<usize> = (0..length).collect();
+            let slices: Vec<&[usize]> = powers_of_two(&rows).collect();
+            assert!(
+                slices
+                    .iter()
+                    .all(|slice| slice.len().is_power_of_two() && slice.len() <= ROWS)
+            );
+            assert_eq!(slices.concat(), rows);
+        }
+    }
 }
