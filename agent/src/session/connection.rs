@@ -11,7 +11,7 @@ use tokio::{
     time::{self, Instant},
 };
 use tokio_stream::{StreamExt as _, wrappers::UnboundedReceiverStream};
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{Code, Status, Streaming, transport::Channel};
 use tracing::info;
 
 use super::{Line, LineEvent};
@@ -66,6 +66,10 @@ pub(super) async fn serve(channel: Channel, line: &Line, backoff: &mut Backoff) 
     });
     let (inbound, welcome) = match opened.await {
         Err(_) => return Run::unheard("no welcome in time"),
+        // Somebody has decided that; dialling again would not change it.
+        Ok(Err(status)) if status.code() == Code::PermissionDenied => {
+            return Run::before_welcome(End::Rejected(status.message().to_owned()));
+        }
         Ok(Err(status)) => return Run::unheard(status_text(&status)),
         Ok(Ok((inbound, Some(Incoming::Welcome(welcome))))) => (inbound, welcome),
         Ok(Ok((_, Some(Incoming::Closing(closing))))) => {

@@ -26,6 +26,7 @@ use super::{id, invalid, models, store_failed};
 use crate::{
     engine::Engine,
     inventory::{Inventories, ReportError},
+    pki::{Caller, Identities},
     store::{Inventory, Store},
 };
 
@@ -38,6 +39,7 @@ const DIGEST_BYTES: usize = 64;
 pub struct Agents<S> {
     engine: Engine,
     inventories: Arc<Inventories<S>>,
+    identities: Arc<Identities<S>>,
     store: Arc<S>,
     shutdown: CancellationToken,
 }
@@ -48,12 +50,14 @@ impl<S> Agents<S> {
     pub const fn new(
         engine: Engine,
         inventories: Arc<Inventories<S>>,
+        identities: Arc<Identities<S>>,
         store: Arc<S>,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
             engine,
             inventories,
+            identities,
             store,
             shutdown,
         }
@@ -71,6 +75,7 @@ impl<S: Store> AgentService for Agents<S> {
         &self,
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Messages>, Status> {
+        let caller = Caller::of(&request)?;
         let mut inbound = request.into_inner();
         let hello = tokio::time::timeout(HELLO_TIMEOUT, inbound.message())
             .await
@@ -85,6 +90,7 @@ impl<S: Store> AgentService for Agents<S> {
             }
         };
         let agent = hello.agent;
+        caller.must_be(agent)?;
         let greeting = Greeting {
             hostname: hello.host.hostname.clone(),
             machine_id: hello.host.machine_id.clone(),
@@ -99,12 +105,14 @@ impl<S: Store> AgentService for Agents<S> {
             session: session.key,
             has_warned: false,
         };
+        let identities = Arc::clone(&self.identities);
         tokio::spawn(async move {
             let inventories = Arc::clone(&listener.inventories);
             let engine = listener.engine.clone();
             let ended = tokio::select! {
                 () = session.ended.cancelled() => None,
                 reason = listener.listen(&mut inbound) => Some(reason),
+                () = identities.revoked(agent) => Some("the agent was revoked".to_owned()),
             };
             inventories.disconnected(agent, session.key.0);
             let Some(reason) = ended else { return };
@@ -120,8 +128,10 @@ impl<S: Store> AgentService for Agents<S> {
         &self,
         request: Request<ReportAttemptRequest>,
     ) -> Result<Response<ReportAttemptResponse>, Status> {
+        let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let agent: AgentId = id("agent_id", &request.agent_id)?;
+        caller.must_be(agent)?;
         // The agent's own key: it is not computed again, because an agent of a newer protocol may encode fields that are unknown here.
         let digest: [u8; 32] = request.digest.as_slice().try_into().map_err(|_| {
             invalid(InvalidField::new(
@@ -152,8 +162,10 @@ impl<S: Store> AgentService for Agents<S> {
         &self,
         request: Request<ReportInventoryRequest>,
     ) -> Result<Response<ReportInventoryResponse>, Status> {
+        let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let agent: AgentId = id("agent_id", &request.agent_id)?;
+        caller.must_be(agent)?;
         if request.digest.len() > DIGEST_BYTES {
             let problem = format!("more than {DIGEST_BYTES} bytes");
             return Err(invalid(InvalidField::new("digest", problem)));

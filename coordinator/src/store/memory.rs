@@ -2,6 +2,7 @@
 //!
 //! Clones share one store, so a coordinator can be stopped and another one started on what it left.
 
+mod identity;
 mod inventory;
 
 use std::{
@@ -46,6 +47,7 @@ struct Tables {
     reports: Vec<StoredReport>,
     events: Vec<StoredEvent>,
     inventory: inventory::Tables,
+    identity: identity::Tables,
 }
 
 #[derive(Debug, Clone)]

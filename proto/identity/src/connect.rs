@@ -12,9 +12,7 @@ use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
-use tonic::{
-    codegen::{Service, http::Uri},
-};
+use tonic::codegen::{Service, http::Uri};
 
 /// A connection that could not be opened.
 #[derive(Debug, thiserror::Error)]

@@ -52,7 +52,9 @@ pub enum TokenError {
     )]
     NotOne,
     /// A part of it is missing or changed.
-    #[error("the token is damaged or cut off; copy all of the line that `batchstep token create` printed")]
+    #[error(
+        "the token is damaged or cut off; copy all of the line that `batchstep token create` printed"
+    )]
     Damaged,
     /// The system gives no random numbers.
     #[error("the system has no random numbers to give")]
@@ -115,7 +117,11 @@ impl Secret {
     /// True when its digest is `kept`, in the same time wherever the two differ.
     #[must_use]
     pub fn has_digest(&self, kept: &[u8; 32]) -> bool {
-        let differences = self.digest().iter().zip(kept).fold(0, |all, (a, b)| all | (a ^ b));
+        let differences = self
+            .digest()
+            .iter()
+            .zip(kept)
+            .fold(0, |all, (a, b)| all | (a ^ b));
         differences == 0
     }
 }

@@ -1,8 +1,9 @@
 //! The store on disk: one SQLite file in the data directory, in WAL mode, synced at every commit.
 //!
-//! `write` puts records into a transaction, `read` brings them back, `inventory` does both for its tables, `words` holds the vocabulary. The schema and the meaning of every column
+//! `write` puts records into a transaction, `read` brings them back, `inventory` and `identity` do both for their tables, `words` holds the vocabulary. The schema and the meaning of every column
 //! is in `coordinator/migrations`.
 
+mod identity;
 mod inventory;
 mod read;
 mod words;
