@@ -6,6 +6,7 @@
 mod advise;
 mod advise_view;
 mod agent_child;
+mod agents;
 mod analyze;
 mod analyze_view;
 mod args;
@@ -30,6 +31,7 @@ mod sweep_view;
 mod tables;
 mod text;
 mod timings;
+mod tokens;
 mod workloads;
 
 use std::io::{self, Write as _};
@@ -94,6 +96,22 @@ enum Command {
   batchstep model remove net.pt"
     )]
     Model(model::Command),
+    /// Make, list and revoke what agents join with and what operators show.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  batchstep token create --data-dir /var/lib/batchstep > join-token
+  batchstep token create --operator ada --data-dir /var/lib/batchstep > token
+  batchstep token list"
+    )]
+    Token(tokens::Command),
+    /// Revoke agents.
+    #[command(
+        subcommand,
+        after_help = "Example:
+  batchstep agents revoke 0190d3a0-0000-7000-8000-00000000000a"
+    )]
+    Agents(agents::Command),
     /// List hosts and GPUs, what happened to them, and what to look at.
     Inventory(inventory::Options),
     /// Print the step table.
@@ -134,6 +152,8 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Serve(options) => serve::run(options).await,
         Command::Sweep(command) => sweep::run(command).await,
         Command::Model(command) => model::run(command).await,
+        Command::Token(command) => tokens::run(command).await,
+        Command::Agents(command) => agents::run(command).await,
         Command::Inventory(options) => inventory::run(options).await,
         Command::Table(options) => tables::run(options).await,
         Command::Advise(options) => advise::run(options).await,
