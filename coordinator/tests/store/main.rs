@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod identity;
 mod inventory;
 #[path = "../support/mod.rs"]
 mod support;
