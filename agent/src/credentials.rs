@@ -231,3 +231,73 @@ impl fmt::Debug for Credentials {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use batchstep_identity::agent_uri;
+    use rcgen::{Issuer, SanType};
+
+    use super::*;
+
+    fn answer(key: &NewKey, begins: SystemTime, ends: SystemTime) -> (Vec<Vec<u8>>, Vec<u8>) {
+        let authority = KeyPair::generate().unwrap();
+        let own = CertificateParams::default()
+            .self_signed(&authority)
+            .unwrap();
+        let uri = agent_uri(AgentId::generate());
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![SanType::URI(uri.as_str().try_into().unwrap())];
+        params.not_before = begins.into();
+        params.not_after = ends.into();
+        let issuer = Issuer::from_ca_cert_der(own.der(), authority).unwrap();
+        let leaf = params.signed_by(&key.key, &issuer).unwrap();
+        (vec![leaf.der().to_vec()], own.der().to_vec())
+    }
+
+    /// An agent's identity of an authority that is used up by it.
+    pub(crate) fn issued(begins: SystemTime, ends: SystemTime) -> Identity {
+        let key = NewKey::generate().unwrap();
+        let (chain, authority) = answer(&key, begins, ends);
+        key.with(chain, authority).unwrap()
+    }
+
+    fn day() -> (SystemTime, SystemTime) {
+        let begins = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(2_000_000_000);
+        (begins, begins + std::time::Duration::from_secs(86_400))
+    }
+
+    #[test]
+    fn an_identity_comes_back_from_its_file_which_only_its_owner_reads() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("identity.pem");
+        assert!(Credentials::read(&path).unwrap().is_none());
+        let identity = issued(day().0, day().1);
+        Credentials::write(&path, &identity).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let read = Credentials::read(&path).unwrap().unwrap();
+        assert_eq!(read.agent(), identity.agent());
+        assert_eq!(read.current().authority(), identity.authority());
+        assert_eq!((identity.validity.begins, read.ends()), day());
+        // Another agent's identity does not take its place.
+        let other = issued(day().0, day().1);
+        assert!(read.replace(other).is_err());
+        let pem = fs::read_to_string(&path).unwrap();
+        fs::write(&path, &pem[..pem.len() / 2]).unwrap();
+        let error = Credentials::read(&path).unwrap_err();
+        assert!(matches!(error, CredentialsError::Damaged { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_certificate_for_another_key_is_refused() {
+        let (mine, other) = (NewKey::generate().unwrap(), NewKey::generate().unwrap());
+        let (chain, authority) = answer(&other, day().0, day().1);
+        let refused = mine.with(chain, authority).map(drop);
+        assert!(
+            matches!(refused, Err(CredentialsError::Unfitting(_))),
+            "{refused:?}"
+        );
+    }
+}

@@ -94,3 +94,24 @@ async fn renew(credentials: &Credentials, channel: Channel) -> Result<(), Renewa
     }
     Ok(credentials.replace(identity)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credentials::tests::issued;
+
+    #[test]
+    fn a_renewal_is_due_a_little_before_half_of_the_certificates_life() {
+        let directory = tempfile::tempdir().unwrap();
+        let begins = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
+        let life = Duration::from_secs(1000);
+        let path = directory.path().join("identity.pem");
+        Credentials::write(&path, &issued(begins, begins + life)).unwrap();
+        let credentials = Credentials::read(&path).unwrap().unwrap();
+        for (random, due) in [(0.0, 500), (1.0, 450)] {
+            assert_eq!(until_due(&credentials, begins, random).as_secs(), due);
+        }
+        let later = begins + Duration::from_secs(501);
+        assert_eq!(until_due(&credentials, later, 0.0), Duration::ZERO);
+    }
+}

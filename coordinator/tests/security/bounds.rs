@@ -30,7 +30,11 @@ fn long() -> String {
 }
 
 fn is_refused(what: &str, status: &Status) {
-    let expected = [Code::OutOfRange, Code::InvalidArgument, Code::ResourceExhausted];
+    let expected = [
+        Code::OutOfRange,
+        Code::InvalidArgument,
+        Code::ResourceExhausted,
+    ];
     assert!(expected.contains(&status.code()), "{what}: {status}");
 }
 
@@ -160,7 +164,11 @@ fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     entries
         .flat_map(|entry| {
             let path = entry.unwrap().path();
-            if path.is_dir() { walk(&path) } else { vec![path] }
+            if path.is_dir() {
+                walk(&path)
+            } else {
+                vec![path]
+            }
         })
         .collect()
 }

@@ -31,7 +31,9 @@ async fn shaken(coordinator: &Guarded, protocol: &[u8]) -> TlsStream<TcpStream> 
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let stream = TcpStream::connect(coordinator.address).await.unwrap();
     let name = ServerName::try_from("127.0.0.1").unwrap();
-    soon("a handshake", connector.connect(name, stream)).await.unwrap()
+    soon("a handshake", connector.connect(name, stream))
+        .await
+        .unwrap()
 }
 
 /// Sends the same bytes again and again, a little at a time, until nobody takes them.
@@ -119,7 +121,10 @@ async fn requests_that_never_end_their_headers_are_cut_off() {
     let mut second = shaken(&coordinator, b"h2").await;
     second.write_all(PREFACE).await.unwrap();
     // Headers of stream 1 that are to be continued, of which one byte of a thousand ever comes.
-    second.write_all(b"\0\x03\xe8\x01\0\0\0\0\x01\x82").await.unwrap();
+    second
+        .write_all(b"\0\x03\xe8\x01\0\0\0\0\x01\x82")
+        .await
+        .unwrap();
     second.flush().await.unwrap();
     let mut first = shaken(&coordinator, b"http/1.1").await;
     first

@@ -116,7 +116,10 @@ impl Guarded {
         authority_in(&self.directory.path().join(PKI_DIRECTORY))
     }
 
-    pub async fn try_channel(&self, config: ClientConfig) -> Result<Channel, tonic::transport::Error> {
+    pub async fn try_channel(
+        &self,
+        config: ClientConfig,
+    ) -> Result<Channel, tonic::transport::Error> {
         let endpoint = Channel::from_shared(format!("https://{}", self.address)).unwrap();
         let connecting = endpoint.connect_with_connector(TlsConnector::new(config));
         soon("a connection", connecting).await
@@ -216,7 +219,11 @@ impl Credentials {
         let key = KeyPair::generate().unwrap();
         let issued = authority.issue_agent(&signing_request(&key), agent, at, lifetime);
         let chain = issued.unwrap().chain.into_iter();
-        Self::new(agent, &key, chain.map(|certificate| certificate.to_vec()).collect())
+        Self::new(
+            agent,
+            &key,
+            chain.map(|certificate| certificate.to_vec()).collect(),
+        )
     }
 
     pub fn config(&self, coordinator: &Guarded) -> ClientConfig {

@@ -21,9 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming, transport::Channel};
 
 use crate::{
-    guarded::{
-        Credentials, Guarded, HOUR, authority_in, signing_request, stray_report,
-    },
+    guarded::{Credentials, Guarded, HOUR, authority_in, signing_request, stray_report},
     support::{hello, measured, soon, spec},
 };
 
@@ -31,7 +29,13 @@ use crate::{
 async fn session(
     client: &mut AgentServiceClient<Channel>,
     agent: AgentId,
-) -> Result<(mpsc::Sender<wire::AgentMessage>, Streaming<wire::CoordinatorMessage>), Status> {
+) -> Result<
+    (
+        mpsc::Sender<wire::AgentMessage>,
+        Streaming<wire::CoordinatorMessage>,
+    ),
+    Status,
+> {
     let (outbound, queue) = mpsc::channel(8);
     let hello = wire::AgentHello {
         agent_id: agent.to_string(),
@@ -60,7 +64,10 @@ async fn without_an_identity_only_enrolment_and_health_answer() {
     assert_eq!(status.unwrap_err().code(), Code::Unauthenticated);
     let mut agents = AgentServiceClient::new(channel.clone());
     let agent = AgentId::generate();
-    let status = agents.report_attempt(stray_report(agent)).await.unwrap_err();
+    let status = agents
+        .report_attempt(stray_report(agent))
+        .await
+        .unwrap_err();
     assert_eq!(status.code(), Code::Unauthenticated);
     assert!(status.message().contains("enroll"), "{status}");
     let status = session(&mut agents, agent).await.unwrap_err();
@@ -93,7 +100,10 @@ async fn refusal(coordinator: &Guarded, credentials: &Credentials) -> String {
             let status = soon("a refusal", agents.report_attempt(report)).await;
             let status = status.unwrap_err();
             tell(&status);
-            assert!(status.source().is_some(), "refused by a call, not by TLS: {status}");
+            assert!(
+                status.source().is_some(),
+                "refused by a call, not by TLS: {status}"
+            );
         }
     }
     told
@@ -110,8 +120,14 @@ async fn certificates_that_are_no_good_do_not_pass_the_handshake() {
     let day = SignedDuration::from_hours(24);
     for (what, credentials) in [
         ("expired", Credentials::of(&ours, agent, now - day, HOUR)),
-        ("not yet valid", Credentials::of(&ours, agent, now + day, HOUR)),
-        ("of another authority", Credentials::of(&other, agent, now, HOUR)),
+        (
+            "not yet valid",
+            Credentials::of(&ours, agent, now + day, HOUR),
+        ),
+        (
+            "of another authority",
+            Credentials::of(&other, agent, now, HOUR),
+        ),
     ] {
         let told = refusal(&coordinator, &credentials).await;
         assert!(!told.is_empty(), "{what}");
@@ -128,8 +144,7 @@ async fn certificates_that_are_no_good_do_not_pass_the_handshake() {
 async fn an_agent_that_the_coordinator_never_enrolled_is_refused() {
     let coordinator = Guarded::start().await;
     let stranger = AgentId::generate();
-    let credentials =
-        Credentials::of(&coordinator.authority(), stranger, Timestamp::now(), HOUR);
+    let credentials = Credentials::of(&coordinator.authority(), stranger, Timestamp::now(), HOUR);
     let mut agents = coordinator.agents(&credentials).await;
     let status = agents.report_attempt(stray_report(stranger)).await;
     let status = status.unwrap_err();
@@ -202,7 +217,10 @@ async fn an_agent_cannot_speak_for_another() {
     let status = agents.report_attempt(stray_report(other.agent)).await;
     let status = status.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied);
-    assert!(status.message().contains(&one.agent.to_string()), "{status}");
+    assert!(
+        status.message().contains(&one.agent.to_string()),
+        "{status}"
+    );
     let status = session(&mut agents, other.agent).await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied);
     let inventory = wire::ReportInventoryRequest {
@@ -298,7 +316,10 @@ async fn a_revoked_agents_session_ends_and_its_calls_are_refused() {
     // The other session lives: it was welcomed, and goes on to answer.
     let welcome = soon("the other's welcome", others_inbound.message()).await;
     assert!(welcome.unwrap().is_some());
-    others.report_attempt(stray_report(other.agent)).await.unwrap();
+    others
+        .report_attempt(stray_report(other.agent))
+        .await
+        .unwrap();
     coordinator.serves_others().await;
     coordinator.stop().await;
 }
@@ -317,7 +338,10 @@ async fn a_renewed_certificate_is_for_the_same_agent() {
     let renewed = Credentials::new(agent.agent, &key, answer.certificate_chain);
     for credentials in [&renewed, &agent] {
         let mut agents = coordinator.agents(credentials).await;
-        agents.report_attempt(stray_report(agent.agent)).await.unwrap();
+        agents
+            .report_attempt(stray_report(agent.agent))
+            .await
+            .unwrap();
     }
     coordinator.stop().await;
 }

@@ -54,10 +54,16 @@ async fn no_secret_is_logged_or_stored() {
     coordinator.stop().await;
     let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
     let part = |token: &str, number| token.split('_').nth(number).unwrap().to_owned();
-    assert!(log.contains(&part(&token, 1)), "ids are logged, so the log is the right one");
+    assert!(
+        log.contains(&part(&token, 1)),
+        "ids are logged, so the log is the right one"
+    );
     for secret in [part(&token, 2), part(&operator, 2)] {
         assert!(!log.contains(&secret), "a token's secret is in the log");
-        assert!(!stored.contains(&secret), "a token's secret is in the store");
+        assert!(
+            !stored.contains(&secret),
+            "a token's secret is in the store"
+        );
     }
     assert!(!log.contains("PRIVATE KEY"), "a key is in the log");
 }

@@ -23,10 +23,9 @@ async fn a_join_token_brings_in_as_many_agents_as_it_says() {
         .await;
     let keys: Vec<_> = (0..6).map(|_| KeyPair::generate().unwrap()).collect();
     // All at once: the count must hold where they meet.
-    let joined = futures_util::future::join_all(
-        keys.iter().map(|key| coordinator.enroll(&token, key)),
-    )
-    .await;
+    let joined =
+        futures_util::future::join_all(keys.iter().map(|key| coordinator.enroll(&token, key)))
+            .await;
     let (good, bad): (Vec<_>, Vec<_>) = joined.into_iter().partition(Result::is_ok);
     assert_eq!((good.len(), bad.len()), (2, 4));
     for status in bad.into_iter().map(Result::unwrap_err) {
@@ -45,7 +44,12 @@ async fn tokens_that_are_no_good_enrol_nobody() {
     let revoked = coordinator.join_token().await;
     let id = revoked.split('_').nth(1).unwrap().to_owned();
     let request = wire::RevokeTokenRequest { token_id: id };
-    coordinator.identity().await.revoke_token(request).await.unwrap();
+    coordinator
+        .identity()
+        .await
+        .revoke_token(request)
+        .await
+        .unwrap();
     let authority = coordinator.operator.authority;
     let unknown = Token::generate(TokenKind::Join, authority).unwrap();
     // The id of a good one with another secret.
@@ -138,7 +142,12 @@ async fn only_operators_tokens_open_operators_calls() {
     assert_eq!(ask("nonsense").await, Err(Code::Unauthenticated));
     let id = operator.split('_').nth(1).unwrap().to_owned();
     let request = wire::RevokeTokenRequest { token_id: id };
-    coordinator.identity().await.revoke_token(request).await.unwrap();
+    coordinator
+        .identity()
+        .await
+        .revoke_token(request)
+        .await
+        .unwrap();
     assert_eq!(ask(&operator).await, Err(Code::Unauthenticated));
     coordinator.serves_others().await;
     coordinator.stop().await;
@@ -179,17 +188,29 @@ async fn what_was_made_and_taken_back_is_so_after_a_restart() {
         agent_id: agent.clone(),
         reason: "left".to_owned(),
     };
-    coordinator.identity().await.revoke_agent(request).await.unwrap();
+    coordinator
+        .identity()
+        .await
+        .revoke_agent(request)
+        .await
+        .unwrap();
     let directory = TempDir::new().unwrap();
     let authority = Arc::new(authority_in(directory.path()));
-    let identities = Identities::guarded(Arc::new(store), authority, HOUR).await.unwrap();
+    let identities = Identities::guarded(Arc::new(store), authority, HOUR)
+        .await
+        .unwrap();
     let token = used.parse().unwrap();
     let now = Timestamp::now();
     let request = signing_request(&key);
-    let again = identities.enroll(&token, &request, String::new(), now).await;
+    let again = identities
+        .enroll(&token, &request, String::new(), now)
+        .await;
     assert!(matches!(again, Err(PkiError::UsedToken)), "{again:?}");
     let agent = agent.parse().unwrap();
     let renewed = identities.renew(agent, &request, now).await;
-    assert!(matches!(renewed, Err(PkiError::RevokedAgent(_))), "{renewed:?}");
+    assert!(
+        matches!(renewed, Err(PkiError::RevokedAgent(_))),
+        "{renewed:?}"
+    );
     coordinator.stop().await;
 }
