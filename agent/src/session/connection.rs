@@ -1,8 +1,9 @@
 //! One connection from its hello to its end. Called by the line's loop only.
 
-use std::time::Duration;
+use std::{error::Error as _, time::Duration};
 
 use batchstep_proto::{
+    causes::innermost,
     version::SUPPORTED,
     wire::{self, agent_message::Message as Outgoing, coordinator_message::Message as Incoming},
 };
@@ -182,5 +183,9 @@ fn closed(closing: wire::Closing) -> End {
 }
 
 fn status_text(status: &Status) -> String {
-    format!("{}: {}", status.code(), status.message())
+    // A broken transport says why in its causes only, such as a certificate that the coordinator does not take.
+    match status.source() {
+        Some(cause) => format!("{}: {}", status.message(), innermost(cause)),
+        None => format!("{}: {}", status.code(), status.message()),
+    }
 }
