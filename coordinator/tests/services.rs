@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+#[path = "support/scripted_identity.rs"]
+mod scripted_identity;
 mod support;
 
 use std::{
