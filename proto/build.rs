@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "batchstep/v1/worker.proto",
         "batchstep/v1/agent.proto",
         "batchstep/v1/enrollment.proto",
+        "batchstep/v1/identity.proto",
         "batchstep/v1/operator.proto",
     ];
     for file in files {

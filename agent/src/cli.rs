@@ -1,6 +1,13 @@
 //! The command line: flags, their environment variables and their help. Parsed by `main`; holds no behaviour.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::Context as _;
 
 use batchstep_agent::{
     config::{DRAIN_LIMIT, MODEL_ROOM},
@@ -14,6 +21,10 @@ const EXAMPLES: &str = "\
 Examples:
   # join a coordinator on this host
   batchstep-agent run --coordinator http://127.0.0.1:7847 --state-dir ~/.local/state/batchstep-agent
+
+  # join one on another host, with a token that `batchstep token create` printed there
+  batchstep-agent enroll --coordinator https://coordinator:7847 --state-dir /var/lib/batchstep-agent --token-file join-token
+  batchstep-agent run --coordinator https://coordinator:7847 --state-dir /var/lib/batchstep-agent
 
   # offer the processors only, and name the worker
   batchstep-agent run --coordinator http://127.0.0.1:7847 --state-dir /var/lib/batchstep --devices cpu --worker ./batchstep-worker
@@ -62,6 +73,9 @@ pub(crate) enum Command {
     /// Run the agent until it is told to stop
     #[command(after_help = EXAMPLES)]
     Run(Box<Run>),
+    /// Trade a join token for an identity, once, so that the agent can reach a coordinator on another host
+    #[command(after_help = ENROLL_EXAMPLES)]
+    Enroll(Enroll),
     /// Say what hardware this host has, as the coordinator is told
     #[command(after_help = INVENTORY_EXAMPLES)]
     Inventory(InventoryArgs),
@@ -76,6 +90,67 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+const ENROLL_EXAMPLES: &str = "\
+Examples:
+  batchstep-agent enroll --coordinator https://coordinator:7847 --state-dir /var/lib/batchstep-agent --token-file join-token
+  ssh coordinator batchstep token create --data-dir /var/lib/batchstep | batchstep-agent enroll --coordinator https://coordinator:7847 --state-dir agent
+
+The token names the coordinator's certificate authority, so nothing is sent to anybody else. The agent makes its key itself and keeps it, with the
+certificate, in identity.pem in the state directory, readable by its owner only. The certificate is renewed at half of its life while the agent runs.
+
+Exit code 0: it is enrolled. 2: the command line cannot be followed. 3: it is not, and why.";
+
+/// A token is a line of text.
+const TOKEN_BYTES: u64 = 4096;
+
+#[derive(Debug, Args)]
+pub(crate) struct Enroll {
+    /// Address of the coordinator: https://HOST:PORT
+    #[arg(long, value_name = "URL", env = "BATCHSTEP_COORDINATOR")]
+    pub(crate) coordinator: String,
+    /// Where the agent keeps its identity; on a local disk
+    #[arg(long, value_name = "DIR", env = "BATCHSTEP_STATE_DIR")]
+    pub(crate) state_dir: PathBuf,
+    /// File with the token [default: standard input]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The token itself; others on this host may see it in the list of processes
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "BATCHSTEP_JOIN_TOKEN",
+        hide_env_values = true,
+        conflicts_with = "token_file"
+    )]
+    token: Option<String>,
+    /// Replace the identity that the state directory has
+    #[arg(long)]
+    pub(crate) replace: bool,
+}
+
+impl Enroll {
+    /// The token, from wherever it comes.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn token(&self) -> anyhow::Result<String> {
+        if let Some(token) = &self.token {
+            return Ok(token.clone());
+        }
+        let mut text = String::new();
+        match &self.token_file {
+            Some(path) => File::open(path)
+                .and_then(|file| file.take(TOKEN_BYTES).read_to_string(&mut text))
+                .with_context(|| format!("cannot read the token from {}", path.display()))?,
+            None => io::stdin()
+                .take(TOKEN_BYTES)
+                .read_to_string(&mut text)
+                .context("cannot read the token from standard input")?,
+        };
+        Ok(text)
+    }
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File},
     io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
@@ -12,9 +13,25 @@ const UNFINISHED: &str = ".tmp";
 
 /// Writes a file: beside its name first, flushed to the disk, then renamed, and the directory flushed too.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_with_mode(path, bytes, 0o666)
+}
+
+/// The same for what only the owner may read.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_with_mode(path, bytes, 0o600)
+}
+
+fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(UNFINISHED);
-    let result = File::create(&unfinished)
+    // A leftover of a crash keeps its own mode.
+    let _ = fs::remove_file(&unfinished);
+    let result = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(&unfinished)
         .and_then(|mut file| {
             file.write_all(bytes)?;
             file.sync_all()
@@ -62,6 +79,8 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -71,6 +90,11 @@ mod tests {
         write(&path, b"first, and longer").unwrap();
         write(&path, b"second").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"second");
+        write_private(&path, b"third").unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         fs::write(directory.path().join("other.tmp"), b"half").unwrap();
         sweep(directory.path()).unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);

@@ -2,15 +2,17 @@
 //!
 //! [`run`] is the whole agent as one future that takes its world as arguments; the binary adds the command line, signals and logs.
 //!
-//! Modules, from the bottom up: files that survive a power cut (`durable`, [`state_dir`], `spool`, `ledger`, `outbox`), calls to the coordinator (`client`), people's own networks
+//! Modules, from the bottom up: files that survive a power cut (`durable`, [`credentials`], [`state_dir`], `spool`, `ledger`, `outbox`), calls to the coordinator (`client`), people's own networks
 //! (`models`), the host's devices ([`device`], [`inventory`]), what runs a round ([`executor`]), the line to the coordinator ([`session`], `reporter`,
-//! [`retry`]), and the supervisor that decides. [`doctor`] stands beside them, and [`simulation`] puts imagined devices in the place of the host's.
+//! `renewal`, [`retry`]), and the supervisor that decides. [`doctor`] and [`enroll`] stand beside them, and [`simulation`] puts imagined devices in the place of the host's.
 
 mod client;
 pub mod config;
+pub mod credentials;
 pub mod device;
 pub mod doctor;
 mod durable;
+pub mod enroll;
 pub mod executor;
 mod exit_status;
 pub mod inventory;
@@ -18,6 +20,7 @@ mod ledger;
 mod models;
 mod outbox;
 pub mod own_workers;
+mod renewal;
 mod reporter;
 pub mod retry;
 pub mod session;
@@ -110,6 +113,10 @@ pub async fn run(
         Arc::clone(&outbox),
         channel_seen.clone(),
     )));
+    let _renewal = state.credentials().cloned().map(|credentials| {
+        let renewing = renewal::keep(credentials, channel_seen.clone());
+        AbortOnDropHandle::new(tokio::spawn(renewing))
+    });
     let leaving = CancellationToken::new();
     let line = AbortOnDropHandle::new(tokio::spawn(session::keep(
         Arc::new(dialer),

@@ -10,12 +10,13 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use batchstep_agent::{
     Shutdown,
     config::Config,
     device::{self, Host, LockDir, SelectionError},
     doctor::{self, Report},
+    enroll::enroll,
     executor::ProcessExecutor,
     inventory::{Depth, Inventory, Page},
     own_workers::OwnWorkers,
@@ -24,9 +25,10 @@ use batchstep_agent::{
     state_dir::StateDir,
     worker_path,
 };
+use batchstep_identity::Token;
 use batchstep_proto::domain::Device;
 use clap::{CommandFactory as _, Parser as _};
-use cli::{Cli, Command, Doctor, DoctorFormat, InventoryArgs, LogFormat, Run};
+use cli::{Cli, Command, Doctor, DoctorFormat, Enroll, InventoryArgs, LogFormat, Run};
 use signals::Parent;
 use tokio::{sync::watch, time};
 use tokio_util::task::AbortOnDropHandle;
@@ -46,6 +48,7 @@ const SILENCE: Duration = Duration::from_secs(3);
 async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(arguments) => run(*arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Enroll(arguments) => join(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Inventory(arguments) => inventory(arguments).await,
         Command::Doctor(arguments) => examine(arguments).await,
         Command::Completions { shell } => {
@@ -73,8 +76,8 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
         .transpose()?;
     log(&arguments.log, arguments.log_format)?;
     let shutdown = signals::listen(parent).context("cannot listen for signals")?;
-    let dialer = TcpDialer::new(&arguments.coordinator)?;
     let state = StateDir::open(&arguments.state_dir)?;
+    let dialer = TcpDialer::with_credentials(&arguments.coordinator, state.credentials())?;
     match &arguments.simulate {
         Some(file) => {
             let Simulation { devices, executor } = Simulation::load(file, state.agent_id())?;
@@ -93,6 +96,32 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
             batchstep_agent::run(config, state, dialer, executor, shutdown).await?;
         }
     }
+    Ok(())
+}
+
+/// Trades a join token for an identity, and keeps it.
+async fn join(arguments: Enroll) -> anyhow::Result<()> {
+    let state = StateDir::open(&arguments.state_dir)?;
+    if let Some(credentials) = state.credentials()
+        && !arguments.replace
+    {
+        bail!(
+            "{} is that of agent {}, enrolled until {}; to give it another identity, add --replace",
+            arguments.state_dir.display(),
+            credentials.agent(),
+            humantime::format_rfc3339_seconds(credentials.ends())
+        );
+    }
+    let token: Token = arguments.token()?.parse()?;
+    let identity = enroll(&arguments.coordinator, &token, Host::read().facts).await?;
+    state.keep(&identity)?;
+    println!(
+        "Enrolled as agent {} until {}; the certificate is renewed by itself. Start it:\n  batchstep-agent run --coordinator {} --state-dir {}",
+        identity.agent(),
+        humantime::format_rfc3339_seconds(identity.validity().ends),
+        arguments.coordinator,
+        arguments.state_dir.display()
+    );
     Ok(())
 }
 

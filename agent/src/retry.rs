@@ -35,6 +35,15 @@ pub const FETCH_SILENCE: Duration = Duration::from_secs(30);
 /// two minutes.
 pub const FETCH_BREAKS: u32 = 8;
 
+/// Longest sleep towards the renewal of a certificate, which is due by a clock that may be set meanwhile.
+pub const RENEWAL_LOOK: Duration = Duration::from_secs(3600);
+/// One renewal; the coordinator signs and commits to disk in between.
+pub const RENEWAL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Part of what is left of a certificate's life that is waited after a failed renewal: there are dozens of tries before it ends.
+pub const RENEWAL_STEP: f64 = 0.05;
+/// Least such wait.
+pub const RENEWAL_STEP_MIN: Duration = Duration::from_secs(1);
+
 /// Waits between tries to reach the coordinator: uniformly spread over a window that doubles, but never longer than half of the outage so
 /// far, so that an outage of 10 s is over for everyone 5 s later.
 #[derive(Debug, Default, Clone, Copy)]

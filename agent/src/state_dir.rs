@@ -10,7 +10,13 @@ use std::{
 
 use batchstep_proto::ids::AgentId;
 
-use crate::durable;
+use crate::{
+    credentials::{Credentials, CredentialsError, Identity},
+    durable,
+};
+
+/// The file with key and certificates.
+const IDENTITY: &str = "identity.pem";
 
 /// A state directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +55,9 @@ pub enum StateDirError {
         /// The file.
         path: PathBuf,
     },
+    /// The identity cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// A file in it cannot be read.
     #[error("cannot read {path}")]
     Read {
@@ -65,6 +74,7 @@ pub enum StateDirError {
 pub struct StateDir {
     path: PathBuf,
     agent_id: AgentId,
+    credentials: Option<Credentials>,
     _lock: File,
 }
 
@@ -101,10 +111,16 @@ impl StateDir {
         for directory in ["spool", "accepted", "models"] {
             fs::create_dir_all(path.join(directory)).map_err(not_writable)?;
         }
-        let agent_id = agent_id(&path.join("agent_id"))?;
+        let credentials = Credentials::read(&path.join(IDENTITY))?;
+        // Who was enrolled is whom the coordinator says; everybody else chooses a name.
+        let agent_id = match &credentials {
+            Some(credentials) => credentials.agent(),
+            None => agent_id(&path.join("agent_id"))?,
+        };
         Ok(Self {
             path: path.to_owned(),
             agent_id,
+            credentials,
             _lock: lock,
         })
     }
@@ -113,6 +129,20 @@ impl StateDir {
     #[must_use]
     pub const fn agent_id(&self) -> AgentId {
         self.agent_id
+    }
+
+    /// What this agent proves its identity with, where it was enrolled.
+    #[must_use]
+    pub const fn credentials(&self) -> Option<&Credentials> {
+        self.credentials.as_ref()
+    }
+
+    /// Keeps what an enrolment brought, in place of an earlier identity. For the next time that the directory is opened.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep(&self, identity: &Identity) -> Result<(), CredentialsError> {
+        Credentials::write(&self.path.join(IDENTITY), identity)
     }
 
     /// Where undelivered reports wait.

@@ -14,7 +14,8 @@ use batchstep_core::{
 use batchstep_proto::{
     domain::{
         AttemptOutcome, AttemptReport, BatchSizes, Block, Device, DeviceKind, DeviceSelector,
-        Dtype, Mode, Round, RoundKind, Strategy, SweepSpec, Timing, Visit, VisitOrder, VisitRole,
+        Dtype, Mode, Round, RoundKind, Scheduling, Strategy, SweepSpec, Timing, Visit, VisitOrder,
+        VisitRole,
     },
     ids::{AgentId, AttemptId, RequestId, RoundId, SeriesId, SweepId},
     wire,
@@ -124,6 +125,7 @@ fn spec() -> Result<SweepSpec> {
         devices: DeviceSelector::All,
         preset: None,
         visit_order: VisitOrder::Random,
+        scheduling: Scheduling::default(),
     })
 }
 
@@ -165,6 +167,7 @@ fn assigned(plan: &SeriesPlan, index: u32) -> [Record; 2] {
             .collect(),
         timing: Timing::protocol(false),
         time_limit: Duration::from_secs(60),
+        idle_only: false,
     };
     let event = wire::event::Kind::RoundAssigned(wire::RoundAssigned {
         series_id: plan.id.to_string(),

@@ -1,17 +1,27 @@
 //! Runs a coordinator on a listener until it is told to stop. Called by `batchstep serve`, by `batchstep local` and by tests, which hand it their
 //! store, listener and shutdown; it handles no signals and reads no configuration.
 
-use std::{error::Error, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
+use axum::middleware;
 use batchstep_core::fleet::Config;
 use batchstep_proto::{
     limits,
     wire::{
         FILE_DESCRIPTOR_SET, agent_service_server::AgentServiceServer,
         enrollment_service_server::EnrollmentServiceServer,
+        identity_service_server::IdentityServiceServer,
         operator_service_server::OperatorServiceServer,
     },
 };
+use jiff::Timestamp;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -30,7 +40,8 @@ use tonic_health::server::health_reporter;
 use crate::{
     engine, http,
     inventory::Inventories,
-    rpc::{Agents, Enrollment, Operators},
+    pki::{self, Authority, Identities, LocalOperator, PKI_DIRECTORY, PkiError, ServerCertificate},
+    rpc::{Agents, Enrollment, IdentityKeeper, Operators},
     store::{ModelLimits, Sqlite, Store, StoreError},
 };
 
@@ -38,6 +49,10 @@ use crate::{
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest wait for the answer to a ping.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Calls that one connection may have under way: an agent has a handful, a command one.
+const CALLS_PER_CONNECTION: u32 = 128;
+/// Largest request for an identity, in bytes: anybody may send one.
+const ENROLLMENT_BYTES: usize = 64 << 10;
 /// Longest wait for calls that are under way when the coordinator stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -57,7 +72,7 @@ pub enum ServeError {
     },
     /// Others could reach it, unencrypted and without identity.
     #[error(
-        "{address} can be reached from other hosts, and this version has no TLS to protect it; listen on 127.0.0.1 or [::1] (--listen)"
+        "{address} can be reached from other hosts, where plain text is not served: everybody could read it and nobody would be known; serve TLS, or listen on 127.0.0.1 or [::1] (--listen)"
     )]
     NotLoopback {
         /// Where.
@@ -69,6 +84,9 @@ pub enum ServeError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Identities or TLS cannot be set up.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
     /// The reflection service cannot be built.
     #[error("the protocol's description is broken")]
     Reflection(#[source] tonic_reflection::server::Error),
@@ -77,12 +95,20 @@ pub enum ServeError {
     Transport(#[source] tonic::transport::Error),
 }
 
-/// Listens on a loopback address.
+/// Listens on a loopback address, for plain text.
 ///
 /// # Errors
 /// When the address can be reached from other hosts, or is taken.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     refuse_open_network(address)?;
+    bind_for_tls(address).await
+}
+
+/// Listens on any address, for [`serve_tls`].
+///
+/// # Errors
+/// When the address is taken, or not one of this host.
+pub async fn bind_for_tls(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address)
         .await
         .map_err(|source| ServeError::Bind { address, source })
@@ -94,6 +120,17 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
 /// When the directory cannot be used, another coordinator uses it, or a newer batchstep wrote it.
 pub async fn open_store(data_dir: &Path, models: ModelLimits) -> Result<Sqlite, StoreError> {
     Sqlite::open_with(data_dir, models).await
+}
+
+/// How a coordinator that others can reach makes itself and them known.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Holds the certificate authority, which is made when it is absent. It is locked by the store.
+    pub data_dir: PathBuf,
+    /// Host names and addresses under which other programs than batchstep's verify it, besides those of this listener.
+    pub names: Vec<String>,
+    /// How long an agent's certificate is good; it is renewed at half of that.
+    pub certificate_lifetime: Duration,
 }
 
 /// Serves until `shutdown` is set, then tells agents and watchers, waits a bounded time for calls under way, and returns.
@@ -123,7 +160,79 @@ pub async fn serve_with(
     serve_incoming(store, incoming, shutdown, config).await
 }
 
-/// The same on any stream of connections, such as those of a simulated network; what may connect is the caller's concern.
+/// The same over TLS, with an identity asked of everybody; and a credential left in the data directory for commands on this host.
+///
+/// # Errors
+/// When the certificate authority cannot be used, a name cannot be in a certificate, the store cannot be read, or the server fails.
+pub async fn serve_tls(
+    store: impl Store,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+    config: Config,
+    tls: Tls,
+) -> Result<(), ServeError> {
+    let address = listener.local_addr().map_err(ServeError::Listener)?;
+    let now = Timestamp::now();
+    let authority = Authority::open(&tls.data_dir.join(PKI_DIRECTORY), now)?;
+    let authority = Arc::new(authority);
+    let store = Arc::new(store);
+    let known = Identities::guarded(
+        Arc::clone(&store),
+        Arc::clone(&authority),
+        tls.certificate_lifetime,
+    );
+    let identities = Arc::new(known.await?);
+    let mut names = tls.names;
+    names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+    if !address.ip().is_unspecified() {
+        names.push(address.ip().to_string());
+    }
+    let certificate = ServerCertificate::new(Arc::clone(&authority), names, now)?;
+    let incoming = pki::accept(listener, &authority, certificate)?;
+    let local = LocalOperator {
+        url: local_url(address),
+        token: identities.local_operator(now)?.reveal(),
+    };
+    local.write(&tls.data_dir)?;
+    tracing::info!(%address, authority = %authority.fingerprint(), "The coordinator serves TLS.");
+    let outcome = serve_identified(store, identities, incoming, shutdown, config).await;
+    LocalOperator::remove(&tls.data_dir);
+    outcome
+}
+
+/// Where a command on this host dials a coordinator that listens on `address`.
+fn local_url(address: SocketAddr) -> String {
+    let mut address = address;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("https://{address}")
+}
+
+/// The same as [`serve`], for a coordinator that lives as long as a command on its data directory: tokens can be made for when it serves TLS.
+///
+/// # Errors
+/// As [`serve`], and when the certificate authority cannot be used.
+pub async fn serve_with_authority(
+    store: impl Store,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+    data_dir: &Path,
+) -> Result<(), ServeError> {
+    refuse_open_network(listener.local_addr().map_err(ServeError::Listener)?)?;
+    let authority = Authority::open(&data_dir.join(PKI_DIRECTORY), Timestamp::now())?;
+    let store = Arc::new(store);
+    let identities = Identities::unguarded(Arc::clone(&store), Some(authority)).await?;
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let config = Config::default();
+    serve_identified(store, Arc::new(identities), incoming, shutdown, config).await
+}
+
+/// The same as [`serve_with`] on any stream of connections, such as those of a simulated network; what may connect is the caller's concern, and nobody
+/// is asked who they are.
 ///
 /// # Errors
 /// When the store cannot be read, or the server fails.
@@ -140,6 +249,24 @@ where
     E: Into<Box<dyn Error + Send + Sync>>,
 {
     let store = Arc::new(store);
+    let identities = Identities::unguarded(Arc::clone(&store), None).await?;
+    serve_identified(store, Arc::new(identities), incoming, shutdown, config).await
+}
+
+async fn serve_identified<S, I, C, E>(
+    store: Arc<S>,
+    identities: Arc<Identities<S>>,
+    incoming: I,
+    shutdown: CancellationToken,
+    config: Config,
+) -> Result<(), ServeError>
+where
+    S: Store,
+    I: Stream<Item = Result<C, E>> + Send,
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    C::ConnectInfo: Clone + Send + Sync + 'static,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
     let stop = CancellationToken::new();
     // However this future ends, the task ends too.
     let _stop_on_drop = stop.clone().drop_guard();
@@ -163,6 +290,7 @@ where
     let agents = Agents::new(
         engine.clone(),
         Arc::clone(&inventories),
+        Arc::clone(&identities),
         Arc::clone(&store),
         shutdown.clone(),
     );
@@ -178,17 +306,25 @@ where
     );
     let operators =
         OperatorServiceServer::new(operators).max_decoding_message_size(limits::MESSAGE_BYTES);
+    let enrollment = EnrollmentServiceServer::new(Enrollment::new(Arc::clone(&identities)))
+        .max_decoding_message_size(ENROLLMENT_BYTES);
+    let keeper = IdentityServiceServer::new(IdentityKeeper::new(Arc::clone(&identities)));
     let routes = Routes::new(health)
         .add_service(reflection)
         .add_service(agents)
         .add_service(operators)
-        .add_service(EnrollmentServiceServer::new(Enrollment));
+        .add_service(keeper)
+        .add_service(enrollment);
     // What is no call but a plain HTTP request is answered on the same port.
-    let routes = Routes::from(routes.into_axum_router().merge(http::router(inventories)));
+    let routes = routes.into_axum_router().merge(http::router(inventories));
+    // Outermost, and around what is not found as well: nothing is reached that does not come through here.
+    let door = middleware::from_fn_with_state(identities, pki::admit::<S>);
+    let routes = Routes::from(routes.layer(door));
 
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(Some(CALLS_PER_CONNECTION))
         .accept_http1(true)
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());

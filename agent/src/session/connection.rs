@@ -1,8 +1,9 @@
 //! One connection from its hello to its end. Called by the line's loop only.
 
-use std::time::Duration;
+use std::{error::Error as _, time::Duration};
 
 use batchstep_proto::{
+    causes::innermost,
     version::SUPPORTED,
     wire::{self, agent_message::Message as Outgoing, coordinator_message::Message as Incoming},
 };
@@ -11,7 +12,7 @@ use tokio::{
     time::{self, Instant},
 };
 use tokio_stream::{StreamExt as _, wrappers::UnboundedReceiverStream};
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{Code, Status, Streaming, transport::Channel};
 use tracing::info;
 
 use super::{Line, LineEvent};
@@ -66,6 +67,10 @@ pub(super) async fn serve(channel: Channel, line: &Line, backoff: &mut Backoff) 
     });
     let (inbound, welcome) = match opened.await {
         Err(_) => return Run::unheard("no welcome in time"),
+        // Somebody has decided that; dialling again would not change it.
+        Ok(Err(status)) if status.code() == Code::PermissionDenied => {
+            return Run::before_welcome(End::Rejected(status.message().to_owned()));
+        }
         Ok(Err(status)) => return Run::unheard(status_text(&status)),
         Ok(Ok((inbound, Some(Incoming::Welcome(welcome))))) => (inbound, welcome),
         Ok(Ok((_, Some(Incoming::Closing(closing))))) => {
@@ -178,5 +183,9 @@ fn closed(closing: wire::Closing) -> End {
 }
 
 fn status_text(status: &Status) -> String {
-    format!("{}: {}", status.code(), status.message())
+    // A broken transport says why in its causes only, such as a certificate that the coordinator does not take.
+    match status.source() {
+        Some(cause) => format!("{}: {}", status.message(), innermost(cause)),
+        None => format!("{}: {}", status.code(), status.message()),
+    }
 }

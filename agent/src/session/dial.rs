@@ -1,23 +1,39 @@
 //! Opens a channel to the coordinator. A trait, so that the same agent runs over simulated networks.
 
-use std::future::Future;
+use std::{future::Future, time::SystemTime};
 
+use batchstep_identity::TlsConnector;
 use batchstep_proto::causes::innermost;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::retry;
+use crate::{credentials::Credentials, retry};
 
 /// A coordinator that cannot be dialled.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
     /// The address is not one.
-    #[error("{0:?} is not the address of a coordinator; write http://HOST:PORT")]
-    Address(String),
-    /// TLS is not part of this build.
     #[error(
-        "{0:?} asks for TLS, which needs enrolment and is not part of this build; write http://HOST:PORT"
+        "{0:?} is not the address of a coordinator; write http://HOST:PORT or https://HOST:PORT"
     )]
-    Tls(String),
+    Address(String),
+    /// The agent has nothing to prove its identity with.
+    #[error(
+        "{0} serves enrolled agents only, and this one is not; make a token with `batchstep token create` there, and enrol with `batchstep-agent enroll --coordinator {0}`, this --state-dir and --token-file FILE"
+    )]
+    NotEnrolled(String),
+    /// The agent's certificate has ended, by the clock of this host.
+    #[error(
+        "this agent's certificate ended at {ended}; if the clock is right, enrol it again: make a token with `batchstep token create --agent {agent}`, and use it with `batchstep-agent enroll --replace`"
+    )]
+    Expired {
+        /// Whose.
+        agent: String,
+        /// When, RFC 3339.
+        ended: String,
+    },
+    /// TLS cannot be set up.
+    #[error("the agent's key and certificate cannot be used: {0}")]
+    Credentials(rustls::Error),
     /// Nobody answers there.
     #[error("no connection to {address}: {reason}")]
     Connect {
@@ -26,6 +42,14 @@ pub enum DialError {
         /// The innermost reason, which transport errors hide.
         reason: String,
     },
+}
+
+impl DialError {
+    /// True where trying again cannot help.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        !matches!(self, Self::Connect { .. })
+    }
 }
 
 /// Opens channels.
@@ -39,6 +63,8 @@ pub trait Dialer: Send + Sync + 'static {
 pub struct TcpDialer {
     address: String,
     endpoint: Endpoint,
+    /// For TLS.
+    credentials: Option<Credentials>,
 }
 
 impl TcpDialer {
@@ -47,20 +73,34 @@ impl TcpDialer {
     /// # Errors
     /// When the address is malformed or asks for TLS.
     pub fn new(address: &str) -> Result<Self, DialError> {
-        if address.starts_with("https://") {
-            return Err(DialError::Tls(address.to_owned()));
-        }
+        Self::with_credentials(address, None)
+    }
+
+    /// The same, and `https://HOST:PORT` with the credentials of an enrolled agent.
+    ///
+    /// # Errors
+    /// When the address is malformed, or asks for TLS and there are no credentials.
+    pub fn with_credentials(
+        address: &str,
+        credentials: Option<&Credentials>,
+    ) -> Result<Self, DialError> {
         let malformed = || DialError::Address(address.to_owned());
-        if !address.starts_with("http://") {
-            return Err(malformed());
-        }
         let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| malformed())?;
         if endpoint.uri().port().is_none() {
             return Err(malformed());
         }
+        let credentials = match endpoint.uri().scheme_str() {
+            Some("http") => None,
+            Some("https") => {
+                let not_enrolled = || DialError::NotEnrolled(address.to_owned());
+                Some(credentials.ok_or_else(not_enrolled)?.clone())
+            }
+            _ => return Err(malformed()),
+        };
         Ok(Self {
             address: address.to_owned(),
             endpoint: with_timeouts(endpoint),
+            credentials,
         })
     }
 }
@@ -78,14 +118,32 @@ pub fn with_timeouts(endpoint: Endpoint) -> Endpoint {
 
 impl Dialer for TcpDialer {
     async fn dial(&self) -> Result<Channel, DialError> {
-        self.endpoint
-            .connect()
-            .await
-            .map_err(|error| DialError::Connect {
-                address: self.address.clone(),
-                reason: innermost(&error),
-            })
+        let dialled = match &self.credentials {
+            None => self.endpoint.connect().await,
+            Some(credentials) => {
+                let connector = connector(credentials, SystemTime::now())?;
+                self.endpoint.connect_with_connector(connector).await
+            }
+        };
+        dialled.map_err(|error| DialError::Connect {
+            address: self.address.clone(),
+            reason: innermost(&error),
+        })
     }
+}
+
+fn connector(credentials: &Credentials, now: SystemTime) -> Result<TlsConnector, DialError> {
+    let identity = credentials.current();
+    let ended = identity.validity().ends;
+    // The coordinator would only break the connection off.
+    if ended < now {
+        return Err(DialError::Expired {
+            agent: identity.agent().to_string(),
+            ended: humantime::format_rfc3339_seconds(ended).to_string(),
+        });
+    }
+    let config = identity.client_config().map_err(DialError::Credentials)?;
+    Ok(TlsConnector::new(config))
 }
 
 #[cfg(test)]
@@ -111,7 +169,7 @@ mod tests {
         }
         assert!(matches!(
             TcpDialer::new("https://host:1"),
-            Err(DialError::Tls(_))
+            Err(DialError::NotEnrolled(_))
         ));
     }
 

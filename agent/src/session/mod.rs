@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tracing::{info, warn};
 
-pub use dial::{DialError, Dialer, TcpDialer};
+pub use dial::{DialError, Dialer, TcpDialer, with_timeouts};
 
 use crate::retry::{self, Backoff};
 use connection::End;
@@ -77,6 +77,13 @@ pub(crate) async fn keep(dialer: Arc<impl Dialer>, line: Line) {
                         return;
                     }
                 }
+            }
+            Err(error) if error.is_final() => {
+                let _ = line
+                    .events
+                    .send(LineEvent::Rejected(error.to_string()))
+                    .await;
+                return;
             }
             Err(error) => error.to_string(),
         };

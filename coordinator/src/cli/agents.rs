@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use batchstep_core::steptable::SCHEMA_VERSION;
-use batchstep_proto::wire;
+use batchstep_proto::{ids::AgentId, wire};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
@@ -29,6 +29,8 @@ pub(super) enum Command {
     Undrain(Undrain),
     /// Take an agent that is gone off the list; its rounds go to others at once.
     Remove(Remove),
+    /// Take an agent's certificates back, at once and for good; its session ends.
+    Revoke(Revoke),
 }
 
 /// Flags of `batchstep agents list`.
@@ -91,6 +93,26 @@ pub(super) struct Remove {
     agent: String,
 }
 
+/// Flags of `batchstep agents revoke`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "What the agent measured stays. A host that shall measure again is enrolled as a new agent, with a new state directory.
+
+Examples:
+  batchstep agents revoke gpu-07
+  batchstep agents revoke 0190d3a0-0000-7000-8000-00000000000a --reason 'the laptop was stolen'"
+)]
+pub(super) struct Revoke {
+    #[command(flatten)]
+    coordinator: CoordinatorArgs,
+    /// Its id, the beginning of that, or its host's name, where it is unique; the whole id where it is not on the list.
+    #[arg(value_name = "AGENT")]
+    agent: String,
+    /// Why, for the agent's log.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+}
+
 /// How the list is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ListFormat {
@@ -117,6 +139,7 @@ pub(super) async fn run(command: Command) -> Result<Exit> {
         }
         Command::Undrain(options) => drain(&options.coordinator, &options.agent, None).await,
         Command::Remove(options) => remove(options).await,
+        Command::Revoke(options) => revoke(options).await,
     }
 }
 
@@ -180,6 +203,28 @@ async fn remove(options: Remove) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+async fn revoke(options: Revoke) -> Result<Exit> {
+    let mut connection = Connection::open_with_authority(&options.coordinator).await?;
+    // One that has a certificate and never connected is on no list.
+    let agent_id = match options.agent.parse::<AgentId>() {
+        Ok(id) => id.to_string(),
+        Err(_) => find(&mut connection.client, &options.agent).await?.agent_id,
+    };
+    let request = wire::RevokeAgentRequest {
+        agent_id: agent_id.clone(),
+        reason: options.reason,
+    };
+    let answer = connection.identity.revoke_agent(request).await;
+    let revoked = answer.map_err(refusal)?.into_inner().revoked;
+    if revoked {
+        eprintln!("Revoked agent {agent_id}.");
+    } else {
+        eprintln!("Agent {agent_id} was revoked before.");
+    }
+    connection.close().await?;
+    Ok(Exit::Done)
+}
+
 async fn all(client: &mut Client) -> Result<Vec<wire::Agent>> {
     let answer = client.list_agents(wire::ListAgentsRequest {}).await;
     let mut agents = answer.map_err(refusal)?.into_inner().agents;
@@ -191,7 +236,7 @@ async fn all(client: &mut Client) -> Result<Vec<wire::Agent>> {
 ///
 /// # Errors
 /// When it is none, or several.
-pub(super) async fn find(client: &mut Client, wanted: &str) -> Result<wire::Agent> {
+async fn find(client: &mut Client, wanted: &str) -> Result<wire::Agent> {
     let mut agents = all(client).await?;
     let lower = wanted.to_lowercase();
     agents.retain(|agent| {

@@ -1,8 +1,9 @@
 //! Flags that several commands share: what a sweep measures, which coordinator is asked, how an answer is printed. Knows no commands.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::Result;
+use batchstep_identity::Token;
 use batchstep_proto::{
     domain::{
         BatchSizes, DailyWindow, DeviceSelector, Dtype, Mode, Scheduling, Strategy, SweepSpec,
@@ -29,6 +30,10 @@ const USUAL_SEED: &str = "1";
 
 /// Where a coordinator listens unless told otherwise.
 const USUAL_COORDINATOR: &str = "http://127.0.0.1:7847";
+/// Holds an operator's token for all commands of a shell.
+const TOKEN_VARIABLE: &str = "BATCHSTEP_TOKEN";
+/// Names a file with one.
+const TOKEN_FILE_VARIABLE: &str = "BATCHSTEP_TOKEN_FILE";
 /// Names the coordinator for all commands of a shell.
 const COORDINATOR_VARIABLE: &str = "BATCHSTEP_COORDINATOR";
 
@@ -51,9 +56,12 @@ pub(super) struct CoordinatorArgs {
     /// URL of the coordinator.
     #[arg(long, value_name = "URL", env = COORDINATOR_VARIABLE, default_value = USUAL_COORDINATOR)]
     pub(super) coordinator: String,
-    /// Ask this data directory instead; no coordinator may be running on it.
+    /// Ask this data directory instead: its coordinator where one serves TLS on it now, otherwise the files.
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
+    /// File with an operator's token, for an https:// coordinator; the token itself can be in BATCHSTEP_TOKEN.
+    #[arg(long, value_name = "FILE", env = TOKEN_FILE_VARIABLE)]
+    token_file: Option<PathBuf>,
 }
 
 impl CoordinatorArgs {
@@ -67,6 +75,25 @@ impl CoordinatorArgs {
         } else {
             format!(" --coordinator {}", text::shell_word(&self.coordinator))
         }
+    }
+
+    /// The operator's token, where one was given.
+    ///
+    /// # Errors
+    /// When its file cannot be read, or holds no token.
+    pub(super) fn token(&self) -> Result<Option<Token>> {
+        let text = match (&self.token_file, std::env::var(TOKEN_VARIABLE)) {
+            (Some(path), _) => fs::read_to_string(path).map_err(|error| {
+                let place = path.display();
+                exit::usage(format!("cannot read the token from {place}: {error}"))
+            })?,
+            (None, Ok(text)) => text,
+            (None, Err(_)) => return Ok(None),
+        };
+        let token = text.parse::<Token>();
+        token
+            .map(Some)
+            .map_err(|error| exit::usage(error.to_string()))
     }
 }
 

@@ -4,22 +4,34 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
-use batchstep_proto::{causes::innermost, wire::operator_service_client::OperatorServiceClient};
+use batchstep_identity::{TlsConnector, Token, TokenKind, client_config};
+use batchstep_proto::{
+    causes::innermost,
+    wire::{
+        identity_service_client::IdentityServiceClient,
+        operator_service_client::OperatorServiceClient,
+    },
+};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::{
-    Code, Status,
+    Code, Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
     transport::{Channel, Endpoint},
 };
 
 use super::{args::CoordinatorArgs, exit};
 use crate::{
+    pki::LocalOperator,
     serve,
-    store::{DATABASE, ModelLimits},
+    store::{DATABASE, ModelLimits, StoreError},
 };
 
 /// The operator's side of a coordinator.
-pub(super) type Client = OperatorServiceClient<Channel>;
+pub(super) type Client = OperatorServiceClient<Line>;
+/// A channel that shows who asks.
+pub(super) type Line = InterceptedService<Channel, Bearer>;
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,6 +44,8 @@ const ANSWER_BYTES: usize = 256 << 20;
 pub(super) struct Connection {
     /// Where requests go.
     pub(super) client: Client,
+    /// The same for tokens and revocations.
+    pub(super) identity: IdentityServiceClient<Line>,
     embedded: Option<Embedded>,
 }
 
@@ -41,19 +55,46 @@ impl Connection {
     /// # Errors
     /// When nothing answers there, or the data directory cannot be used.
     pub(super) async fn open(args: &CoordinatorArgs) -> Result<Self> {
-        match &args.data_dir {
-            None => Ok(Self {
-                client: connect(&args.coordinator).await?,
-                embedded: None,
-            }),
-            Some(data_dir) => {
-                check_data_dir(data_dir)?;
-                let embedded = Embedded::start(data_dir, ModelLimits::default()).await?;
-                Ok(Self {
-                    client: connect(embedded.url()).await?,
-                    embedded: Some(embedded),
-                })
+        Self::open_as(args, Authority::None).await
+    }
+
+    /// The same for commands about identities, which need the certificate authority of a data directory too.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub(super) async fn open_with_authority(args: &CoordinatorArgs) -> Result<Self> {
+        Self::open_as(args, Authority::Opened).await
+    }
+
+    async fn open_as(args: &CoordinatorArgs, authority: Authority) -> Result<Self> {
+        let Some(data_dir) = &args.data_dir else {
+            let token = args.token()?;
+            return Ok(Self::over(line(&args.coordinator, token).await?, None));
+        };
+        check_data_dir(data_dir)?;
+        match Embedded::start_as(data_dir, ModelLimits::default(), authority).await {
+            Ok(embedded) => {
+                let line = line(embedded.url(), None).await?;
+                Ok(Self::over(line, Some(embedded)))
             }
+            // A coordinator that serves TLS there takes whoever can read its files for an operator.
+            Err(error) if is_in_use(&error) => match LocalOperator::read(data_dir)? {
+                Some(local) => {
+                    let token = local.token.parse::<Token>()?;
+                    Ok(Self::over(line(&local.url, Some(token)).await?, None))
+                }
+                None => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    fn over(line: Line, embedded: Option<Embedded>) -> Self {
+        Self {
+            client: OperatorServiceClient::new(line.clone())
+                .max_decoding_message_size(ANSWER_BYTES),
+            identity: IdentityServiceClient::new(line),
+            embedded,
         }
     }
 
@@ -87,6 +128,10 @@ impl Embedded {
     /// # Errors
     /// When the directory cannot be used or no port is free.
     pub(super) async fn start(data_dir: &Path, models: ModelLimits) -> Result<Self> {
+        Self::start_as(data_dir, models, Authority::None).await
+    }
+
+    async fn start_as(data_dir: &Path, models: ModelLimits, authority: Authority) -> Result<Self> {
         let store = serve::open_store(data_dir, models).await?;
         let listener = serve::bind(([127, 0, 0, 1], 0).into()).await?;
         let address = listener
@@ -94,10 +139,15 @@ impl Embedded {
             .context("cannot tell the address of the embedded coordinator")?;
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
+        let data_dir = data_dir.to_owned();
         let task = tokio::spawn(async move {
-            serve::serve(store, listener, stop)
-                .await
-                .context("the embedded coordinator failed")
+            let served = match authority {
+                Authority::None => serve::serve(store, listener, stop).await,
+                Authority::Opened => {
+                    serve::serve_with_authority(store, listener, stop, &data_dir).await
+                }
+            };
+            served.context("the embedded coordinator failed")
         });
         Ok(Self {
             url: format!("http://{address}"),
@@ -126,6 +176,44 @@ impl Embedded {
     }
 }
 
+/// Whether an embedded coordinator can make tokens.
+#[derive(Debug, Clone, Copy)]
+enum Authority {
+    /// It cannot, and makes no certificate authority.
+    None,
+    /// It can.
+    Opened,
+}
+
+fn is_in_use(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(StoreError::InUse { .. }))
+}
+
+/// Shows an operator's token with every request, where there is one.
+#[derive(Debug, Clone)]
+pub(super) struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            request
+                .metadata_mut()
+                .insert("authorization", token.clone());
+        }
+        Ok(request)
+    }
+}
+
+impl Bearer {
+    fn of(token: &Token) -> Result<Self> {
+        let mut value: MetadataValue<Ascii> = format!("Bearer {}", token.reveal())
+            .parse()
+            .context("a token is ASCII")?;
+        value.set_sensitive(true);
+        Ok(Self(Some(value)))
+    }
+}
+
 /// A mistyped path must not become an empty database, nor a folder of other things a data directory.
 fn check_data_dir(data_dir: &Path) -> Result<()> {
     let place = data_dir.display();
@@ -143,27 +231,53 @@ fn check_data_dir(data_dir: &Path) -> Result<()> {
     )))
 }
 
-/// Dials a coordinator.
+/// Dials a coordinator of this process.
 ///
 /// # Errors
 /// When the URL is none, or nothing answers.
 pub(super) async fn connect(url: &str) -> Result<Client> {
-    if !url.starts_with("http://") {
-        return Err(exit::usage(format!(
-            "the coordinator's URL {url:?} must begin with http://, as in http://127.0.0.1:7847"
-        )));
-    }
+    let line = line(url, None).await?;
+    Ok(OperatorServiceClient::new(line).max_decoding_message_size(ANSWER_BYTES))
+}
+
+/// Dials a coordinator: over plain text without a token, or over TLS with one, which also says whose certificate is to be trusted.
+async fn line(url: &str, token: Option<Token>) -> Result<Line> {
     let endpoint = Endpoint::from_shared(url.to_owned())
         .map_err(|error| exit::usage(format!("{url:?} is not a URL: {error}")))?
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true);
-    let channel = endpoint.connect().await.map_err(|error| {
+    let (channel, bearer) = match endpoint.uri().scheme_str() {
+        // A token is for whoever proves to be the coordinator; plain text proves nothing.
+        Some("http") => (endpoint.connect().await, Bearer(None)),
+        Some("https") => {
+            let token = token.ok_or_else(|| {
+                exit::usage(format!(
+                    "{url} asks who you are: put an operator's token into BATCHSTEP_TOKEN or name its file with --token-file; `batchstep token create --operator NAME --data-dir DIR` makes one where the coordinator runs"
+                ))
+            })?;
+            if token.kind != TokenKind::Operator {
+                return Err(exit::usage(format!(
+                    "an operator's token is needed, and this one is to {}",
+                    token.kind.word()
+                )));
+            }
+            let config = client_config(token.authority, None).context("cannot set up TLS")?;
+            let connected = endpoint.connect_with_connector(TlsConnector::new(config));
+            (connected.await, Bearer::of(&token)?)
+        }
+        _ => {
+            return Err(exit::usage(format!(
+                "the coordinator's URL {url:?} must begin with http:// or https://, as in http://127.0.0.1:7847"
+            )));
+        }
+    };
+    let channel = channel.map_err(|error| {
         let cause = innermost(&error);
         anyhow!(
             "no coordinator answers at {url} ({cause}); start one with `batchstep serve`, or name another with --coordinator URL or --data-dir DIR"
         )
     })?;
-    Ok(OperatorServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES))
+    Ok(InterceptedService::new(channel, bearer))
 }
 
 /// What a refusal means for the person who asked.
@@ -174,9 +288,11 @@ pub(super) fn refusal(status: Status) -> anyhow::Error {
         status.message().to_owned()
     };
     match status.code() {
-        Code::InvalidArgument | Code::NotFound | Code::FailedPrecondition => {
-            exit::usage(format!("the coordinator refuses: {message}"))
-        }
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::FailedPrecondition
+        | Code::Unauthenticated
+        | Code::PermissionDenied => exit::usage(format!("the coordinator refuses: {message}")),
         Code::Unavailable => anyhow!(
             "the coordinator does not answer any more ({message}); see whether `batchstep serve` still runs"
         ),

@@ -32,6 +32,7 @@ mod sweep_view;
 mod tables;
 mod text;
 mod timings;
+mod tokens;
 mod workloads;
 
 use std::io::{self, Write as _};
@@ -96,13 +97,23 @@ enum Command {
   batchstep model remove net.pt"
     )]
     Model(model::Command),
-    /// List agents, drain them and take that back.
+    /// Make, list and revoke what agents join with and what operators show.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  batchstep token create --data-dir /var/lib/batchstep > join-token
+  batchstep token create --operator ada --data-dir /var/lib/batchstep > token
+  batchstep token list"
+    )]
+    Token(tokens::Command),
+    /// List agents, drain them and take that back, revoke their certificates.
     #[command(
         subcommand,
         after_help = "Examples:
   batchstep agents list
   batchstep agents drain gpu-07 --reason 'new fans'
-  batchstep agents undrain gpu-07"
+  batchstep agents undrain gpu-07
+  batchstep agents revoke gpu-07"
     )]
     Agents(agents::Command),
     /// List hosts and GPUs, what happened to them, and what to look at.
@@ -145,6 +156,7 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Serve(options) => serve::run(options).await,
         Command::Sweep(command) => sweep::run(command).await,
         Command::Model(command) => model::run(command).await,
+        Command::Token(command) => tokens::run(command).await,
         Command::Agents(command) => agents::run(command).await,
         Command::Inventory(options) => inventory::run(options).await,
         Command::Table(options) => tables::run(options).await,

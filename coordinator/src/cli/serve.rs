@@ -1,24 +1,41 @@
 //! `batchstep serve`: the coordinator as a daemon. Opens, binds, waits for a signal, drains; the work itself is in `crate::serve`.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
+use batchstep_core::fleet::Config;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, args::ModelArgs, descriptors, exit, signals::Interrupts};
-use crate::serve::{self, ServeError};
+use crate::{
+    pki::PkiError,
+    serve::{self, ServeError, Tls},
+};
+
+/// An agent needs some seconds to notice that half of it is over.
+const LIFETIME_MIN: Duration = Duration::from_secs(10);
+/// No key is meant to be kept for longer.
+const LIFETIME_MAX: Duration = Duration::from_secs(10 * 366 * 86_400);
 
 /// Flags of `batchstep serve`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "SIGINT or SIGTERM ends it: sessions are told, what is committed stays, and sweeps go on at the next start. A second one ends it at
-once. There is no encryption yet, so only loopback addresses are listened on.
+once.
+
+On a loopback address it serves plain text to everybody on this host, unless --tls is given. On any other address it serves TLS and asks everybody who
+they are: agents by the certificate that `batchstep-agent enroll` brings, operators by a token. Its certificate authority is made at the first start, in
+pki/ in the data directory.
 
 Examples:
-  batchstep serve --data-dir /var/lib/batchstep
-  batchstep serve --data-dir ./data --listen 127.0.0.1:9000
-  batchstep-agent run --coordinator http://127.0.0.1:7847 --state-dir ./agent"
+  batchstep serve --data-dir ./data
+  batchstep serve --data-dir /var/lib/batchstep --listen 0.0.0.0:7847
+  batchstep token create --data-dir /var/lib/batchstep | ssh gpu-host batchstep-agent enroll --coordinator https://coordinator:7847 --state-dir agent"
 )]
 pub(super) struct Options {
     /// Where the database and models are kept; made when missing.
@@ -29,6 +46,59 @@ pub(super) struct Options {
     /// Address and port to listen on.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7847")]
     listen: SocketAddr,
+    #[command(flatten)]
+    tls: TlsArgs,
+}
+
+/// How others know the coordinator, and it them.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "TLS")]
+struct TlsArgs {
+    /// Serve TLS on a loopback address as well; on others it is always served.
+    #[arg(long, env = "BATCHSTEP_TLS")]
+    tls: bool,
+    /// Further host name or address in the coordinator's certificate, for curl, Prometheus and browsers; batchstep itself needs none (repeatable).
+    #[arg(
+        long = "tls-name",
+        value_name = "NAME",
+        env = "BATCHSTEP_TLS_NAMES",
+        value_delimiter = ','
+    )]
+    names: Vec<String>,
+    /// How long an agent's certificate is good; agents renew theirs at half of that.
+    #[arg(long, value_name = "TIME", env = "BATCHSTEP_CERTIFICATE_LIFETIME", default_value = "90d", value_parser = lifetime)]
+    certificate_lifetime: Duration,
+}
+
+impl TlsArgs {
+    /// Settings for a coordinator on this address, unless it serves plain text.
+    fn settings(self, listen: SocketAddr, data_dir: &Path) -> Option<Tls> {
+        if !self.tls && listen.ip().is_loopback() {
+            return None;
+        }
+        let mut names = self.names;
+        let host = nix::unistd::gethostname()
+            .ok()
+            .and_then(|name| name.into_string().ok());
+        // A host may call itself what no certificate can.
+        names.extend(host.filter(|name| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+            !name.is_empty() && name.chars().all(plain)
+        }));
+        Some(Tls {
+            data_dir: data_dir.to_owned(),
+            names,
+            certificate_lifetime: self.certificate_lifetime,
+        })
+    }
+}
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if (LIFETIME_MIN..=LIFETIME_MAX).contains(&time) => Ok(time),
+        Ok(_) => Err("must lie between 10s and 10 years; write a time such as 30d".to_owned()),
+        Err(error) => Err(format!("{error}; write a time such as 30d")),
+    }
 }
 
 /// Serves until a signal.
@@ -38,12 +108,7 @@ pub(super) struct Options {
 pub(super) async fn run(options: Options) -> Result<Exit> {
     let mut interrupts = Interrupts::catch()?;
     descriptors::raise_limit();
-    let listener = serve::bind(options.listen)
-        .await
-        .map_err(|error| match error {
-            ServeError::NotLoopback { .. } => exit::usage(error.to_string()),
-            other => other.into(),
-        })?;
+    let listener = serve::bind_for_tls(options.listen).await?;
     let address = listener
         .local_addr()
         .context("cannot tell the address that is listened on")?;
@@ -61,7 +126,18 @@ pub(super) async fn run(options: Options) -> Result<Exit> {
         stop.cancel();
         interrupts.exit_at_next();
     });
-    serve::serve(store, listener, shutdown).await?;
+    match options.tls.settings(options.listen, &options.data_dir) {
+        None => serve::serve(store, listener, shutdown).await?,
+        Some(tls) => {
+            let served = serve::serve_tls(store, listener, shutdown, Config::default(), tls).await;
+            served.map_err(|error| match error {
+                ServeError::Pki(PkiError::Name(_)) => {
+                    exit::usage(format!("{error}; see --tls-name"))
+                }
+                other => other.into(),
+            })?;
+        }
+    }
     tracing::info!("The coordinator has stopped.");
     Ok(Exit::Done)
 }

@@ -1,6 +1,6 @@
 //! `AgentService`: the session stream, reports and inventories.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use batchstep_core::{
     fleet::{Disposition, HeldAttempt, HeldState, Hello, Input, Progress, SessionKey},
@@ -18,6 +18,7 @@ use batchstep_proto::{
         report_attempt_response,
     },
 };
+use sha2::{Digest as _, Sha256};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -26,6 +27,7 @@ use super::{id, invalid, models, store_failed};
 use crate::{
     engine::Engine,
     inventory::{Inventories, ReportError},
+    pki::{Caller, Identities},
     store::{Inventory, Store},
 };
 
@@ -38,6 +40,7 @@ const DIGEST_BYTES: usize = 64;
 pub struct Agents<S> {
     engine: Engine,
     inventories: Arc<Inventories<S>>,
+    identities: Arc<Identities<S>>,
     store: Arc<S>,
     shutdown: CancellationToken,
 }
@@ -48,12 +51,14 @@ impl<S> Agents<S> {
     pub const fn new(
         engine: Engine,
         inventories: Arc<Inventories<S>>,
+        identities: Arc<Identities<S>>,
         store: Arc<S>,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
             engine,
             inventories,
+            identities,
             store,
             shutdown,
         }
@@ -71,12 +76,13 @@ impl<S: Store> AgentService for Agents<S> {
         &self,
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Messages>, Status> {
+        let caller = Caller::of(&request)?;
         let mut inbound = request.into_inner();
         let hello = tokio::time::timeout(HELLO_TIMEOUT, inbound.message())
             .await
             .map_err(|_| Status::deadline_exceeded("the stream began without a hello"))??;
         let hello = match hello.and_then(|message| message.message) {
-            Some(Message::Hello(message)) => hello_from(message)?,
+            Some(Message::Hello(message)) => hello_from(message, version::SUPPORTED)?,
             _ => {
                 return Err(invalid(InvalidField::new(
                     "message",
@@ -85,6 +91,7 @@ impl<S: Store> AgentService for Agents<S> {
             }
         };
         let agent = hello.agent;
+        caller.must_be(agent)?;
         let greeting = Greeting {
             hostname: hello.host.hostname.clone(),
             machine_id: hello.host.machine_id.clone(),
@@ -99,12 +106,14 @@ impl<S: Store> AgentService for Agents<S> {
             session: session.key,
             has_warned: false,
         };
+        let identities = Arc::clone(&self.identities);
         tokio::spawn(async move {
             let inventories = Arc::clone(&listener.inventories);
             let engine = listener.engine.clone();
             let ended = tokio::select! {
                 () = session.ended.cancelled() => None,
                 reason = listener.listen(&mut inbound) => Some(reason),
+                () = identities.revoked(agent) => Some("the agent was revoked".to_owned()),
             };
             inventories.disconnected(agent, session.key.0);
             let Some(reason) = ended else { return };
@@ -120,9 +129,11 @@ impl<S: Store> AgentService for Agents<S> {
         &self,
         request: Request<ReportAttemptRequest>,
     ) -> Result<Response<ReportAttemptResponse>, Status> {
+        let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let agent: AgentId = id("agent_id", &request.agent_id)?;
-        // The agent's own key: it is not computed again, because an agent of a newer protocol may encode fields that are unknown here.
+        caller.must_be(agent)?;
+        // The agent's own word: it is not computed again, because an agent of a newer protocol may encode fields that are unknown here.
         let digest: [u8; 32] = request.digest.as_slice().try_into().map_err(|_| {
             invalid(InvalidField::new(
                 "digest",
@@ -133,7 +144,8 @@ impl<S: Store> AgentService for Agents<S> {
             .report
             .ok_or_else(|| invalid(InvalidField::new("report", "is missing")))?;
         let report = AttemptReport::try_from(report).map_err(invalid)?;
-        let disposition = self.engine.report(agent, report, digest).await?;
+        let key = key_of(agent, &digest);
+        let disposition = self.engine.report(agent, report, key).await?;
         Ok(Response::new(ReportAttemptResponse {
             disposition: disposition_to_wire(disposition) as i32,
         }))
@@ -152,8 +164,10 @@ impl<S: Store> AgentService for Agents<S> {
         &self,
         request: Request<ReportInventoryRequest>,
     ) -> Result<Response<ReportInventoryResponse>, Status> {
+        let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let agent: AgentId = id("agent_id", &request.agent_id)?;
+        caller.must_be(agent)?;
         if request.digest.len() > DIGEST_BYTES {
             let problem = format!("more than {DIGEST_BYTES} bytes");
             return Err(invalid(InvalidField::new("digest", problem)));
@@ -231,14 +245,15 @@ impl<S: Store> Listener<S> {
     }
 }
 
-fn hello_from(hello: wire::AgentHello) -> Result<Hello, Status> {
+/// A hello to a coordinator that speaks the protocols `ours`.
+fn hello_from(hello: wire::AgentHello, ours: RangeInclusive<u32>) -> Result<Hello, Status> {
     let theirs = hello.protocol_min..=hello.protocol_max;
-    let Some(protocol) = version::agree(version::SUPPORTED, theirs) else {
+    let Some(protocol) = version::agree(ours.clone(), theirs) else {
         return Err(Status::failed_precondition(format!(
             "this coordinator ({}) speaks protocol {} to {}, the agent {} to {}; update the older of the two",
             env!("CARGO_PKG_VERSION"),
-            version::SUPPORTED.start(),
-            version::SUPPORTED.end(),
+            ours.start(),
+            ours.end(),
             hello.protocol_min,
             hello.protocol_max,
         )));
@@ -333,6 +348,15 @@ fn input_from(session: SessionKey, message: AgentMessage) -> Result<Option<Input
     }))
 }
 
+/// What makes a report idempotent: its digest together with who sends it. A digest alone is a word that anybody may say, and whoever said it first would have
+/// another agent's report taken for a repetition.
+fn key_of(agent: AgentId, digest: &[u8; 32]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(agent.as_uuid());
+    hash.update(digest);
+    hash.finalize().into()
+}
+
 const fn disposition_to_wire(disposition: Disposition) -> report_attempt_response::Disposition {
     use report_attempt_response::Disposition as Wire;
     match disposition {
@@ -340,5 +364,49 @@ const fn disposition_to_wire(disposition: Disposition) -> report_attempt_respons
         Disposition::Duplicate => Wire::Duplicate,
         Disposition::Quarantined => Wire::Quarantined,
         Disposition::Superseded => Wire::Superseded,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use batchstep_proto::ids::BootId;
+
+    use super::*;
+
+    fn hello(theirs: RangeInclusive<u32>) -> wire::AgentHello {
+        wire::AgentHello {
+            protocol_min: *theirs.start(),
+            protocol_max: *theirs.end(),
+            agent_id: AgentId::generate().to_string(),
+            boot_id: BootId::generate().to_string(),
+            host: Some(wire::HostFacts {
+                hostname: "host".to_owned(),
+                ..wire::HostFacts::default()
+            }),
+            ..wire::AgentHello::default()
+        }
+    }
+
+    /// Every build speaks its own protocol and the one before, so two builds that are one apart always meet, whichever is the older one.
+    #[test]
+    fn builds_that_are_one_protocol_apart_speak_the_older_ones() {
+        for newest in 2..5 {
+            let builds = |newest: u32| newest - 1..=newest;
+            for (ours, theirs) in [(newest, newest + 1), (newest + 1, newest), (newest, newest)] {
+                let agreed = hello_from(hello(builds(theirs)), builds(ours)).unwrap();
+                assert_eq!(agreed.protocol, newest);
+            }
+            let status = hello_from(hello(builds(newest + 2)), builds(newest)).unwrap_err();
+            assert_eq!(status.code(), tonic::Code::FailedPrecondition);
+            assert!(status.message().contains("update the older"), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_reports_key_is_of_its_sender() {
+        let (one, other) = (AgentId::generate(), AgentId::generate());
+        let digest = [7; 32];
+        assert_eq!(key_of(one, &digest), key_of(one, &digest));
+        assert_ne!(key_of(one, &digest), key_of(other, &digest));
     }
 }

@@ -5,6 +5,7 @@
 mod agent;
 mod enrollment;
 mod export;
+mod identity;
 mod inventory;
 mod models;
 mod operator;
@@ -19,6 +20,7 @@ use tonic::Status;
 
 pub use agent::Agents;
 pub use enrollment::Enrollment;
+pub use identity::IdentityKeeper;
 pub use operator::Operators;
 
 use crate::store::StoreError;

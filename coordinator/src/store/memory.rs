@@ -2,6 +2,7 @@
 //!
 //! Clones share one store, so a coordinator can be stopped and another one started on what it left.
 
+mod identity;
 mod inventory;
 
 use std::{
@@ -47,6 +48,7 @@ struct Tables {
     events: Vec<StoredEvent>,
     restrictions: BTreeMap<AgentId, Restriction>,
     inventory: inventory::Tables,
+    identity: identity::Tables,
 }
 
 #[derive(Debug, Clone)]

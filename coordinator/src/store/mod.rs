@@ -1,10 +1,12 @@
 //! What the coordinator keeps: sweeps, series, rounds, attempts, every report, the journal, the inventories and people's models.
 //!
-//! [`Store`] is what the rest of the coordinator asks, with [`InventoryStore`] as the part about hosts and their GPUs; [`Sqlite`] keeps it in a data directory and [`Memory`] in the process, for simulations and
+//! [`Store`] is what the rest of the coordinator asks, with [`InventoryStore`] as the part about hosts and their GPUs and
+//! [`IdentityStore`] as the part about who may ask; [`Sqlite`] keeps it in a data directory and [`Memory`] in the process, for simulations and
 //! tests. One suite of contract tests runs against both. A store decides nothing: the fleet's state machine says what is recorded.
 
 mod data_dir;
 mod error;
+mod identity;
 mod inventory;
 mod memory;
 mod models;
@@ -27,13 +29,14 @@ use jiff::Timestamp;
 
 pub use data_dir::DATABASE;
 pub use error::StoreError;
+pub use identity::{EnrolledAgent, IdentityStore, Revocation, StoredIdentities, StoredToken};
 pub use inventory::{ChangesWanted, Inventory, InventoryStore, KnownInventory, StoredChange};
 pub use memory::Memory;
 pub use models::{Content, Found, ModelError, ModelLimits, Models, StoredModel, Upload};
 pub use sqlite::Sqlite;
 
 /// The coordinator's memory. Every method is safe to call from several tasks; what a finished [`Store::commit`] wrote survives a crash.
-pub trait Store: InventoryStore {
+pub trait Store: InventoryStore + IdentityStore {
     /// Writes all of it or nothing, and answers with the sequence numbers of the [`Record::Event`]s among it, in order.
     fn commit(
         &self,

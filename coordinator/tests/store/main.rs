@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod batches;
+mod identity;
 mod inventory;
 mod migration;
 #[path = "../support/mod.rs"]

@@ -9,8 +9,9 @@ use std::{
 };
 
 use batchstep_coordinator::store::{
-    ChangesWanted, Inventory, InventoryStore, KnownInventory, Memory, Models, Store, StoreError,
-    StoredChange, StoredEvent, StoredHistory, StoredSweep,
+    ChangesWanted, EnrolledAgent, IdentityStore, Inventory, InventoryStore, KnownInventory, Memory,
+    Models, Store, StoreError, StoredChange, StoredEvent, StoredHistory, StoredIdentities,
+    StoredSweep, StoredToken,
 };
 use batchstep_core::{
     fleet::{Disposition, Record, Restriction, SweepSnapshot},
@@ -136,5 +137,23 @@ impl InventoryStore for Scripted {
 
     async fn last_inventory_change(&self) -> Result<u64, StoreError> {
         self.store.last_inventory_change().await
+    }
+}
+
+impl IdentityStore for Scripted {
+    async fn identities(&self) -> Result<StoredIdentities, StoreError> {
+        self.store.identities().await
+    }
+
+    async fn save_token(&self, token: &StoredToken) -> Result<(), StoreError> {
+        self.store.save_token(token).await
+    }
+
+    async fn save_agent(
+        &self,
+        agent: &EnrolledAgent,
+        joined_with: Option<&StoredToken>,
+    ) -> Result<(), StoreError> {
+        self.store.save_agent(agent, joined_with).await
     }
 }

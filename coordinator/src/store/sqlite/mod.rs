@@ -1,10 +1,11 @@
 //! The store on disk: one SQLite file in the data directory, in WAL mode, synced at every commit.
 //!
-//! `write` puts records into a transaction, sorted by `changes`, `read` brings them back, `inventory` does both for its tables, `blocks` and `words` hold how values are written. The schema
-//! and the meaning of every column is in `coordinator/migrations`.
+//! `write` puts records into a transaction, sorted by `changes`, `read` brings them back, `inventory` and `identity` do both for their tables, `blocks` and `words` hold how
+//! values are written. The schema and the meaning of every column is in `coordinator/migrations`.
 
 mod blocks;
 mod changes;
+mod identity;
 mod inventory;
 mod read;
 mod words;

@@ -4,6 +4,7 @@ use batchstep_core::{
     fleet::{AttemptState, Disposition, SeriesState, SweepState},
     inventory::Presence,
 };
+use batchstep_identity::TokenKind;
 use batchstep_proto::domain::{AttemptOutcome, VisitFailureKind};
 
 use crate::store::StoreError;
@@ -39,6 +40,15 @@ impl Word for Presence {
         (Self::Present, "present"),
         (Self::Lost, "lost"),
         (Self::Vanished, "vanished"),
+    ];
+}
+
+impl Word for TokenKind {
+    const WHAT: &'static str = "kind of a token";
+    const WORDS: &'static [(Self, &'static str)] = &[
+        (Self::Join, "join"),
+        (Self::Operator, "operator"),
+        (Self::Monitor, "monitor"),
     ];
 }
 
