@@ -1,14 +1,18 @@
 //! The command line: flags, their environment variables and their help. Parsed by `main`; holds no behaviour.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use batchstep_agent::{
     config::{DRAIN_LIMIT, MODEL_ROOM},
     device::Selection,
     inventory::{Options, Root},
 };
+use batchstep_daemon::{
+    logs,
+    settings::{self, Daemon, FileArgs, Settings, SettingsError},
+};
 use batchstep_proto::size::Size;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,6 +21,10 @@ Examples:
 
   # offer the processors only, and name the worker
   batchstep-agent run --coordinator http://127.0.0.1:7847 --state-dir /var/lib/batchstep --devices cpu --worker ./batchstep-worker
+
+  # as a service: flags that take a value are keys of the file, with underscores; a flag outranks its environment variable, that the file
+  batchstep-agent run --config /etc/batchstep/agent.toml
+  batchstep-agent run --config /etc/batchstep/agent.toml --check-config
 
   # devices that exist only in a file, for demonstrations and tests
   batchstep-agent run --coordinator http://127.0.0.1:7847 --state-dir simulated --simulate docs/examples/simulated.toml
@@ -57,6 +65,22 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// Reads a command line, and the file that it names; the settings are those of `run`.
+    ///
+    /// # Errors
+    /// When either cannot be followed, or help is asked for.
+    pub(crate) fn read(
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<(Self, Settings), SettingsError> {
+        const RUN: Daemon = Daemon {
+            subcommand: "run",
+            defaults: &[],
+        };
+        settings::parse(Self::command(), RUN, arguments)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the agent until it is told to stop
@@ -80,6 +104,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) file: FileArgs,
     /// Address of the coordinator
     #[arg(long, value_name = "URL", env = "BATCHSTEP_COORDINATOR")]
     pub(crate) coordinator: String,
@@ -131,7 +157,7 @@ pub(crate) struct Run {
         env = "BATCHSTEP_LOG_FORMAT",
         default_value = "text"
     )]
-    pub(crate) log_format: LogFormat,
+    pub(crate) log_format: logs::Format,
 }
 
 /// The driver may have to be loaded, and every GPU be woken.
@@ -170,7 +196,16 @@ pub(crate) struct InventoryOptions {
     #[arg(long, value_name = "DURATION", env = "BATCHSTEP_INVENTORY_INTERVAL", value_parser = interval, default_value_t = Seconds(Options::default().full_interval))]
     inventory_interval: Seconds,
     /// Start trials also on GPUs that other processes compute on; what is measured beside them is marked as contended
-    #[arg(long, env = "BATCHSTEP_SHARE_GPUS")]
+    #[arg(
+        long,
+        env = "BATCHSTEP_SHARE_GPUS",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        value_name = "true|false",
+        default_value_t = false,
+        default_missing_value = "true"
+    )]
     share_gpus: bool,
 }
 
@@ -233,12 +268,6 @@ pub(crate) struct Doctor {
     pub(crate) host: HostArgs,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum LogFormat {
-    Text,
-    Json,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DoctorFormat {
     Table,
@@ -274,7 +303,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory as _;
         Cli::command().debug_assert();
     }
 }

@@ -1,12 +1,16 @@
 //! The batchstep coordinator: its store, its services, and the command line that asks them.
 //!
-//! The arrows run downward: `cli` uses `serve`; `serve` uses `rpc`, `http`, `engine`, `inventory` and `store`; `rpc` uses `engine`, `inventory` and `store`; `http`
-//! uses `inventory`; `engine` and `inventory` use `store`; the pure core (`batchstep-core`) knows none of them.
+//! The arrows run downward: `cli` uses `serve` and `backup`; `serve` uses `rpc`, `http`, `health`, `engine`, `inventory` and `store`; `rpc` uses `engine`, `inventory` and `store`;
+//! `http` uses `health`, `inventory` and `meters`; `health` uses `engine`; `engine` and `inventory` use `store`, and `engine` counts in `meters`; `backup` uses `store`; the pure
+//! core (`batchstep-core`) knows none of them.
 
+pub mod backup;
 pub mod cli;
 pub mod engine;
+pub mod health;
 mod http;
 pub mod inventory;
+pub mod meters;
 pub mod rpc;
 pub mod serve;
 pub mod store;

@@ -4,6 +4,7 @@
 use std::{error::Error, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use batchstep_core::fleet::Config;
+use batchstep_daemon::Heart;
 use batchstep_proto::{
     limits,
     wire::{
@@ -19,17 +20,24 @@ use tokio::{
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{
+    server::NamedService as _,
     service::Routes,
     transport::{
         Server,
         server::{Connected, TcpIncoming},
     },
 };
-use tonic_health::server::health_reporter;
+use tonic_health::{
+    ServingStatus,
+    server::{HealthReporter, health_reporter},
+};
 
 use crate::{
-    engine, http,
+    engine,
+    health::{self, Health},
+    http,
     inventory::Inventories,
+    meters::Meters,
     rpc::{Agents, Enrollment, Operators},
     store::{ModelLimits, Sqlite, Store, StoreError},
 };
@@ -40,6 +48,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for calls that are under way when the coordinator stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait after that for the tasks that write: as long as the store waits for the lock of another process, and a little more.
+const LAST_WRITES_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Why a coordinator cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +92,7 @@ pub enum ServeError {
 /// # Errors
 /// When the address can be reached from other hosts, or is taken.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    refuse_open_network(address)?;
+    check_address(address)?;
     TcpListener::bind(address)
         .await
         .map_err(|source| ServeError::Bind { address, source })
@@ -118,9 +128,23 @@ pub async fn serve_with(
     shutdown: CancellationToken,
     config: Config,
 ) -> Result<(), ServeError> {
-    refuse_open_network(listener.local_addr().map_err(ServeError::Listener)?)?;
+    serve_monitored(store, listener, shutdown, config, Heart::unheard()).await
+}
+
+/// The same, and `heart` beats while the coordinator is well: for a service manager.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_monitored(
+    store: impl Store,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+    config: Config,
+    heart: Heart,
+) -> Result<(), ServeError> {
+    check_address(listener.local_addr().map_err(ServeError::Listener)?)?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    serve_incoming(store, incoming, shutdown, config).await
+    run(store, incoming, shutdown, config, heart).await
 }
 
 /// The same on any stream of connections, such as those of a simulated network; what may connect is the caller's concern.
@@ -139,23 +163,49 @@ where
     C::ConnectInfo: Clone + Send + Sync + 'static,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
+    run(store, incoming, shutdown, config, Heart::unheard()).await
+}
+
+async fn run<I, C, E>(
+    store: impl Store,
+    incoming: I,
+    shutdown: CancellationToken,
+    config: Config,
+    heart: Heart,
+) -> Result<(), ServeError>
+where
+    I: Stream<Item = Result<C, E>> + Send,
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    C::ConnectInfo: Clone + Send + Sync + 'static,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
     let store = Arc::new(store);
     let stop = CancellationToken::new();
     // However this future ends, the task ends too.
     let _stop_on_drop = stop.clone().drop_guard();
-    let (engine, task) =
-        engine::start(Arc::clone(&store), config, shutdown.clone(), stop.clone()).await?;
+    let meters = Arc::new(Meters::default());
+    let (engine, task) = engine::start(
+        Arc::clone(&store),
+        config,
+        Arc::clone(&meters),
+        shutdown.clone(),
+        stop.clone(),
+    )
+    .await?;
     let task = tokio::spawn(task);
     let inventories = Arc::new(Inventories::restore(Arc::clone(&store)).await?);
     let seen = tokio::spawn(Arc::clone(&inventories).keep_seen(stop.clone()));
 
-    let (reporter, health) = health_reporter();
-    reporter
-        .set_serving::<AgentServiceServer<Agents<Sqlite>>>()
-        .await;
-    reporter
-        .set_serving::<OperatorServiceServer<Operators<Sqlite>>>()
-        .await;
+    let (health, looking) = health::watch(
+        engine.clone(),
+        Arc::clone(&store),
+        heart,
+        shutdown.clone(),
+        stop.clone(),
+    );
+    let looking = tokio::spawn(looking);
+    let (reporter, health_service) = health_reporter();
+    let telling = tokio::spawn(tell_clients(health.clone(), reporter));
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .build_v1()
@@ -178,13 +228,17 @@ where
     );
     let operators =
         OperatorServiceServer::new(operators).max_decoding_message_size(limits::MESSAGE_BYTES);
-    let routes = Routes::new(health)
+    let routes = Routes::new(health_service)
         .add_service(reflection)
         .add_service(agents)
         .add_service(operators)
         .add_service(EnrollmentServiceServer::new(Enrollment));
     // What is no call but a plain HTTP request is answered on the same port.
-    let routes = Routes::from(routes.into_axum_router().merge(http::router(inventories)));
+    let routes = Routes::from(routes.into_axum_router().merge(http::router(
+        inventories,
+        health,
+        meters,
+    )));
 
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
@@ -194,12 +248,6 @@ where
         .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
     let overdue = async {
         shutdown.cancelled().await;
-        reporter
-            .set_not_serving::<AgentServiceServer<Agents<Sqlite>>>()
-            .await;
-        reporter
-            .set_not_serving::<OperatorServiceServer<Operators<Sqlite>>>()
-            .await;
         tokio::time::sleep(SHUTDOWN_TIMEOUT).await;
     };
     let outcome = tokio::select! {
@@ -210,17 +258,48 @@ where
         }
     };
     stop.cancel();
-    // The store is closed only when nobody writes any more.
-    if let Err(error) = task.await {
-        tracing::error!(%error, "The coordinator's task ended badly.");
-    }
-    if let Err(error) = seen.await {
-        tracing::error!(%error, "The task that notes what was seen ended badly.");
+    // The store is closed only when nobody writes any more, or a disk that hangs lets nobody end.
+    let tasks = [task, seen, looking, telling];
+    let ended = tokio::time::timeout(LAST_WRITES_TIMEOUT, async {
+        for task in tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "A task of the coordinator ended badly.");
+            }
+        }
+    });
+    if ended.await.is_err() {
+        tracing::warn!(timeout = ?LAST_WRITES_TIMEOUT, "Writes that did not end in time are given up; what was acknowledged is kept.");
     }
     outcome
 }
 
-fn refuse_open_network(address: SocketAddr) -> Result<(), ServeError> {
+/// Keeps the health service, as a whole and for each service that can be unwell, at what is known.
+async fn tell_clients(mut health: Health, reporter: HealthReporter) {
+    loop {
+        let verdict = health.verdict();
+        let status = if verdict.is_ok() {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
+        for service in [
+            "",
+            AgentServiceServer::<Agents<Sqlite>>::NAME,
+            OperatorServiceServer::<Operators<Sqlite>>::NAME,
+        ] {
+            reporter.set_service_status(service, status).await;
+        }
+        if !health.changed().await {
+            return;
+        }
+    }
+}
+
+/// Whether an address may be listened on.
+///
+/// # Errors
+/// When it can be reached from other hosts.
+pub fn check_address(address: SocketAddr) -> Result<(), ServeError> {
     if address.ip().is_loopback() {
         Ok(())
     } else {

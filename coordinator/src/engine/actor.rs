@@ -22,7 +22,10 @@ use super::{
     live::{LIVE_EVENTS, Live, LiveEvent},
     outbound::{NotTaken, Outbound},
 };
-use crate::store::{Store, StoreError};
+use crate::{
+    meters::Meters,
+    store::{Store, StoreError},
+};
 
 /// Time between two tries to read the state back from a failing store.
 const RESTORE_PAUSE: Duration = Duration::from_secs(1);
@@ -36,6 +39,7 @@ const IDLE_TICK: Duration = Duration::from_secs(3600);
 pub async fn start<S: Store>(
     store: Arc<S>,
     config: Config,
+    meters: Arc<Meters>,
     shutdown: CancellationToken,
     stop: CancellationToken,
 ) -> Result<(Engine, impl Future<Output = ()> + Send), StoreError> {
@@ -49,6 +53,7 @@ pub async fn start<S: Store>(
     let mut actor = Actor {
         store,
         config,
+        meters,
         epoch: Instant::now(),
         state: None,
         restore_at: Instant::now(),
@@ -65,6 +70,7 @@ pub async fn start<S: Store>(
 struct Actor<S> {
     store: Arc<S>,
     config: Config,
+    meters: Arc<Meters>,
     /// The state machine's time is counted from here.
     epoch: Instant,
     /// `None` from a failed commit until the store can be read again.
@@ -201,7 +207,10 @@ impl<S: Store> Actor<S> {
                 digest,
                 reply,
             } => match self.store.report_known(report.attempt, &digest).await {
-                Ok(Some(_)) => respond(reply, Ok(Answer::Reported(Disposition::Duplicate))),
+                Ok(Some(_)) => {
+                    self.meters.answered_duplicate();
+                    respond(reply, Ok(Answer::Reported(Disposition::Duplicate)));
+                }
                 Ok(None) => {
                     let reply = self.expect(reply);
                     self.step(Input::Report {
@@ -234,6 +243,11 @@ impl<S: Store> Actor<S> {
             Command::Agents(answer) => {
                 if let Some(state) = &self.state {
                     let _ = answer.send(state.agents());
+                }
+            }
+            Command::Census(answer) => {
+                if let Some(state) = &self.state {
+                    let _ = answer.send(state.census());
                 }
             }
         }
@@ -283,7 +297,9 @@ impl<S: Store> Actor<S> {
             }
         }
         if !records.is_empty() {
+            let begun = Instant::now();
             let seqs = self.store.commit(at, &records).await?;
+            self.meters.committed(begun.elapsed(), &records);
             let events = records.into_iter().filter_map(|record| match record {
                 Record::Event(event) => Some(event),
                 _ => None,
@@ -337,6 +353,7 @@ impl<S: Store> Actor<S> {
 
     /// A commit failed: nothing the state believes since then is true.
     async fn fail(&mut self, error: &StoreError) {
+        self.meters.failed();
         tracing::error!(
             error = chain(error),
             "A change could not be recorded; the state is read back from the store."

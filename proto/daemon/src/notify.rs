@@ -23,7 +23,9 @@ const USUAL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The environment names a socket that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot reach the service manager at NOTIFY_SOCKET={address}; unset it where there is none")]
+#[error(
+    "cannot reach the service manager at NOTIFY_SOCKET={address}; unset it where there is none"
+)]
 pub struct NotifyError {
     address: String,
     #[source]

@@ -34,3 +34,4 @@ pub use record::{
     SweepSnapshot, SweepState,
 };
 pub use state::State;
+pub use views::Census;

@@ -1,6 +1,8 @@
 //! What people may see of the state, in the wire's own messages. Reads only; what only the store knows (times of day, ended sweeps) is for the
 //! caller to add.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use batchstep_proto::{
     domain::{DeviceSelector, nanos},
     ids::SweepId,
@@ -14,6 +16,19 @@ use super::{
     series::Series,
     sweeps::Sweep,
 };
+
+/// The fleet in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Agents in each state; states without an agent are left out.
+    pub agents: BTreeMap<wire::AgentState, usize>,
+    /// Agents with an open stream.
+    pub sessions: usize,
+    /// Sweeps that are not over.
+    pub active_sweeps: usize,
+    /// Attempts that an agent has and that have not ended.
+    pub open_attempts: usize,
+}
 
 impl State {
     /// An active sweep with its series; `submitted_at` is empty. `None`: it is over, or there is none.
@@ -65,6 +80,22 @@ impl State {
                 since_last_message_ns: nanos(self.now.saturating_sub(agent.heard)),
             })
             .collect()
+    }
+
+    /// How many there are of everything, for monitoring.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        let mut census = Census {
+            active_sweeps: self.active_sweeps().len(),
+            open_attempts: self.open.values().map(BTreeSet::len).sum(),
+            ..Census::default()
+        };
+        for (id, agent) in &self.agents {
+            let state = self.agent_state(agent, !self.open.contains_key(id));
+            *census.agents.entry(state).or_default() += 1;
+            census.sessions += usize::from(agent.session.is_some());
+        }
+        census
     }
 
     /// True when no sweep is active and no attempt is out.

@@ -72,7 +72,7 @@ impl File {
                 DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
                     let kind = value.get_ref().type_str();
                     let what = format!(
-                        "{key} is a {kind}; every setting is one text, number, true or false at the top level"
+                        "{key} cannot be of type {kind}: a setting is one text, number, true or false, and has no section"
                     );
                     problems.push(problem(at, what));
                     continue;
@@ -132,12 +132,12 @@ impl Entry {
     fn problem(&self, command: &Command, daemon: Daemon) -> Option<String> {
         let Some(arg) = settings(command, daemon).find(|arg| key(arg) == self.key) else {
             let known: Vec<String> = settings(command, daemon).map(key).collect();
-            return Some(format!(
-                "there is no setting {:?}; {}known: {}",
-                self.key,
-                suggestion(&self.key, known.iter().map(String::as_str)),
-                known.join(", ")
-            ));
+            let meant = suggestion(&self.key, known.iter().map(String::as_str));
+            let meant = match meant.trim_end() {
+                "" => format!("known: {}", known.join(", ")),
+                meant => meant.to_owned(),
+            };
+            return Some(format!("there is no setting {:?}; {meant}", self.key));
         };
         // The value as the only one on a command line, out of reach of the environment.
         let alone = command

@@ -58,7 +58,9 @@ impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Setting { key, value, origin } in &self.0 {
             match value {
-                Some(value) => writeln!(f, "{:<48} # {origin}", format!("{key} = {}", toml(value)))?,
+                Some(value) => {
+                    writeln!(f, "{:<48} # {origin}", format!("{key} = {}", toml(value)))?
+                }
                 None => writeln!(f, "# {key} is not set")?,
             }
         }

@@ -33,7 +33,9 @@ pub enum SettingsError {
     #[error(transparent)]
     CommandLine(#[from] clap::Error),
     /// The file cannot be read.
-    #[error("cannot read the configuration file {path}; name another with --config, or leave that out")]
+    #[error(
+        "cannot read the configuration file {path}; name another with --config, or leave that out"
+    )]
     Unreadable {
         /// Which.
         path: PathBuf,
@@ -99,9 +101,9 @@ fn asked(command: &Command, daemon: Daemon, arguments: &[OsString]) -> Option<Fi
 
 /// The same command line without anything that must be given.
 fn relaxed(command: &Command, daemon: Daemon) -> Command {
-    command
-        .clone()
-        .mut_subcommand(daemon.subcommand, |it| it.mut_args(|arg| arg.required(false)))
+    command.clone().mut_subcommand(daemon.subcommand, |it| {
+        it.mut_args(|arg| arg.required(false))
+    })
 }
 
 /// The same command line with other defaults.
