@@ -109,7 +109,7 @@ async fn a_store_that_takes_no_writes_is_told_everywhere_and_so_is_its_recovery(
     assert!(answer.contains("locked"), "{answer}");
     serving(&coordinator, ServingStatus::NotServing).await;
     let metrics = get(&coordinator, "/metrics").await;
-    assert!(metrics.contains("\nbatchstep_healthy 0"), "{metrics}");
+    assert!(metrics.contains("\nbatchstep_healthy{} 0"), "{metrics}");
 
     drop(locked);
     healthz(&coordinator, 200).await;
@@ -176,7 +176,8 @@ async fn a_task_that_does_not_answer_is_unwell() {
 /// The value of a metric; 0 where it is not told.
 fn value(metrics: &str, series: &str) -> f64 {
     let line = metrics.lines().find_map(|line| line.strip_prefix(series));
-    line.map_or(0.0, |value| value.trim().parse().unwrap())
+    let value = line.map(|rest| rest.trim_start_matches("{}").trim());
+    value.map_or(0.0, |value| value.parse().unwrap())
 }
 
 #[tokio::test]

@@ -73,9 +73,18 @@ fn what_cannot_be_followed_is_told_before_anything_starts() {
     for (file, said) in [
         ("drain_limit = 5\n", "c.toml:1: drain_limit"),
         ("telemetry_interval = \"1ms\"\n", "100ms or more"),
-        ("exit_with_parent = true\n", "no setting \"exit_with_parent\""),
-        ("coordinator = \"here\"\nstate_dir = \"s\"\n", "http://HOST:PORT"),
-        ("coordinator = \"http://a:1\"\nstate_dir = \"s\"\nlog = \"==\"\n", "log filter"),
+        (
+            "exit_with_parent = true\n",
+            "no setting \"exit_with_parent\"",
+        ),
+        (
+            "coordinator = \"here\"\nstate_dir = \"s\"\n",
+            "http://HOST:PORT",
+        ),
+        (
+            "coordinator = \"http://a:1\"\nstate_dir = \"s\"\nlog = \"==\"\n",
+            "log filter",
+        ),
     ] {
         fs::write(host.path("c.toml"), file).unwrap();
         let output = host

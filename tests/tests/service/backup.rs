@@ -78,7 +78,7 @@ fn lose(process: Process) {
 
 #[test]
 fn a_sweep_goes_on_from_a_backup_of_its_coordinator() {
-    let lab = Lab::that_measures();
+    let lab = Lab::new();
     let coordinator = lab.start_coordinator();
     let _agent = agent(&lab);
     submit(&lab, "4", "20s");
@@ -118,7 +118,7 @@ fn a_sweep_goes_on_from_a_backup_of_its_coordinator() {
 /// The coordinator that comes back knows neither the sweep nor the round that the agent works on.
 #[test]
 fn what_a_backup_does_not_know_is_kept_in_quarantine() {
-    let lab = Lab::that_measures();
+    let lab = Lab::new();
     let coordinator = lab.start_coordinator();
     let agent = agent(&lab);
     back_up(&lab);

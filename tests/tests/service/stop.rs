@@ -68,7 +68,7 @@ fn idle_daemons_end() {
 
 #[test]
 fn a_coordinator_with_sessions_ends() {
-    let lab = Lab::that_measures();
+    let lab = Lab::new();
     let Coordinator(coordinator) = lab.start_coordinator();
     let agent = agent(&lab, "1s");
     running(&lab, &agent, "4");
@@ -77,7 +77,7 @@ fn a_coordinator_with_sessions_ends() {
 
 #[test]
 fn a_coordinator_whose_database_is_locked_ends() {
-    let lab = Lab::that_measures();
+    let lab = Lab::new();
     let Coordinator(coordinator) = lab.start_coordinator();
     let agent = agent(&lab, "1s");
     running(&lab, &agent, "4");
@@ -87,7 +87,7 @@ fn a_coordinator_whose_database_is_locked_ends() {
 
 #[test]
 fn an_agent_whose_worker_hangs_ends_soon_after_its_drain_limit() {
-    let lab = Lab::that_measures();
+    let lab = Lab::new();
     let _coordinator = lab.start_coordinator();
     let agent = agent(&lab, "1s");
     let worker = running(&lab, &agent, "4");
@@ -101,7 +101,7 @@ fn an_agent_whose_worker_hangs_ends_soon_after_its_drain_limit() {
 
 #[test]
 fn a_second_signal_ends_a_drain() {
-    let lab = Lab::that_measures();
+    let lab = Lab::new();
     let _coordinator = lab.start_coordinator();
     let Agent(mut process) = {
         let agent = agent(&lab, "1h");
