@@ -196,7 +196,7 @@ impl Lab {
         Agent(process)
     }
 
-    /// The process ids of the workers that are children of `parent`.
+    /// The process ids of the workers, real or scripted, that are children of `parent`.
     #[must_use]
     pub fn workers_of(parent: &Process) -> Vec<i32> {
         let Ok(entries) = fs::read_dir("/proc") else {
@@ -213,8 +213,11 @@ impl Lab {
                 let Some((head, tail)) = stat.rsplit_once(')') else {
                     return false;
                 };
-                head.contains("batchstep-worke")
-                    && tail.split_whitespace().nth(1) == Some(&parent.pid().to_string())
+                // As much of a name as the kernel keeps.
+                let is_worker = ["batchstep-worke", "scripted_worker"]
+                    .iter()
+                    .any(|name| head.contains(&name[..15]));
+                is_worker && tail.split_whitespace().nth(1) == Some(&parent.pid().to_string())
             })
             .collect()
     }
