@@ -12,7 +12,10 @@ use batchstep_daemon::{
     settings::{self, Daemon, FileArgs, Settings, SettingsError},
 };
 use batchstep_proto::size::Size;
-use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum,
+    builder::BoolishValueParser,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -200,6 +203,7 @@ pub(crate) struct InventoryOptions {
         long,
         env = "BATCHSTEP_SHARE_GPUS",
         action = ArgAction::Set,
+        value_parser = BoolishValueParser::new(),
         num_args = 0..=1,
         require_equals = true,
         value_name = "true|false",

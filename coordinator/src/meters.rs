@@ -16,6 +16,17 @@ const COMMIT_SECONDS: [f64; 12] = [
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
 ];
 
+/// How an attempt ends.
+const OUTCOMES: [&str; 3] = ["reported", "declined", "expired"];
+
+/// What becomes of a report.
+const DISPOSITIONS: [Disposition; 4] = [
+    Disposition::Accepted,
+    Disposition::Superseded,
+    Disposition::Quarantined,
+    Disposition::Duplicate,
+];
+
 /// Counters from the start of the process on.
 #[derive(Debug)]
 pub struct Meters {
@@ -29,14 +40,23 @@ pub struct Meters {
 
 impl Default for Meters {
     fn default() -> Self {
-        Self {
+        let meters = Self {
             commits: Histogram::new(COMMIT_SECONDS),
             failures: Counter::default(),
             assigned: Counter::default(),
             accepted: Counter::default(),
             ended: Family::default(),
             reports: Family::default(),
+        };
+        // Told as 0 from the start: the first increase of a counter that appears with it is seen by no rate.
+        for outcome in OUTCOMES {
+            drop(meters.ended.get_or_create(&[("outcome", outcome)]));
         }
+        for disposition in DISPOSITIONS {
+            let label = [("disposition", word(disposition))];
+            drop(meters.reports.get_or_create(&label));
+        }
+        meters
     }
 }
 
@@ -113,22 +133,27 @@ impl Meters {
     }
 
     fn end(&self, state: AttemptState) {
-        let word = match state {
-            AttemptState::Reported => "reported",
-            AttemptState::Declined => "declined",
-            AttemptState::Expired => "expired",
+        let [reported, declined, expired] = OUTCOMES;
+        let outcome = match state {
+            AttemptState::Reported => reported,
+            AttemptState::Declined => declined,
+            AttemptState::Expired => expired,
             AttemptState::Assigned | AttemptState::Accepted => return,
         };
-        self.ended.get_or_create(&[("outcome", word)]).inc();
+        self.ended.get_or_create(&[("outcome", outcome)]).inc();
     }
 
     fn count_report(&self, disposition: Disposition) {
-        let word = match disposition {
-            Disposition::Accepted => "accepted",
-            Disposition::Superseded => "superseded",
-            Disposition::Quarantined => "quarantined",
-            Disposition::Duplicate => "duplicate",
-        };
-        self.reports.get_or_create(&[("disposition", word)]).inc();
+        let label = [("disposition", word(disposition))];
+        self.reports.get_or_create(&label).inc();
+    }
+}
+
+const fn word(disposition: Disposition) -> &'static str {
+    match disposition {
+        Disposition::Accepted => "accepted",
+        Disposition::Superseded => "superseded",
+        Disposition::Quarantined => "quarantined",
+        Disposition::Duplicate => "duplicate",
     }
 }

@@ -10,7 +10,7 @@ use batchstep_coordinator::{
     engine,
     health::{self, Ailment},
     meters::Meters,
-    store::{DATABASE, Memory, Sqlite},
+    store::{DATABASE, Memory, Sqlite, Store as _},
 };
 use batchstep_core::fleet::Config;
 use batchstep_daemon::Heart;
@@ -115,6 +115,20 @@ async fn a_store_that_takes_no_writes_is_told_everywhere_and_so_is_its_recovery(
     healthz(&coordinator, 200).await;
     serving(&coordinator, ServingStatus::Serving).await;
     coordinator.stop().await;
+}
+
+/// An empty transaction would find a lock, and no full disk.
+#[tokio::test]
+async fn a_look_at_the_store_writes_to_the_disk() {
+    let folder = TempDir::new().unwrap();
+    let store = Sqlite::open(folder.path()).await.unwrap();
+    let log = folder.path().join(format!("{DATABASE}-wal"));
+    let written = || std::fs::metadata(&log).unwrap().len();
+    let before = written();
+    store.probe().await.unwrap();
+    store.probe().await.unwrap();
+    assert!(written() > before);
+    store.close().await;
 }
 
 #[tokio::test]

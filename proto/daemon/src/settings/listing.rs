@@ -4,7 +4,7 @@ use std::fmt;
 
 use clap::{Arg, ArgMatches, Command, parser::ValueSource};
 
-use super::{Daemon, file::File, key, of_daemon, settings};
+use super::{Daemon, file::File, key, settings};
 
 /// Every setting of a daemon, in the order of its help.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Settings {
         matches: &ArgMatches,
         file: Option<&File>,
     ) -> Self {
-        let Some(matches) = of_daemon(matches, daemon) else {
+        let Some(matches) = matches.subcommand_matches(daemon.subcommand) else {
             return Self::default();
         };
         let of = |arg: &Arg| {

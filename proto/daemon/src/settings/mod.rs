@@ -9,7 +9,7 @@ mod listing;
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use clap::{Arg, Args, Command, FromArgMatches};
 
 use file::File;
 pub use file::Problem;
@@ -138,9 +138,4 @@ fn is_setting(arg: &Arg) -> bool {
 /// What a setting is called in a file.
 fn key(arg: &Arg) -> String {
     arg.get_long().unwrap_or_default().replace('-', "_")
-}
-
-/// Where the matches of the daemon's subcommand are.
-fn of_daemon(matches: &ArgMatches, daemon: Daemon) -> Option<&ArgMatches> {
-    matches.subcommand_matches(daemon.subcommand)
 }
