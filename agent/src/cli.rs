@@ -1,6 +1,7 @@
 //! The command line: flags, their environment variables and their help. Parsed by `main`; holds no behaviour.
 
 use std::{
+    ffi::OsString,
     fs::File,
     io::{self, Read as _},
     path::PathBuf,
@@ -14,8 +15,15 @@ use batchstep_agent::{
     device::Selection,
     inventory::{Options, Root},
 };
+use batchstep_daemon::{
+    logs,
+    settings::{self, Daemon, FileArgs, Settings, SettingsError},
+};
 use batchstep_proto::size::Size;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum,
+    builder::BoolishValueParser,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,6 +36,10 @@ Examples:
 
   # offer the processors only, and name the worker
   batchstep-agent run --coordinator http://127.0.0.1:7847 --state-dir /var/lib/batchstep --devices cpu --worker ./batchstep-worker
+
+  # as a service: flags that take a value are keys of the file, with underscores; a flag outranks its environment variable, that the file
+  batchstep-agent run --config /etc/batchstep/agent.toml
+  batchstep-agent run --config /etc/batchstep/agent.toml --check-config
 
   # devices that exist only in a file, for demonstrations and tests
   batchstep-agent run --coordinator http://127.0.0.1:7847 --state-dir simulated --simulate docs/examples/simulated.toml
@@ -66,6 +78,22 @@ Exit code 0: the host was read. 3: it has an NVIDIA driver, and NVML cannot be a
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Reads a command line, and the file that it names; the settings are those of `run`.
+    ///
+    /// # Errors
+    /// When either cannot be followed, or help is asked for.
+    pub(crate) fn read(
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<(Self, Settings), SettingsError> {
+        const RUN: Daemon = Daemon {
+            subcommand: "run",
+            defaults: &[],
+        };
+        settings::parse(Self::command(), RUN, arguments)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -155,6 +183,8 @@ impl Enroll {
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) file: FileArgs,
     /// Address of the coordinator
     #[arg(long, value_name = "URL", env = "BATCHSTEP_COORDINATOR")]
     pub(crate) coordinator: String,
@@ -206,7 +236,7 @@ pub(crate) struct Run {
         env = "BATCHSTEP_LOG_FORMAT",
         default_value = "text"
     )]
-    pub(crate) log_format: LogFormat,
+    pub(crate) log_format: logs::Format,
 }
 
 /// The driver may have to be loaded, and every GPU be woken.
@@ -245,7 +275,17 @@ pub(crate) struct InventoryOptions {
     #[arg(long, value_name = "DURATION", env = "BATCHSTEP_INVENTORY_INTERVAL", value_parser = interval, default_value_t = Seconds(Options::default().full_interval))]
     inventory_interval: Seconds,
     /// Start trials also on GPUs that other processes compute on; what is measured beside them is marked as contended
-    #[arg(long, env = "BATCHSTEP_SHARE_GPUS")]
+    #[arg(
+        long,
+        env = "BATCHSTEP_SHARE_GPUS",
+        action = ArgAction::Set,
+        value_parser = BoolishValueParser::new(),
+        num_args = 0..=1,
+        require_equals = true,
+        value_name = "true|false",
+        default_value_t = false,
+        default_missing_value = "true"
+    )]
     share_gpus: bool,
 }
 
@@ -308,12 +348,6 @@ pub(crate) struct Doctor {
     pub(crate) host: HostArgs,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum LogFormat {
-    Text,
-    Json,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DoctorFormat {
     Table,
@@ -349,7 +383,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory as _;
         Cli::command().debug_assert();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use batchstep_daemon::Heart;
 use batchstep_proto::{
     domain::{Device, HostFacts},
     size::Size,
@@ -34,6 +35,8 @@ pub struct Config {
     pub model_room: Size,
     /// The inventory as it is kept; where there is none, the devices are those of the start, and nothing else is told of the host.
     pub inventory: Option<watch::Receiver<Arc<Snapshot>>>,
+    /// Beats while the agent is well, for a service manager; `None` where nobody listens.
+    pub heart: Option<Heart>,
 }
 
 impl Config {
@@ -48,6 +51,7 @@ impl Config {
             part_interval: Duration::from_secs(10),
             model_room: MODEL_ROOM,
             inventory: None,
+            heart: None,
         }
     }
 }

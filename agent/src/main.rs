@@ -4,7 +4,8 @@ mod cli;
 mod signals;
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    env,
+    io::{self, Write as _},
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -20,18 +21,23 @@ use batchstep_agent::{
     executor::ProcessExecutor,
     inventory::{Depth, Inventory, Page},
     own_workers::OwnWorkers,
-    session::TcpDialer,
+    session::{DialError, TcpDialer},
     simulation::{FileError, Simulation},
     state_dir::StateDir,
     worker_path,
 };
+use batchstep_daemon::{
+    logs,
+    notify::ServiceManager,
+    settings::{Settings, SettingsError},
+};
 use batchstep_identity::Token;
 use batchstep_proto::domain::Device;
-use clap::{CommandFactory as _, Parser as _};
-use cli::{Cli, Command, Doctor, DoctorFormat, Enroll, InventoryArgs, LogFormat, Run};
+use clap::CommandFactory as _;
+use cli::{Cli, Command, Doctor, DoctorFormat, Enroll, InventoryArgs, Run};
 use signals::Parent;
 use tokio::{sync::watch, time};
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
@@ -46,7 +52,12 @@ const SILENCE: Duration = Duration::from_secs(3);
 // One thread: the agent must cost an idle host nothing, and the parent-death signal of workers follows the thread that started them.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let (cli, settings) = match Cli::read(env::args_os()) {
+        Ok(read) => read,
+        Err(error) => return refuse(error),
+    };
+    let result = match cli.command {
+        Command::Run(arguments) if arguments.file.check_config => Ok(check(&arguments, &settings)),
         Command::Run(arguments) => run(*arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Enroll(arguments) => join(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Inventory(arguments) => inventory(arguments).await,
@@ -69,29 +80,69 @@ async fn main() -> ExitCode {
     })
 }
 
+/// Says why a command line cannot be followed, or prints the help that it asks for.
+fn refuse(error: SettingsError) -> ExitCode {
+    match error {
+        SettingsError::CommandLine(error) => {
+            // Where stderr is closed nobody can be told.
+            let _ = error.print();
+            u8::try_from(error.exit_code()).map_or(ExitCode::from(EXIT_USAGE), ExitCode::from)
+        }
+        other => {
+            eprintln!("error: {:#}", anyhow::Error::from(other));
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+/// Prints the settings where they can be used, as far as that can be told without looking at the host.
+fn check(arguments: &Run, settings: &Settings) -> ExitCode {
+    let filter = filter(&arguments.log).map(drop);
+    let dialer = match TcpDialer::new(&arguments.coordinator) {
+        // Whether it is enrolled is in the state directory.
+        Ok(_) | Err(DialError::NotEnrolled(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    };
+    match filter.and(dialer) {
+        Ok(()) => {
+            print!("{settings}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
 async fn run(arguments: Run) -> anyhow::Result<()> {
     let parent = arguments
         .exit_with_parent
         .then(Parent::follow)
         .transpose()?;
-    log(&arguments.log, arguments.log_format)?;
+    logs::start(filter(&arguments.log)?, arguments.log_format);
+    let manager = ServiceManager::from_environment()?;
     let shutdown = signals::listen(parent).context("cannot listen for signals")?;
+    let (heart, pulses) = manager.heart();
+    tokio::spawn(manager.follow(pulses, stopping(shutdown.clone())));
     let state = StateDir::open(&arguments.state_dir)?;
     let dialer = TcpDialer::with_credentials(&arguments.coordinator, state.credentials())?;
     match &arguments.simulate {
         Some(file) => {
             let Simulation { devices, executor } = Simulation::load(file, state.agent_id())?;
             let devices = device::select(devices, &arguments.devices)?;
-            let config = config(&arguments, Host::read(), devices);
+            let mut config = config(&arguments, Host::read(), devices);
+            config.heart = Some(heart);
             batchstep_agent::run(config, state, dialer, executor, shutdown).await?;
         }
         None => {
             let mut stop = shutdown.clone();
             // A driver that hangs must not keep a signal waiting.
-            let (config, executor, keeping) = tokio::select! {
+            let (mut config, executor, keeping) = tokio::select! {
                 real = real(&arguments) => real?,
                 _ = stop.wait_for(|wanted| *wanted != Shutdown::No) => return Ok(()),
             };
+            config.heart = Some(heart);
             let _keeping = AbortOnDropHandle::new(tokio::spawn(keeping));
             batchstep_agent::run(config, state, dialer, executor, shutdown).await?;
         }
@@ -237,17 +288,24 @@ fn print(report: &Report, format: DoctorFormat, out: &mut impl io::Write) -> io:
     }
 }
 
-fn log(filter: &str, format: LogFormat) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).with_context(|| {
-        format!("{filter:?} is not a log filter; write a level, or target=level pairs")
-    })?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
-    match format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
-    }
-    Ok(())
+fn filter(text: &str) -> anyhow::Result<EnvFilter> {
+    EnvFilter::try_new(text).with_context(|| {
+        format!("{text:?} is not a log filter; write a level, or target=level pairs")
+    })
+}
+
+/// Set once the agent is asked to stop in any way.
+fn stopping(mut shutdown: watch::Receiver<Shutdown>) -> CancellationToken {
+    let stopping = CancellationToken::new();
+    let set = stopping.clone();
+    tokio::spawn(async move {
+        if shutdown
+            .wait_for(|wanted| *wanted != Shutdown::No)
+            .await
+            .is_ok()
+        {
+            set.cancel();
+        }
+    });
+    stopping
 }

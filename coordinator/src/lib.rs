@@ -1,12 +1,16 @@
 //! The batchstep coordinator: its store, its services, and the command line that asks them.
 //!
-//! The arrows run downward: `cli` uses `serve`; `serve` uses `rpc`, `pki`, `http`, `engine`, `inventory` and `store`; `rpc` uses `engine`, `inventory`, `pki` and
-//! `store`; `http` uses `inventory`; `engine`, `inventory` and `pki` use `store`; the pure core (`batchstep-core`) knows none of them.
+//! The arrows run downward: `cli` uses `serve` and `backup`; `serve` uses `rpc`, `pki`, `http`, `health`, `engine`, `inventory` and `store`; `rpc` uses `engine`, `inventory`, `pki` and
+//! `store`; `http` uses `health`, `inventory` and `meters`; `health` uses `engine`; `engine`, `inventory` and `pki` use `store`, and `engine` counts in `meters`; `backup` uses
+//! `store`; the pure core (`batchstep-core`) knows none of them.
 
+pub mod backup;
 pub mod cli;
 pub mod engine;
+pub mod health;
 mod http;
 pub mod inventory;
+pub mod meters;
 pub mod pki;
 pub mod rpc;
 pub mod serve;

@@ -3,11 +3,15 @@
 use std::process::ExitCode;
 
 use batchstep_coordinator::cli::{self, Cli};
-use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    cli::logs::start(&cli);
+    let (cli, settings) = match Cli::read(std::env::args_os()) {
+        Ok(read) => read,
+        Err(error) => return cli::exit::refuse(error),
+    };
+    if let Err(error) = cli::logs::start(&cli) {
+        return cli::exit::report(&error);
+    }
     // One thread drives all I/O: a `local` sweep shares its processors with nothing it can avoid.
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -20,7 +24,7 @@ fn main() -> ExitCode {
             );
         }
     };
-    let outcome = runtime.block_on(cli::run(cli));
+    let outcome = runtime.block_on(cli::run(cli, &settings));
     // Blocking work that was abandoned must not keep the process.
     runtime.shutdown_background();
     match outcome {

@@ -12,6 +12,7 @@ use std::{
 
 use axum::middleware;
 use batchstep_core::fleet::Config;
+use batchstep_daemon::Heart;
 use batchstep_proto::{
     limits,
     wire::{
@@ -29,17 +30,24 @@ use tokio::{
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{
+    server::NamedService as _,
     service::Routes,
     transport::{
         Server,
         server::{Connected, TcpIncoming},
     },
 };
-use tonic_health::server::health_reporter;
+use tonic_health::{
+    ServingStatus,
+    server::{HealthReporter, health_reporter},
+};
 
 use crate::{
-    engine, http,
+    engine,
+    health::{self, Health},
+    http,
     inventory::Inventories,
+    meters::Meters,
     pki::{self, Authority, Identities, LocalOperator, PKI_DIRECTORY, PkiError, ServerCertificate},
     rpc::{Agents, Enrollment, IdentityKeeper, Operators},
     store::{ModelLimits, Sqlite, Store, StoreError},
@@ -55,6 +63,8 @@ const CALLS_PER_CONNECTION: u32 = 128;
 const ENROLLMENT_BYTES: usize = 64 << 10;
 /// Longest wait for calls that are under way when the coordinator stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait after that for the tasks that write: as long as the store waits for the lock of another process, and a little more.
+const LAST_WRITES_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Why a coordinator cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -155,9 +165,23 @@ pub async fn serve_with(
     shutdown: CancellationToken,
     config: Config,
 ) -> Result<(), ServeError> {
+    serve_monitored(store, listener, shutdown, config, Heart::unheard()).await
+}
+
+/// The same, and `heart` beats while the coordinator is well: for a service manager.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_monitored(
+    store: impl Store,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+    config: Config,
+    heart: Heart,
+) -> Result<(), ServeError> {
     refuse_open_network(listener.local_addr().map_err(ServeError::Listener)?)?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    serve_incoming(store, incoming, shutdown, config).await
+    run(store, incoming, shutdown, config, heart).await
 }
 
 /// The same over TLS, with an identity asked of everybody; and a credential left in the data directory for commands on this host.
@@ -169,6 +193,7 @@ pub async fn serve_tls(
     listener: TcpListener,
     shutdown: CancellationToken,
     config: Config,
+    heart: Heart,
     tls: Tls,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Listener)?;
@@ -195,7 +220,7 @@ pub async fn serve_tls(
     };
     local.write(&tls.data_dir)?;
     tracing::info!(%address, authority = %authority.fingerprint(), "The coordinator serves TLS.");
-    let outcome = serve_identified(store, identities, incoming, shutdown, config).await;
+    let outcome = serve_identified(store, identities, incoming, shutdown, config, heart).await;
     LocalOperator::remove(&tls.data_dir);
     outcome
 }
@@ -227,8 +252,16 @@ pub async fn serve_with_authority(
     let store = Arc::new(store);
     let identities = Identities::unguarded(Arc::clone(&store), Some(authority)).await?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let config = Config::default();
-    serve_identified(store, Arc::new(identities), incoming, shutdown, config).await
+    let (config, heart) = (Config::default(), Heart::unheard());
+    serve_identified(
+        store,
+        Arc::new(identities),
+        incoming,
+        shutdown,
+        config,
+        heart,
+    )
+    .await
 }
 
 /// The same as [`serve_with`] on any stream of connections, such as those of a simulated network; what may connect is the caller's concern, and nobody
@@ -248,9 +281,33 @@ where
     C::ConnectInfo: Clone + Send + Sync + 'static,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
+    run(store, incoming, shutdown, config, Heart::unheard()).await
+}
+
+async fn run<I, C, E>(
+    store: impl Store,
+    incoming: I,
+    shutdown: CancellationToken,
+    config: Config,
+    heart: Heart,
+) -> Result<(), ServeError>
+where
+    I: Stream<Item = Result<C, E>> + Send,
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    C::ConnectInfo: Clone + Send + Sync + 'static,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
     let store = Arc::new(store);
     let identities = Identities::unguarded(Arc::clone(&store), None).await?;
-    serve_identified(store, Arc::new(identities), incoming, shutdown, config).await
+    serve_identified(
+        store,
+        Arc::new(identities),
+        incoming,
+        shutdown,
+        config,
+        heart,
+    )
+    .await
 }
 
 async fn serve_identified<S, I, C, E>(
@@ -259,6 +316,7 @@ async fn serve_identified<S, I, C, E>(
     incoming: I,
     shutdown: CancellationToken,
     config: Config,
+    heart: Heart,
 ) -> Result<(), ServeError>
 where
     S: Store,
@@ -270,19 +328,29 @@ where
     let stop = CancellationToken::new();
     // However this future ends, the task ends too.
     let _stop_on_drop = stop.clone().drop_guard();
-    let (engine, task) =
-        engine::start(Arc::clone(&store), config, shutdown.clone(), stop.clone()).await?;
+    let meters = Arc::new(Meters::default());
+    let (engine, task) = engine::start(
+        Arc::clone(&store),
+        config,
+        Arc::clone(&meters),
+        shutdown.clone(),
+        stop.clone(),
+    )
+    .await?;
     let task = tokio::spawn(task);
     let inventories = Arc::new(Inventories::restore(Arc::clone(&store)).await?);
     let seen = tokio::spawn(Arc::clone(&inventories).keep_seen(stop.clone()));
 
-    let (reporter, health) = health_reporter();
-    reporter
-        .set_serving::<AgentServiceServer<Agents<Sqlite>>>()
-        .await;
-    reporter
-        .set_serving::<OperatorServiceServer<Operators<Sqlite>>>()
-        .await;
+    let (health, looking) = health::watch(
+        engine.clone(),
+        Arc::clone(&store),
+        heart,
+        shutdown.clone(),
+        stop.clone(),
+    );
+    let looking = tokio::spawn(looking);
+    let (reporter, health_service) = health_reporter();
+    let telling = tokio::spawn(tell_clients(health.clone(), reporter));
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .build_v1()
@@ -309,14 +377,16 @@ where
     let enrollment = EnrollmentServiceServer::new(Enrollment::new(Arc::clone(&identities)))
         .max_decoding_message_size(ENROLLMENT_BYTES);
     let keeper = IdentityServiceServer::new(IdentityKeeper::new(Arc::clone(&identities)));
-    let routes = Routes::new(health)
+    let routes = Routes::new(health_service)
         .add_service(reflection)
         .add_service(agents)
         .add_service(operators)
         .add_service(keeper)
         .add_service(enrollment);
     // What is no call but a plain HTTP request is answered on the same port.
-    let routes = routes.into_axum_router().merge(http::router(inventories));
+    let routes = routes
+        .into_axum_router()
+        .merge(http::router(inventories, health, meters));
     // Outermost, and around what is not found as well: nothing is reached that does not come through here.
     let door = middleware::from_fn_with_state(identities, pki::admit::<S>);
     let routes = Routes::from(routes.layer(door));
@@ -330,12 +400,6 @@ where
         .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
     let overdue = async {
         shutdown.cancelled().await;
-        reporter
-            .set_not_serving::<AgentServiceServer<Agents<Sqlite>>>()
-            .await;
-        reporter
-            .set_not_serving::<OperatorServiceServer<Operators<Sqlite>>>()
-            .await;
         tokio::time::sleep(SHUTDOWN_TIMEOUT).await;
     };
     let outcome = tokio::select! {
@@ -346,14 +410,41 @@ where
         }
     };
     stop.cancel();
-    // The store is closed only when nobody writes any more.
-    if let Err(error) = task.await {
-        tracing::error!(%error, "The coordinator's task ended badly.");
-    }
-    if let Err(error) = seen.await {
-        tracing::error!(%error, "The task that notes what was seen ended badly.");
+    // The store is closed only when nobody writes any more, or a disk that hangs lets nobody end.
+    let tasks = [task, seen, looking, telling];
+    let ended = tokio::time::timeout(LAST_WRITES_TIMEOUT, async {
+        for task in tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "A task of the coordinator ended badly.");
+            }
+        }
+    });
+    if ended.await.is_err() {
+        tracing::warn!(timeout = ?LAST_WRITES_TIMEOUT, "Writes that did not end in time are given up; what was acknowledged is kept.");
     }
     outcome
+}
+
+/// Keeps the health service, as a whole and for each service that can be unwell, at what is known.
+async fn tell_clients(mut health: Health, reporter: HealthReporter) {
+    loop {
+        let verdict = health.verdict();
+        let status = if verdict.is_ok() {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
+        for service in [
+            "",
+            AgentServiceServer::<Agents<Sqlite>>::NAME,
+            OperatorServiceServer::<Operators<Sqlite>>::NAME,
+        ] {
+            reporter.set_service_status(service, status).await;
+        }
+        if !health.changed().await {
+            return;
+        }
+    }
 }
 
 fn refuse_open_network(address: SocketAddr) -> Result<(), ServeError> {

@@ -65,6 +65,8 @@ fn every_command_explains_itself_with_examples() {
         &["--help"][..],
         &["local", "--help"],
         &["serve", "--help"],
+        &["backup", "--help"],
+        &["restore", "--help"],
         &["sweep", "run", "--help"],
         &["sweep", "list", "--help"],
         &["sweep", "show", "--help"],

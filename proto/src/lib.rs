@@ -11,6 +11,7 @@ pub mod inventory;
 pub mod limits;
 pub mod model;
 pub mod size;
+pub mod suggestion;
 pub mod version;
 pub mod workload;
 

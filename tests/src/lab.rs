@@ -2,7 +2,8 @@
 
 use std::{
     fs::{self, File},
-    net::TcpListener,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -82,6 +83,18 @@ impl Lab {
         self.folder.path().join(name)
     }
 
+    /// Asks the coordinator over plain HTTP; `None` while nobody answers.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
     /// Where the coordinator listens.
     #[must_use]
     pub fn url(&self) -> String {
@@ -141,7 +154,13 @@ impl Lab {
     /// Starts a coordinator on the lab's data directory and waits until it serves.
     #[must_use]
     pub fn start_coordinator(&self) -> Coordinator {
-        let data = self.path("data");
+        self.start_coordinator_on("data")
+    }
+
+    /// The same on the data directory `name`.
+    #[must_use]
+    pub fn start_coordinator_on(&self, name: &str) -> Coordinator {
+        let data = self.path(name);
         let listen = format!("127.0.0.1:{}", self.port);
         let process = Process::start(
             "batchstep serve",
@@ -177,7 +196,7 @@ impl Lab {
         Agent(process)
     }
 
-    /// The process ids of the workers that are children of `parent`.
+    /// The process ids of the workers, real or scripted, that are children of `parent`.
     #[must_use]
     pub fn workers_of(parent: &Process) -> Vec<i32> {
         let Ok(entries) = fs::read_dir("/proc") else {
@@ -194,8 +213,11 @@ impl Lab {
                 let Some((head, tail)) = stat.rsplit_once(')') else {
                     return false;
                 };
-                head.contains("batchstep-worke")
-                    && tail.split_whitespace().nth(1) == Some(&parent.pid().to_string())
+                // As much of a name as the kernel keeps.
+                let is_worker = ["batchstep-worke", "scripted_worker"]
+                    .iter()
+                    .any(|name| head.contains(&name[..15]));
+                is_worker && tail.split_whitespace().nth(1) == Some(&parent.pid().to_string())
             })
             .collect()
     }

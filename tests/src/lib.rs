@@ -8,6 +8,7 @@ pub mod elf;
 pub mod fake_nvml;
 pub mod host;
 pub mod lab;
+pub mod notify;
 pub mod process;
 pub mod wait;
 
@@ -15,5 +16,6 @@ pub use binaries::binaries;
 pub use fake_nvml::FakeNvml;
 pub use host::Host;
 pub use lab::{Agent, Coordinator, Lab};
+pub use notify::NotifySocket;
 pub use process::{Finished, Process};
 pub use wait::eventually;

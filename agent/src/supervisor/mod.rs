@@ -5,6 +5,7 @@
 mod assign;
 mod devices;
 mod lane;
+mod pulse;
 mod runner;
 mod stop;
 
@@ -108,6 +109,7 @@ impl<E: Executor> Supervisor<E> {
         mut shutdown: watch::Receiver<Shutdown>,
     ) -> Result<(), AgentError> {
         let mut result = Ok(());
+        let mut beats = pulse::beats(&self.config);
         shutdown.mark_changed();
         loop {
             if self.shutdown != Shutdown::No && self.is_idle() {
@@ -130,6 +132,7 @@ impl<E: Executor> Supervisor<E> {
                     self.shut_down(wanted, "the agent was stopped");
                 }
                 () = next_snapshot(&mut self.config.inventory) => self.looked(),
+                () = pulse::next(&mut beats) => self.beat(),
                 () = until(self.leave_by) => {
                     if self.shutdown == Shutdown::Now {
                         warn!("A worker did not end in time; the agent leaves without its last report.");

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod command_line;
+mod config;
 mod coordinator;
 mod faults;
 mod host;

@@ -97,6 +97,24 @@ impl CoordinatorArgs {
     }
 }
 
+/// A time as people write it: `90s`, `5m`, `7days`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span(pub(super) Duration);
+
+impl std::str::FromStr for Span {
+    type Err = humantime::DurationError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        humantime::parse_duration(text).map(Self)
+    }
+}
+
+impl std::fmt::Display for Span {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
 /// How much room a coordinator gives to people's own networks.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct ModelArgs {

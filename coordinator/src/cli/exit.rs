@@ -3,6 +3,8 @@
 
 use std::{fmt, process::ExitCode};
 
+use batchstep_daemon::settings::SettingsError;
+
 /// What the process ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -39,6 +41,22 @@ impl std::error::Error for UsageError {}
 /// An error with exit code 2.
 pub(super) fn usage(message: impl Into<String>) -> anyhow::Error {
     anyhow::Error::new(UsageError(message.into()))
+}
+
+/// Says why a command line cannot be followed, or prints the help that it asks for.
+#[must_use]
+pub fn refuse(error: SettingsError) -> ExitCode {
+    match error {
+        SettingsError::CommandLine(error) => {
+            // Where stderr is closed nobody can be told.
+            let _ = error.print();
+            u8::try_from(error.exit_code()).map_or(Exit::Usage.into(), ExitCode::from)
+        }
+        other => {
+            let _ = report(&other.into());
+            Exit::Usage.into()
+        }
+    }
 }
 
 /// Prints the error's chain on stderr and chooses the exit code.

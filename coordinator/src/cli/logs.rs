@@ -1,29 +1,31 @@
 //! Where the program's own log goes: stderr, so that stdout carries data only. Called once by `main`.
 
-use std::io::IsTerminal as _;
-
+use anyhow::Result;
+use batchstep_daemon::logs;
 use tracing_subscriber::EnvFilter;
 
-use super::Cli;
+use super::{Cli, exit};
 
 /// Starts logging. The daemon tells what it does; every other command only warns.
-pub fn start(cli: &Cli) {
-    let usual = if cli.is_daemon() { "info" } else { "warn" };
-    let (filter, problem) = match cli.log.as_deref().map(EnvFilter::try_new) {
-        None => (EnvFilter::new(usual), None),
-        Some(Ok(filter)) => (filter, None),
-        Some(Err(error)) => (EnvFilter::new(usual), Some(error)),
-    };
-    let colours = std::io::stderr().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colours)
-        .with_writer(std::io::stderr)
-        .with_target(false);
-    // Only fails when a subscriber is set already, as in a test that calls this twice.
-    let _ = subscriber.try_init();
-    if let Some(error) = problem {
-        tracing::warn!(%error, "The log level of --log or BATCHSTEP_LOG is not one; the usual level is used.");
+///
+/// # Errors
+/// When the daemon is given no proper filter: what it would have logged is missed only when it is needed.
+pub fn start(cli: &Cli) -> Result<()> {
+    let format = cli.daemon_log_format();
+    let wanted = cli.log.as_deref().map(EnvFilter::try_new);
+    match (wanted, format) {
+        (Some(Ok(filter)), format) => logs::start(filter, format.unwrap_or(logs::Format::Text)),
+        (Some(Err(error)), Some(_)) => {
+            let log = cli.log.as_deref().unwrap_or_default();
+            return Err(exit::usage(format!(
+                "{log:?} is not a log filter ({error}); write a level, or target=level pairs"
+            )));
+        }
+        (Some(Err(error)), None) => {
+            logs::start(EnvFilter::new("warn"), logs::Format::Text);
+            tracing::warn!(%error, "The log level of --log or BATCHSTEP_LOG is not one; the usual level is used.");
+        }
+        (None, _) => logs::start(EnvFilter::new("warn"), logs::Format::Text),
     }
+    Ok(())
 }

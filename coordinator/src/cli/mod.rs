@@ -11,11 +11,13 @@ mod analyze;
 mod analyze_view;
 mod args;
 mod article;
+mod backup;
 mod choice;
 mod descriptors;
 mod endpoint;
 pub mod exit;
 mod export;
+mod fleet_args;
 mod follow;
 mod forewarning;
 mod hand_over;
@@ -25,6 +27,7 @@ pub mod logs;
 mod machine;
 mod model;
 mod progress;
+mod restore;
 mod serve;
 mod signals;
 mod sweep;
@@ -35,9 +38,16 @@ mod timings;
 mod tokens;
 mod workloads;
 
-use std::io::{self, Write as _};
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+};
 
 use anyhow::Result;
+use batchstep_daemon::{
+    logs::Format as LogFormat,
+    settings::{self, Daemon, Settings, SettingsError},
+};
 use batchstep_proto::version;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
@@ -79,7 +89,11 @@ enum Command {
     /// Measure this machine: an embedded coordinator, an agent, a table and a report.
     Local(local::Options),
     /// Run the coordinator that agents and operators dial.
-    Serve(serve::Options),
+    Serve(Box<serve::Options>),
+    /// Copy a coordinator's data directory, also while the coordinator runs.
+    Backup(backup::Options),
+    /// Make a data directory from a backup.
+    Restore(restore::Options),
     /// Ask a coordinator for measurements, and follow them.
     #[command(
         subcommand,
@@ -139,21 +153,42 @@ enum Command {
     },
 }
 
+/// The daemon's log is what it has to say, so it says more than other commands do.
+const SERVE: Daemon = Daemon {
+    subcommand: "serve",
+    defaults: &[("log", "info")],
+};
+
 impl Cli {
-    /// True for the daemon, whose log is what it has to say.
-    fn is_daemon(&self) -> bool {
-        matches!(self.command, Command::Serve(_))
+    /// Reads a command line, and the file that it names.
+    ///
+    /// # Errors
+    /// When either cannot be followed, or help is asked for.
+    pub fn read(
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<(Self, Settings), SettingsError> {
+        settings::parse(Self::command(), SERVE, arguments)
+    }
+
+    /// How the daemon logs; `None` for any other command.
+    fn daemon_log_format(&self) -> Option<LogFormat> {
+        match &self.command {
+            Command::Serve(options) => Some(options.log_format),
+            _ => None,
+        }
     }
 }
 
-/// Runs one command.
+/// Runs one command; `settings` are those of the daemon.
 ///
 /// # Errors
 /// When the command failed; [`exit::report`] prints the error and chooses the code.
-pub async fn run(cli: Cli) -> Result<Exit> {
+pub async fn run(cli: Cli, settings: &Settings) -> Result<Exit> {
     match cli.command {
         Command::Local(options) => local::run(options).await,
-        Command::Serve(options) => serve::run(options).await,
+        Command::Serve(options) => serve::run(*options, settings).await,
+        Command::Backup(options) => backup::run(options).await,
+        Command::Restore(options) => restore::run(options).await,
         Command::Sweep(command) => sweep::run(command).await,
         Command::Model(command) => model::run(command).await,
         Command::Token(command) => tokens::run(command).await,

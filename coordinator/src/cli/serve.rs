@@ -1,4 +1,4 @@
-//! `batchstep serve`: the coordinator as a daemon. Opens, binds, waits for a signal, drains; the work itself is in `crate::serve`.
+//! `batchstep serve`: the coordinator as a daemon. Opens, binds, tells the service manager, waits for a signal, drains; the work itself is in `crate::serve`.
 
 use std::{
     net::SocketAddr,
@@ -7,11 +7,17 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use batchstep_core::fleet::Config;
-use clap::Args;
+use batchstep_daemon::{
+    logs,
+    notify::ServiceManager,
+    settings::{FileArgs, Settings},
+};
+use clap::{ArgAction, Args, builder::BoolishValueParser};
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, args::ModelArgs, descriptors, exit, signals::Interrupts};
+use super::{
+    Exit, args::ModelArgs, descriptors, exit, fleet_args::FleetArgs, signals::Interrupts, text,
+};
 use crate::{
     pki::PkiError,
     serve::{self, ServeError, Tls},
@@ -32,22 +38,43 @@ On a loopback address it serves plain text to everybody on this host, unless --t
 they are: agents by the certificate that `batchstep-agent enroll` brings, operators by a token. Its certificate authority is made at the first start, in
 pki/ in the data directory.
 
+Every flag that takes a value is also a key of the file that --config names, with underscores: --data-dir is data_dir. A flag outranks its environment
+variable, that the file, that the default. --help shows the fleet's intervals, too.
+
 Examples:
   batchstep serve --data-dir ./data
   batchstep serve --data-dir /var/lib/batchstep --listen 0.0.0.0:7847
+  batchstep serve --config /etc/batchstep/coordinator.toml --check-config
   batchstep token create --data-dir /var/lib/batchstep | ssh gpu-host batchstep-agent enroll --coordinator https://coordinator:7847 --state-dir agent"
 )]
 pub(super) struct Options {
+    #[command(flatten)]
+    pub(super) file: FileArgs,
     /// Where the database and models are kept; made when missing.
     #[arg(long, value_name = "DIR", env = "BATCHSTEP_DATA_DIR")]
     data_dir: PathBuf,
-    #[command(flatten)]
-    models: ModelArgs,
     /// Address and port to listen on.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7847")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "BATCHSTEP_LISTEN",
+        default_value = "127.0.0.1:7847"
+    )]
     listen: SocketAddr,
     #[command(flatten)]
+    models: ModelArgs,
+    #[command(flatten)]
     tls: TlsArgs,
+    /// How to log, on stderr.
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "BATCHSTEP_LOG_FORMAT",
+        default_value = "text"
+    )]
+    pub(super) log_format: logs::Format,
+    #[command(flatten)]
+    fleet: FleetArgs,
 }
 
 /// How others know the coordinator, and it them.
@@ -55,16 +82,27 @@ pub(super) struct Options {
 #[command(next_help_heading = "TLS")]
 struct TlsArgs {
     /// Serve TLS on a loopback address as well; on others it is always served.
-    #[arg(long, env = "BATCHSTEP_TLS")]
-    tls: bool,
-    /// Further host name or address in the coordinator's certificate, for curl, Prometheus and browsers; batchstep itself needs none (repeatable).
     #[arg(
-        long = "tls-name",
-        value_name = "NAME",
-        env = "BATCHSTEP_TLS_NAMES",
-        value_delimiter = ','
+        long,
+        env = "BATCHSTEP_TLS",
+        action = ArgAction::Set,
+        value_parser = BoolishValueParser::new(),
+        num_args = 0..=1,
+        require_equals = true,
+        value_name = "true|false",
+        default_value_t = false,
+        default_missing_value = "true"
     )]
-    names: Vec<String>,
+    tls: bool,
+    /// Further host names and addresses in the coordinator's certificate, separated by commas, for curl, Prometheus and browsers; batchstep itself needs none.
+    #[arg(
+        long,
+        value_name = "NAMES",
+        env = "BATCHSTEP_TLS_NAMES",
+        default_value = "",
+        hide_default_value = true
+    )]
+    tls_names: String,
     /// How long an agent's certificate is good; agents renew theirs at half of that.
     #[arg(long, value_name = "TIME", env = "BATCHSTEP_CERTIFICATE_LIFETIME", default_value = "90d", value_parser = lifetime)]
     certificate_lifetime: Duration,
@@ -76,7 +114,11 @@ impl TlsArgs {
         if !self.tls && listen.ip().is_loopback() {
             return None;
         }
-        let mut names = self.names;
+        let given = self.tls_names.split(',').map(str::trim);
+        let mut names: Vec<String> = given
+            .filter(|name| !name.is_empty())
+            .map(ToOwned::to_owned)
+            .collect();
         let host = nix::unistd::gethostname()
             .ok()
             .and_then(|name| name.into_string().ok());
@@ -105,7 +147,13 @@ fn lifetime(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// When the data directory cannot be used, the port is taken, or serving fails.
-pub(super) async fn run(options: Options) -> Result<Exit> {
+pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
+    let fleet = options.fleet.config()?;
+    if options.file.check_config {
+        text::print(settings.to_string().as_bytes())?;
+        return Ok(Exit::Done);
+    }
+    let manager = ServiceManager::from_environment()?;
     let mut interrupts = Interrupts::catch()?;
     descriptors::raise_limit();
     let listener = serve::bind_for_tls(options.listen).await?;
@@ -126,13 +174,15 @@ pub(super) async fn run(options: Options) -> Result<Exit> {
         stop.cancel();
         interrupts.exit_at_next();
     });
+    let (heart, pulses) = manager.heart();
+    tokio::spawn(manager.follow(pulses, shutdown.clone()));
     match options.tls.settings(options.listen, &options.data_dir) {
-        None => serve::serve(store, listener, shutdown).await?,
+        None => serve::serve_monitored(store, listener, shutdown, fleet, heart).await?,
         Some(tls) => {
-            let served = serve::serve_tls(store, listener, shutdown, Config::default(), tls).await;
+            let served = serve::serve_tls(store, listener, shutdown, fleet, heart, tls).await;
             served.map_err(|error| match error {
                 ServeError::Pki(PkiError::Name(_)) => {
-                    exit::usage(format!("{error}; see --tls-name"))
+                    exit::usage(format!("{error}; see --tls-names"))
                 }
                 other => other.into(),
             })?;

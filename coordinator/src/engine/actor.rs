@@ -30,7 +30,10 @@ use super::{
     live::{LIVE_EVENTS, Live, LiveEvent},
     outbound::{NotTaken, Outbound},
 };
-use crate::store::{Store, StoreError};
+use crate::{
+    meters::Meters,
+    store::{Store, StoreError},
+};
 
 /// Inputs that share a commit at most. Enough to make the disk's share of each small; what they lead to waits some milliseconds at most until the
 /// last of them is handled.
@@ -51,6 +54,7 @@ const NOT_READING: &str = "the agent does not read its messages";
 pub async fn start<S: Store>(
     store: Arc<S>,
     config: Config,
+    meters: Arc<Meters>,
     shutdown: CancellationToken,
     stop: CancellationToken,
 ) -> Result<(Engine, impl Future<Output = ()> + Send), StoreError> {
@@ -64,6 +68,7 @@ pub async fn start<S: Store>(
     let mut actor = Actor {
         store,
         config,
+        meters,
         epoch: Instant::now(),
         state: None,
         restore_at: Instant::now(),
@@ -82,6 +87,7 @@ pub async fn start<S: Store>(
 struct Actor<S> {
     store: Arc<S>,
     config: Config,
+    meters: Arc<Meters>,
     /// The state machine's time is counted from here.
     epoch: Instant,
     /// `None` from a failed commit until the store can be read again.
@@ -251,7 +257,10 @@ impl<S: Store> Actor<S> {
                 digest,
                 reply,
             } => match self.reported_before(report.attempt, &digest).await {
-                Ok(true) => respond(reply, Ok(Answer::Reported(Disposition::Duplicate))),
+                Ok(true) => {
+                    self.meters.answered_duplicate();
+                    respond(reply, Ok(Answer::Reported(Disposition::Duplicate)));
+                }
                 Ok(false) => {
                     let reply = self.expect(reply);
                     self.step(Input::Report {
@@ -286,6 +295,11 @@ impl<S: Store> Actor<S> {
                 self.flush().await;
                 if let Some(state) = &self.state {
                     let _ = answer.send(state.agents());
+                }
+            }
+            Command::Census(answer) => {
+                if let Some(state) = &self.state {
+                    let _ = answer.send(state.census());
                 }
             }
         }
@@ -327,7 +341,10 @@ impl<S: Store> Actor<S> {
     async fn flush(&mut self) {
         // An agent that does not read is found when it is sent to, which is news in itself.
         while !self.batch.is_empty() {
-            match std::mem::take(&mut self.batch).commit(&*self.store).await {
+            match std::mem::take(&mut self.batch)
+                .commit(&*self.store, &self.meters)
+                .await
+            {
                 Ok(committed) => {
                     for session in self.carry_out(committed) {
                         self.step(Input::Disconnected {
@@ -389,6 +406,7 @@ impl<S: Store> Actor<S> {
 
     /// A commit failed: nothing the state believes since then is true.
     async fn fail(&mut self, error: &StoreError) {
+        self.meters.failed();
         tracing::error!(
             error = chain(error),
             "A change could not be recorded; the state is read back from the store."
@@ -416,7 +434,7 @@ impl<S: Store> Actor<S> {
         let (state, effects) = State::restore(config, SweepPlanner, kept, self.now());
         let mut batch = Batch::default();
         batch.add(effects);
-        let committed = batch.commit(&*self.store).await?;
+        let committed = batch.commit(&*self.store, &self.meters).await?;
         self.state = Some(state);
         self.time_told = None;
         // Nobody is connected yet, so nobody can be stuck.

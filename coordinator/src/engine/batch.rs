@@ -5,9 +5,13 @@
 
 use batchstep_core::fleet::{Effect, Record};
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::live::LiveEvent;
-use crate::store::{Store, StoreError};
+use crate::{
+    meters::Meters,
+    store::{Store, StoreError},
+};
 
 /// The effects of several inputs, in order.
 #[derive(Default)]
@@ -63,12 +67,19 @@ impl Batch {
     ///
     /// # Errors
     /// When the store cannot: then nothing of the batch is on record, and nothing of it may be done.
-    pub(super) async fn commit(self, store: &impl Store) -> Result<Committed, StoreError> {
+    pub(super) async fn commit(
+        self,
+        store: &impl Store,
+        meters: &Meters,
+    ) -> Result<Committed, StoreError> {
         let at = Timestamp::now();
         let seqs = if self.records.is_empty() {
             Vec::new()
         } else {
-            store.commit(at, &self.records).await?
+            let begun = Instant::now();
+            let seqs = store.commit(at, &self.records).await?;
+            meters.committed(begun.elapsed(), &self.records);
+            seqs
         };
         let mut journalled = seqs
             .into_iter()

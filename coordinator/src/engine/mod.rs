@@ -13,7 +13,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use batchstep_core::fleet::{Answer, Disposition, Hello, Input, Refusal, SessionKey};
+use batchstep_core::fleet::{Answer, Census, Disposition, Hello, Input, Refusal, SessionKey};
 use batchstep_proto::{
     domain::{AttemptReport, SweepSpec},
     ids::{AgentId, RequestId, SweepId},
@@ -76,6 +76,8 @@ enum Command {
     Sweeps(oneshot::Sender<Vec<wire::Sweep>>),
     /// All agents.
     Agents(oneshot::Sender<Vec<wire::Agent>>),
+    /// How many there are of everything.
+    Census(oneshot::Sender<Census>),
 }
 
 type Reply = oneshot::Sender<Result<Answer, EngineError>>;
@@ -278,6 +280,14 @@ impl Engine {
     /// When the coordinator stops or its store fails.
     pub async fn agents(&self) -> Result<Vec<wire::Agent>, EngineError> {
         self.view(Command::Agents).await
+    }
+
+    /// The fleet in numbers. Whoever is answered knows that the task takes inputs and has a state.
+    ///
+    /// # Errors
+    /// When the coordinator stops or its store fails.
+    pub async fn census(&self) -> Result<Census, EngineError> {
+        self.view(Command::Census).await
     }
 
     /// What happens from here on.

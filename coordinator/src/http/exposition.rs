@@ -55,6 +55,11 @@ impl Exposition {
             .store(value.to_bits(), std::sync::atomic::Ordering::Relaxed);
     }
 
+    /// Takes in metrics that are kept elsewhere.
+    pub(super) fn registry(&mut self) -> &mut Registry {
+        &mut self.registry
+    }
+
     /// The text.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The fleet's inventory as metrics: one for every number of the catalogue, in base units, and what the coordinator knows beside it. A value that is absent is
 //! left out, never 0; live ones are left out once they are old.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use batchstep_core::inventory::{
     DeviceView, Finding, HostView, Severity, State, clock_events as events,
@@ -25,30 +25,30 @@ impl FindingCounts {
     }
 }
 
-/// All metrics of a fleet, as text; hosts that are away for good have none.
-pub(super) fn of(
+/// All metrics of a fleet; hosts that are away for good have none.
+pub(super) fn add(
+    out: &mut Exposition,
     hosts: &[HostView],
     changes: u64,
     found: FindingCounts,
     now: Timestamp,
-) -> Result<String, fmt::Error> {
+) {
     let hosts: Vec<&HostView> = hosts.iter().filter(|view| !view.is_retired(now)).collect();
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     for view in &hosts {
         *names.entry(view.hostname()).or_default() += 1;
     }
-    let mut out = Exposition::default();
     for view in &hosts {
         let mut labels = label("host", view.hostname());
         if names.get(&view.hostname()).is_some_and(|count| *count > 1) {
             // Else the numbers of one would be told as those of the other.
             labels.push(("machine_id".to_owned(), view.host.machine_id.clone()));
         }
-        host(&mut out, view, &labels, now);
+        host(out, view, &labels, now);
         for gpu in &view.devices {
-            device(&mut out, view, &labels, gpu, None, now);
+            device(out, view, &labels, gpu, None, now);
             for instance in &gpu.instances {
-                device(&mut out, view, &labels, instance, Some(gpu), now);
+                device(out, view, &labels, instance, Some(gpu), now);
             }
         }
     }
@@ -66,7 +66,6 @@ pub(super) fn of(
         &Labels::new(),
         changes as f64,
     );
-    out.text()
 }
 
 fn host(out: &mut Exposition, view: &HostView, labels: &Labels, now: Timestamp) {

@@ -1,7 +1,10 @@
-//! Plain HTTP on the coordinator's port: what monitoring scrapes. Asks no agent and no hardware: everything comes from the newest snapshots.
+//! Plain HTTP on the coordinator's port: what monitoring scrapes and what load balancers ask. Asks no agent and no hardware: everything comes from the newest
+//! snapshots.
 
 mod exposition;
+mod health;
 mod metrics;
+mod process;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,10 +16,11 @@ use axum::{
     routing::get,
 };
 use batchstep_core::inventory::{HostView, Wanted, findings};
+use batchstep_proto::wire::AgentState;
 use jiff::{SignedDuration, Timestamp};
 
-use self::metrics::FindingCounts;
-use crate::{inventory::Inventories, store::Store};
+use self::{exposition::Exposition, metrics::FindingCounts};
+use crate::{health::Health, inventory::Inventories, meters::Meters, store::Store};
 
 /// As the OpenMetrics specification names it; Prometheus reads it as well as its own older format.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -28,17 +32,29 @@ const FINDINGS_LAST: SignedDuration = SignedDuration::from_secs(30);
 struct Scrapes<S> {
     inventories: Arc<Inventories<S>>,
     findings: Mutex<Option<(Timestamp, FindingCounts)>>,
+    health: Health,
+    meters: Arc<Meters>,
 }
 
 /// What is answered beside the services.
-pub(crate) fn router<S: Store>(inventories: Arc<Inventories<S>>) -> Router {
+pub(crate) fn router<S: Store>(
+    inventories: Arc<Inventories<S>>,
+    health: Health,
+    meters: Arc<Meters>,
+) -> Router {
     let scrapes = Scrapes {
         inventories,
         findings: Mutex::new(None),
+        health: health.clone(),
+        meters,
     };
-    Router::new()
+    let metrics = Router::new()
         .route("/metrics", get(scrape::<S>))
-        .with_state(Arc::new(scrapes))
+        .with_state(Arc::new(scrapes));
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .with_state(health)
+        .merge(metrics)
 }
 
 impl<S: Store> Scrapes<S> {
@@ -60,7 +76,11 @@ async fn scrape<S: Store>(State(scrapes): State<Arc<Scrapes<S>>>) -> Response {
         let (fleet, changes) = (scrapes.inventories.fleet(), scrapes.inventories.changes());
         let now = Timestamp::now();
         let hosts: Vec<_> = fleet.hosts(now, &Wanted::default()).collect();
-        metrics::of(&hosts, changes, scrapes.findings(&hosts, now), now)
+        let mut out = Exposition::default();
+        process::add(&mut out, &scrapes.health, &scrapes.meters);
+        let found = scrapes.findings(&hosts, now);
+        metrics::add(&mut out, &hosts, changes, found, now);
+        out.text()
     })
     .await;
     match made {
@@ -77,4 +97,17 @@ fn failed(error: &dyn std::error::Error) -> Response {
         "the metrics could not be written; the coordinator's log says more\n",
     )
         .into_response()
+}
+
+/// The word for an agent's state in metrics and JSON.
+const fn state_word(state: AgentState) -> &'static str {
+    match state {
+        AgentState::Unspecified => "unknown",
+        AgentState::Online => "online",
+        AgentState::Draining => "draining",
+        AgentState::Drained => "drained",
+        AgentState::Unreachable => "unreachable",
+        AgentState::Lost => "lost",
+        AgentState::Cordoned => "cordoned",
+    }
 }

@@ -11,6 +11,19 @@ use super::StoreError;
 
 /// File name of the database in it.
 pub const DATABASE: &str = "coordinator.db";
+/// File name of the lock in it.
+const LOCK: &str = "lock";
+/// File name of what is written to see whether anything can be.
+const PROBE: &str = "write-test";
+/// What in it means nothing to anybody but the running coordinator, by path: SQLite's own files beside the database, and uploads that are not complete.
+pub const TRANSIENT: [&str; 6] = [
+    LOCK,
+    PROBE,
+    "coordinator.db-wal",
+    "coordinator.db-shm",
+    "coordinator.db-journal",
+    "models/incoming",
+];
 
 /// A data directory that this process alone uses, until it is dropped or the process ends.
 #[derive(Debug)]
@@ -46,7 +59,7 @@ impl DataDir {
             .create(true)
             .truncate(false)
             .write(true)
-            .open(path.join("lock"))
+            .open(path.join(LOCK))
             .map_err(unwritable)?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -56,7 +69,7 @@ impl DataDir {
             Err(TryLockError::Error(source)) => return Err(unwritable(source)),
         }
         // An existing lock file says nothing about the directory: SQLite makes further files beside its own.
-        let probe = path.join("write-test");
+        let probe = path.join(PROBE);
         fs::write(&probe, []).map_err(unwritable)?;
         fs::remove_file(&probe).map_err(unwritable)?;
         Ok(Self {

@@ -71,6 +71,14 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    /// The file is damaged.
+    #[error("the database {path} is damaged: {problem}; use another backup")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite finds first.
+        problem: String,
+    },
     /// A stored value cannot be read back.
     #[error("the database holds a {what} that cannot be read: {problem}")]
     Corrupt {

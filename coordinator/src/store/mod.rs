@@ -27,7 +27,7 @@ use batchstep_proto::{
 };
 use jiff::Timestamp;
 
-pub use data_dir::DATABASE;
+pub use data_dir::{DATABASE, TRANSIENT};
 pub use error::StoreError;
 pub use identity::{EnrolledAgent, IdentityStore, Revocation, StoredIdentities, StoredToken};
 pub use inventory::{ChangesWanted, Inventory, InventoryStore, KnownInventory, StoredChange};
@@ -94,6 +94,11 @@ pub trait Store: InventoryStore + IdentityStore {
 
     /// The models that people uploaded.
     fn models(&self) -> &Models;
+
+    /// Writes what means nothing, as durably as a commit: whether the store can keep anything now. By default an empty commit.
+    fn probe(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async { self.commit(Timestamp::now(), &[]).await.map(drop) }
+    }
 }
 
 /// A sweep, for lists and details.

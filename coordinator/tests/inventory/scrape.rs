@@ -220,12 +220,14 @@ async fn the_whole_fleet_is_scraped_in_base_units() {
     assert!((3600.0..3700.0).contains(&age), "{age}");
 
     for (name, kind) in &kinds {
-        assert!(name.starts_with("batchstep_"), "{name}");
+        let is_ours = name.starts_with("batchstep_");
+        assert!(is_ours || name.starts_with("process_"), "{name}");
         for unit in ["_mhz", "_percent", "_ms", "_mib", "_total"] {
             assert!(!name.ends_with(unit), "{name} is in no base unit");
         }
         let samples = lines.iter().filter(|line| match kind.as_str() {
             "counter" => line.name == format!("{name}_total"),
+            "histogram" => line.name == format!("{name}_count"),
             _ => line.name == *name,
         });
         assert!(samples.count() > 0, "{name} has no sample");

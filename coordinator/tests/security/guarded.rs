@@ -8,6 +8,7 @@ use batchstep_coordinator::{
     store::Memory,
 };
 use batchstep_core::fleet::Config;
+use batchstep_daemon::Heart;
 use batchstep_identity::{TlsConnector, Token, client_config};
 use batchstep_proto::{
     domain::AttemptReport,
@@ -86,7 +87,14 @@ impl Guarded {
             names: Vec::new(),
             certificate_lifetime: HOUR,
         };
-        let serving = serve::serve_tls(store, listener, shutdown.clone(), Config::default(), tls);
+        let serving = serve::serve_tls(
+            store,
+            listener,
+            shutdown.clone(),
+            Config::default(),
+            Heart::unheard(),
+            tls,
+        );
         let task = tokio::spawn(serving);
         let operator = soon("the credential of local operators", async {
             loop {

@@ -1,6 +1,7 @@
 //! What can be wrong with a workload spec; every message says what would be right.
 
 use super::catalogue::CATALOGUE;
+use crate::suggestion::suggestion;
 
 /// A workload spec that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -154,31 +155,4 @@ fn names() -> String {
         .map(|definition| definition.name)
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-/// "did you mean x? " when a known word is close, else nothing.
-fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
-    known
-        .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
-        .min()
-        .map_or_else(String::new, |(_, candidate)| {
-            format!("did you mean {candidate}? ")
-        })
-}
-
-/// Edit distance (Levenshtein), in characters; long words are not compared in full.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.chars().take(32).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, right) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(left != *right);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }

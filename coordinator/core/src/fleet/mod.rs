@@ -39,3 +39,4 @@ pub use record::{
 pub use restore::Kept;
 pub use restrictions::Restriction;
 pub use state::State;
+pub use views::Census;

@@ -1,7 +1,7 @@
 //! What people may see of the state, in the wire's own messages. Reads only; what only the store knows (times of day, ended sweeps) is for the
 //! caller to add.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use batchstep_proto::{
     domain::{DeviceSelector, nanos},
@@ -10,6 +10,19 @@ use batchstep_proto::{
 };
 
 use super::{SeriesState, State, SweepState, selection::meant, series::Series, sweeps::Sweep};
+
+/// The fleet in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Agents in each state; states without an agent are left out.
+    pub agents: BTreeMap<wire::AgentState, usize>,
+    /// Agents with an open stream.
+    pub sessions: usize,
+    /// Sweeps that are not over.
+    pub active_sweeps: usize,
+    /// Attempts that an agent has and that have not ended.
+    pub open_attempts: usize,
+}
 
 impl State {
     /// An active sweep with its series; `submitted_at` is empty. `None`: it is over, or there is none.
@@ -80,6 +93,22 @@ impl State {
             cordon_reason: restriction.cordon,
             attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
         }
+    }
+
+    /// How many there are of everything, for monitoring.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        let mut census = Census {
+            active_sweeps: self.active_sweeps().len(),
+            open_attempts: self.open.values().map(BTreeSet::len).sum(),
+            ..Census::default()
+        };
+        for (id, agent) in &self.agents {
+            let state = self.agent_state(*id, !self.open.contains_key(id));
+            *census.agents.entry(state).or_default() += 1;
+            census.sessions += usize::from(agent.session.is_some());
+        }
+        census
     }
 
     /// True when no sweep is active and no attempt is out.

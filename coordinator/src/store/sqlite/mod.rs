@@ -1,10 +1,11 @@
 //! The store on disk: one SQLite file in the data directory, in WAL mode, synced at every commit.
 //!
 //! `write` puts records into a transaction, sorted by `changes`, `read` brings them back, `inventory` and `identity` do both for their tables, `blocks` and `words` hold how
-//! values are written. The schema and the meaning of every column is in `coordinator/migrations`.
+//! values are written, `copy` is for backups. The schema and the meaning of every column is in `coordinator/migrations`.
 
 mod blocks;
 mod changes;
+mod copy;
 mod identity;
 mod inventory;
 mod read;
@@ -21,7 +22,7 @@ use batchstep_core::fleet::{Disposition, Record, Restriction, SeriesSnapshot, Sw
 use batchstep_proto::ids::{AgentId, AttemptId, RequestId, SweepId};
 use jiff::Timestamp;
 use sqlx::{
-    Row as _, Sqlite as Driver, SqlitePool, Transaction,
+    Row as _, Sqlite as Driver, SqliteConnection, SqlitePool, Transaction,
     migrate::Migrator,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -113,7 +114,13 @@ impl Sqlite {
             models,
             _directory: directory,
         };
-        store.refuse_newer_schema().await?;
+        let mut connection = store
+            .writer
+            .acquire()
+            .await
+            .map_err(|error| store.failed(error))?;
+        refuse_newer_schema(&mut connection, &store.path).await?;
+        drop(connection);
         MIGRATIONS
             .run(&store.writer)
             .await
@@ -128,34 +135,6 @@ impl Sqlite {
     pub async fn close(self) {
         self.readers.close().await;
         self.writer.close().await;
-    }
-
-    async fn refuse_newer_schema(&self) -> Result<(), StoreError> {
-        let known = MIGRATIONS
-            .iter()
-            .map(|step| step.version)
-            .max()
-            .unwrap_or(0);
-        let exists = sqlx::query("SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations'")
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(|error| self.failed(error))?;
-        if exists.is_none() {
-            return Ok(());
-        }
-        let found: Option<i64> = sqlx::query("SELECT MAX(version) FROM _sqlx_migrations")
-            .fetch_one(&self.readers)
-            .await
-            .and_then(|row| row.try_get(0))
-            .map_err(|error| self.failed(error))?;
-        match found {
-            Some(found) if found > known => Err(StoreError::NewerSchema {
-                path: self.path.clone(),
-                found,
-                known,
-            }),
-            _ => Ok(()),
-        }
     }
 
     /// One consistent view of the file for several queries.
@@ -186,6 +165,48 @@ impl Sqlite {
     /// A transaction that writes. One that begins by reading could find at its first write that another one was faster.
     async fn begin_write(&self) -> Result<Transaction<'static, Driver>, sqlx::Error> {
         self.writer.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    /// The number in the file's header that SQLite leaves to its users, and nobody uses: writing it takes the lock, a page of the log and a sync.
+    async fn write_probe(&self) -> Result<(), WriteError> {
+        let mut transaction = self.begin_write().await?;
+        sqlx::query("PRAGMA user_version = 1")
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+async fn refuse_newer_schema(db: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::Database {
+        path: path.into(),
+        source,
+    };
+    let known = MIGRATIONS
+        .iter()
+        .map(|step| step.version)
+        .max()
+        .unwrap_or(0);
+    let exists = sqlx::query("SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations'")
+        .fetch_optional(&mut *db)
+        .await
+        .map_err(failed)?;
+    if exists.is_none() {
+        return Ok(());
+    }
+    let found: Option<i64> = sqlx::query("SELECT MAX(version) FROM _sqlx_migrations")
+        .fetch_one(&mut *db)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(failed)?;
+    match found {
+        Some(found) if found > known => Err(StoreError::NewerSchema {
+            path: path.into(),
+            found,
+            known,
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -333,5 +354,9 @@ impl Store for Sqlite {
 
     fn models(&self) -> &Models {
         &self.models
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.write_probe().await.map_err(|error| self.failed(error))
     }
 }

@@ -1,0 +1,198 @@
+//! Settings of `batchstep serve`: where each may come from, which one counts, and what is said of those that cannot be followed.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail loudly too")]
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+const EXAMPLE: &str = include_str!("../../deploy/config/coordinator.toml");
+
+fn serve(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("batchstep"));
+    command.current_dir(home).env("NO_COLOR", "1");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("BATCHSTEP_") {
+            command.env_remove(name);
+        }
+    }
+    command.arg("serve").args(arguments);
+    command
+}
+
+/// What would be used: value and origin of each setting.
+fn used(mut command: Command) -> BTreeMap<String, (String, String)> {
+    let output = command.arg("--check-config").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines()
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(key, rest)| {
+            let (value, origin) = rest.split_once(" # ").unwrap();
+            let both = (value.trim().to_owned(), origin.to_owned());
+            (key.to_owned(), both)
+        })
+        .collect()
+}
+
+fn refused(home: &Path, file: &str, said: &[&str]) {
+    fs::write(home.join("c.toml"), file).unwrap();
+    for last in ["--check-config", "--log=info"] {
+        let output = serve(home, &["--config", "c.toml", last]).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{file}: {stderr}");
+        for word in said {
+            assert!(
+                stderr.contains(word),
+                "{file:?} does not say {word:?}: {stderr}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_flag_outranks_its_variable_that_the_file_and_that_the_default() {
+    let home = TempDir::new().unwrap();
+    let file = "data_dir = \"from-file\"\nlisten = \"127.0.0.1:1\"\nlog = \"debug\"\nmax_model_size = \"1GiB\"\n";
+    fs::write(home.path().join("c.toml"), file).unwrap();
+    let mut command = serve(
+        home.path(),
+        &["--config", "c.toml", "--max-model-size", "3GiB"],
+    );
+    command
+        .env("BATCHSTEP_LISTEN", "127.0.0.1:2")
+        .env("BATCHSTEP_MAX_MODEL_SIZE", "2GiB");
+    let used = used(command);
+    let is = |key: &str, value: &str, origin: &str| {
+        assert_eq!(used[key], (value.to_owned(), origin.to_owned()), "{key}");
+    };
+    is("data_dir", "\"from-file\"", "c.toml, line 1");
+    is("listen", "\"127.0.0.1:2\"", "environment, BATCHSTEP_LISTEN");
+    is("max_model_size", "\"3GiB\"", "command line");
+    is("log", "\"debug\"", "c.toml, line 3");
+    is("lease_intervals", "3", "default");
+    assert!(
+        !home.path().join("from-file").exists(),
+        "nothing was started"
+    );
+}
+
+#[test]
+fn the_example_says_the_defaults_and_every_setting() {
+    let home = TempDir::new().unwrap();
+    let all: String = EXAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(setting) if !setting.starts_with([' ', '#']) => setting.to_owned() + "\n",
+            _ => line.to_owned() + "\n",
+        })
+        .collect();
+    fs::write(home.path().join("example.toml"), EXAMPLE).unwrap();
+    fs::write(home.path().join("all.toml"), &all).unwrap();
+    let defaults = used(serve(home.path(), &["--config", "example.toml"]));
+    let written = used(serve(home.path(), &["--config", "all.toml"]));
+    let values = |used: &BTreeMap<String, (String, String)>| -> BTreeMap<String, String> {
+        used.iter()
+            .map(|(key, (value, _))| (key.clone(), value.clone()))
+            .collect()
+    };
+    assert_eq!(values(&written), values(&defaults));
+    for (key, (_, origin)) in written {
+        assert!(
+            origin.starts_with("all.toml"),
+            "{key} is not in the example"
+        );
+    }
+}
+
+#[test]
+fn what_is_printed_is_a_file_that_says_the_same() {
+    let home = TempDir::new().unwrap();
+    let print = |arguments: &[&str]| {
+        let output = serve(home.path(), arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let odd = "a \"quoted\" \\ folder";
+    let first = print(&["--data-dir", odd, "--lost-intervals", "9", "--check-config"]);
+    fs::write(home.path().join("c.toml"), &first).unwrap();
+    let second = print(&["--config", "c.toml", "--check-config"]);
+    let values = |text: &str| -> Vec<String> {
+        let lines = text
+            .lines()
+            .map(|line| line.rsplit_once(" # ").unwrap().0.trim().to_owned());
+        lines.collect()
+    };
+    assert!(first.contains("lost_intervals = 9"), "{first}");
+    assert_eq!(values(&first), values(&second));
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_line() {
+    let home = TempDir::new().unwrap();
+    let home = home.path();
+    refused(
+        home,
+        "data_dir = \"d\"\nlsten = \"a\"\n",
+        &["c.toml:2:", "\"lsten\"", "did you mean listen?"],
+    );
+    refused(
+        home,
+        "data-dir = \"d\"\n",
+        &["c.toml:1:", "did you mean data_dir?"],
+    );
+    refused(
+        home,
+        "config = \"other\"\n",
+        &["c.toml:1:", "no setting \"config\""],
+    );
+    refused(
+        home,
+        "# a\ndata_dir = \"d\"\nlisten = 3\n",
+        &["c.toml:3:", "listen", "'3'"],
+    );
+    // All of it at once.
+    refused(
+        home,
+        "data_dir = \"d\"\nlog_format = \"xml\"\noverhead = 1\nforget_after = \"soon\"\n",
+        &[
+            "c.toml:2:",
+            "text, json",
+            "c.toml:3:",
+            "c.toml:4:",
+            "forget_after",
+        ],
+    );
+    refused(
+        home,
+        "data_dir = \"d\"\n[fleet]\nlease_intervals = 3\n",
+        &["c.toml:2:", "fleet", "section"],
+    );
+    refused(home, "data_dir = \"d\"\nlisten = \n", &["c.toml:2:"]);
+    refused(
+        home,
+        "data_dir = \"d\"\ndata_dir = \"e\"\n",
+        &["c.toml:2:", "duplicate"],
+    );
+    // Each is fine, and both together are not.
+    refused(
+        home,
+        "data_dir = \"d\"\nlease_intervals = 6\n",
+        &["lost_intervals (6)", "lease_intervals (6)"],
+    );
+    refused(
+        home,
+        "data_dir = \"d\"\nlisten = \"0.0.0.0:7847\"\n",
+        &["0.0.0.0:7847"],
+    );
+    refused(
+        home,
+        "data_dir = \"d\"\nback_off_ceiling = \"1ms\"\n",
+        &["back_off_floor"],
+    );
+    refused(home, "listen = \"127.0.0.1:1\"\n", &["--data-dir"]);
+    assert!(!home.join("d").exists(), "nothing was started");
+    let output = serve(home, &["--config", "none.toml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("none.toml"));
+}
