@@ -249,9 +249,8 @@ async fn a_hostile_agent_adds_nothing_to_anothers_attempt_and_a_replay_counts_on
     let assignment = loop {
         use wire::coordinator_message::Message;
         let message = soon("an assignment", inbound.message()).await.unwrap();
-        match message.unwrap().message {
-            Some(Message::Assignment(assignment)) => break assignment,
-            Some(_) | None => {}
+        if let Some(Message::Assignment(assignment)) = message.unwrap().message {
+            break assignment;
         }
     };
     let report = measured(&assignment);
