@@ -21,6 +21,10 @@ pub(super) struct Batch {
 }
 
 /// What follows the commit.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives until the next commit; most are effects"
+)]
 enum Rest {
     /// Show the next event among the records.
     Journalled,

@@ -73,7 +73,7 @@ fn many(sweep: SweepId) -> Vec<Record> {
                 report,
             });
         }
-        if ordinal % 2 == 0 {
+        if ordinal.is_multiple_of(2) {
             records.push(Record::RoundEnded { round: round.id });
         }
     }

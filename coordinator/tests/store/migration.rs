@@ -176,7 +176,7 @@ fn awkward(number: u32) -> Block {
         foreign_cores: Some(part / 1e6),
         temperature_celsius: Some(part * 1e9),
         power_watts: Some(0.1 + part),
-        sm_clock_mhz: (number % 2 == 0).then_some(1980.0),
+        sm_clock_mhz: number.is_multiple_of(2).then_some(1980.0),
         device_elapsed: None,
         ..support::block(number, 4)
     }
