@@ -6,28 +6,32 @@ use batchstep_tests::eventually;
 
 use crate::{
     disk::Limit,
-    fleet::{AGENTS, Fleet, Who},
+    fleet::{Fleet, Who},
     network::Flow,
 };
 
 const MOMENT: Duration = Duration::from_millis(100);
+const A_WHILE: Duration = Duration::from_millis(1500);
 
 #[test]
-fn a_coordinator_with_a_full_disk_refuses_reports_and_takes_them_later() {
+fn a_coordinator_with_a_full_disk_records_nothing_and_everything_later() {
     let mut fleet = Fleet::new();
     fleet.submit();
     // Nothing at all; some pages of a transaction; in the middle of one.
     for bytes in [0, 65_536, 100_000] {
         fleet.work_on(4, MOMENT);
-        let full = Limit::of(fleet.process(Who::Coordinator), bytes);
-        let refused = |fleet: &Fleet| -> usize {
-            let count = |index| fleet.said(index).matches("A report was not taken").count();
-            (0..AGENTS).map(count).sum()
+        let coordinator = fleet.process(Who::Coordinator);
+        let failed = || {
+            let said = coordinator.stderr();
+            said.matches("A change could not be recorded").count()
         };
-        let before = refused(&fleet);
-        eventually("a report to be refused", || {
-            (refused(&fleet) > before).then_some(())
+        let before = failed();
+        let full = Limit::of(coordinator, bytes);
+        eventually("a change that cannot be recorded", || {
+            (failed() > before).then_some(())
         });
+        // Long enough for agents to come back and be sent away.
+        thread::sleep(A_WHILE);
         full.lift();
     }
     fleet.ends_undisturbed();

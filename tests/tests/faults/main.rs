@@ -15,4 +15,5 @@ mod killed;
 mod network;
 mod quarantine;
 mod random;
+mod stopped;
 mod workers;
