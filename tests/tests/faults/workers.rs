@@ -9,8 +9,8 @@ use nix::{
 };
 use serde_json::Value;
 
-/// Twelve batch sizes of a small network, five blocks each.
-const SWEEP: [&str; 15] = [
+/// Twelve batch sizes of a small network, for as long as the budget lasts: no block is ever as precise as this.
+const SWEEP: [&str; 13] = [
     "sweep",
     "run",
     "--detach",
@@ -22,10 +22,8 @@ const SWEEP: [&str; 15] = [
     "1-12",
     "--devices",
     "cpu",
-    "--budget",
-    "6s",
     "--precision",
-    "20%",
+    "0.001%",
 ];
 
 /// A coordinator, an agent and a sweep that a real worker measures.
@@ -37,11 +35,11 @@ struct Measuring {
 }
 
 impl Measuring {
-    fn begin() -> Self {
+    fn begin(budget: &str) -> Self {
         let lab = Lab::new();
         let coordinator = lab.start_coordinator();
         let agent = lab.start_agent("agent");
-        let end = lab.ask(&SWEEP);
+        let end = lab.ask(&[&SWEEP[..], &["--budget", budget]].concat());
         assert_eq!(end.code(), 0, "{}", end.stderr);
         let mut watch = lab.batchstep(&["sweep", "watch", "last", "--format", "json"]);
         let watch = Process::start(
@@ -82,13 +80,14 @@ impl Measuring {
 
 #[test]
 fn a_worker_that_is_killed_again_and_again_is_replaced() {
-    let measuring = Measuring::begin();
-    for round in [1, 2, 4] {
+    let measuring = Measuring::begin("15s");
+    // Not in rounds that follow each other: a second crash at one batch size would leave that out.
+    for (killed, round) in [1, 3].into_iter().enumerate() {
         let worker = measuring.worker_in_round(round);
         kill(worker, Signal::SIGKILL).expect("the worker lives");
         eventually("its end to be told", || {
             let said = measuring.agent.0.stderr();
-            (said.matches("SIGKILL").count() > 0).then_some(())
+            (said.matches("SIGKILL").count() > killed).then_some(())
         });
     }
     measuring.is_answered();
@@ -96,7 +95,7 @@ fn a_worker_that_is_killed_again_and_again_is_replaced() {
 
 #[test]
 fn a_worker_that_stands_still_for_a_while_goes_on() {
-    let measuring = Measuring::begin();
+    let measuring = Measuring::begin("6s");
     let worker = measuring.worker_in_round(2);
     kill(worker, Signal::SIGSTOP).expect("the worker lives");
     thread::sleep(Duration::from_secs(2));
@@ -107,10 +106,13 @@ fn a_worker_that_stands_still_for_a_while_goes_on() {
 /// A hung worker costs its round, when that is over its time; one minute of it is the allowance for starting a worker.
 #[test]
 fn a_worker_that_hangs_is_killed_when_its_round_is_over_time() {
-    let mut measuring = Measuring::begin();
-    let worker = measuring.worker_in_round(2);
+    let mut measuring = Measuring::begin("6s");
+    // The probe, whose limit is the shortest.
+    let worker = measuring.worker_in_round(1);
     kill(worker, Signal::SIGSTOP).expect("the worker lives");
     measuring.agent.0.wait_for_stderr("over its time limit");
-    assert!(kill(worker, None).is_err(), "the worker is gone");
+    eventually("the end of the worker", || {
+        kill(worker, None).is_err().then_some(())
+    });
     measuring.is_answered();
 }

@@ -175,6 +175,23 @@ fn a_crashing_batch_size_is_quarantined_and_the_others_are_measured() {
 }
 
 #[test]
+fn a_hanging_batch_size_costs_two_rounds_and_not_the_budget() {
+    let mut device = Simulator::new(staircase(4));
+    device.hangs_at = [13].into();
+    let (history, end) = device.run(&plan(spec("1-24", 30), "SIM-a"));
+    let timed_out = history
+        .rounds
+        .iter()
+        .filter(|record| record.outcomes[0].0 == AttemptOutcome::TimedOut);
+    assert_eq!(timed_out.count(), 2);
+    let counts = counts(&history);
+    assert!(
+        counts.len() == 23 && counts.values().all(|&count| count >= 5),
+        "{counts:?}, {end:?}"
+    );
+}
+
+#[test]
 fn a_probe_that_kills_its_worker_ends_the_range_there() {
     let mut device = Simulator::new(staircase(4));
     device.crashes_at = (32..2000).collect();
