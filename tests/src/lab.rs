@@ -177,7 +177,7 @@ impl Lab {
         Agent(process)
     }
 
-    /// The process ids of the workers that are children of `parent`.
+    /// The process ids of the workers that are children of `parent`, but for those that only describe themselves.
     #[must_use]
     pub fn workers_of(parent: &Process) -> Vec<i32> {
         let Ok(entries) = fs::read_dir("/proc") else {
@@ -194,7 +194,9 @@ impl Lab {
                 let Some((head, tail)) = stat.rsplit_once(')') else {
                     return false;
                 };
+                let line = fs::read_to_string(format!("/proc/{pid}/cmdline"));
                 head.contains("batchstep-worke")
+                    && line.is_ok_and(|line| !line.contains("--describe"))
                     && tail.split_whitespace().nth(1) == Some(&parent.pid().to_string())
             })
             .collect()

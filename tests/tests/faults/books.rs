@@ -198,11 +198,16 @@ pub fn same(disturbed: &Outcome, undisturbed: &Outcome) {
 
 fn agrees(ours: &Value, theirs: &Value) -> bool {
     match (ours, theirs) {
-        (Value::Number(our), Value::Number(their)) => {
-            close(our.as_f64().unwrap_or(f64::NAN), their.as_f64().unwrap_or(f64::NAN))
-        }
+        (Value::Number(our), Value::Number(their)) => close(
+            our.as_f64().unwrap_or(f64::NAN),
+            their.as_f64().unwrap_or(f64::NAN),
+        ),
         (Value::Array(ours), Value::Array(theirs)) => {
-            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(our, their)| agrees(our, their))
+            ours.len() == theirs.len()
+                && ours
+                    .iter()
+                    .zip(theirs)
+                    .all(|(our, their)| agrees(our, their))
         }
         (Value::Object(ours), Value::Object(theirs)) => {
             ours.len() == theirs.len()

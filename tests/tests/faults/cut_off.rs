@@ -48,7 +48,14 @@ fn a_slow_line_and_one_that_stands_still_lose_nothing() {
     fleet.submit();
     let late = Fault::Late(Duration::from_millis(200));
     let [there, back] = Direction::BOTH.map(Fault::Held);
-    for fault in [late, there, Fault::Crumbs, back, Fault::BlackHole, Fault::Cut] {
+    for fault in [
+        late,
+        there,
+        Fault::Crumbs,
+        back,
+        Fault::BlackHole,
+        Fault::Cut,
+    ] {
         fleet.work_on(2, MOMENT);
         fault.strike(&mut fleet, A_WHILE);
     }
@@ -68,6 +75,9 @@ fn agents_in_a_black_hole_finish_their_rounds_and_deliver_them_later() {
     assert!(fleet.spooled() > 0, "finished rounds wait in the spools");
     // An agent that is started meanwhile dials, and finds nobody.
     Fault::KilledWhileCutOff(1).strike(&mut fleet, MOMENT);
-    assert!(fleet.rounds_begun() <= begun, "rounds begin without a coordinator");
+    assert!(
+        fleet.rounds_begun() <= begun,
+        "rounds begin without a coordinator"
+    );
     fleet.ends_undisturbed();
 }

@@ -1,9 +1,6 @@
 //! The faults that a random schedule draws from, and how each strikes and is mended.
 
-use std::{
-    thread,
-    time::Duration,
-};
+use std::{thread, time::Duration};
 
 use batchstep_laws::Random;
 use nix::sys::signal::Signal;

@@ -59,7 +59,12 @@ fn an_agent_and_its_coordinator_can_die_together() {
 fn processes_that_stand_still_for_a_while_go_on() {
     let mut fleet = Fleet::new();
     fleet.submit();
-    for who in [Who::Coordinator, Who::Agent(0), Who::Coordinator, Who::Agent(1)] {
+    for who in [
+        Who::Coordinator,
+        Who::Agent(0),
+        Who::Coordinator,
+        Who::Agent(1),
+    ] {
         fleet.work_on(3, MOMENT);
         Fault::Paused(who).strike(&mut fleet, 3 * A_WHILE);
     }

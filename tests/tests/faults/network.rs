@@ -201,7 +201,9 @@ impl State {
                 thread::sleep(by);
             }
             let piece = if flow == Flow::Crumbs { CRUMB } else { 4096 };
-            if buffer[..bytes].chunks(piece).any(|piece| to.write_all(piece).is_err())
+            if buffer[..bytes]
+                .chunks(piece)
+                .any(|piece| to.write_all(piece).is_err())
                 || breaks
                 || read == Some(0)
             {

@@ -30,7 +30,11 @@ fn a_batch_size_that_kills_its_worker_is_quarantined_and_the_others_are_answered
     assert_eq!(row["step"], 16.0, "{row}");
     assert_eq!(row["agreeing_devices"], 3, "{row}");
     assert_eq!(row["batch_sizes_measured"], 63, "{row}");
-    let sizes: Vec<u64> = outcome.blocks.iter().map(|range| range.batch_size).collect();
+    let sizes: Vec<u64> = outcome
+        .blocks
+        .iter()
+        .map(|range| range.batch_size)
+        .collect();
     assert!(!sizes.contains(&24), "{sizes:?}");
 
     // Two rounds on each device ended with it.
@@ -39,7 +43,10 @@ fn a_batch_size_that_kills_its_worker_is_quarantined_and_the_others_are_answered
     let crashes = books::ask(&fleet, at_24);
     assert_eq!(crashes, [[Value::from(2)], [2.into()], [2.into()]]);
 
-    let explained = fleet.lab.ask(&["sweep", "show", "last", "--explain"]).stdout;
+    let explained = fleet
+        .lab
+        .ask(&["sweep", "show", "last", "--explain"])
+        .stdout;
     let told = "batch size 24 was left out after 2 crashes of the worker at it";
     assert_eq!(explained.matches(told).count(), 3, "{explained}");
 }

@@ -222,7 +222,10 @@ fn rounds_that_were_stopped_are_no_fault_of_a_batch_size_and_end_a_series_only_a
             Next::Round(round) => round,
             Next::Failed(message) => {
                 assert_eq!(rounds, 21);
-                assert!(message.ends_with("the last: its agent was restarted"), "{message}");
+                assert!(
+                    message.ends_with("the last: its agent was restarted"),
+                    "{message}"
+                );
                 break;
             }
             Next::Done(end) => panic!("{end:?}"),
