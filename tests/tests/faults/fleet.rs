@@ -124,7 +124,9 @@ impl Fleet {
     }
 
     fn agent_command(&self, index: usize) -> Command {
-        let mut command = self.lab.agent_command(&["run", "--log-format", "json"]);
+        // Gone with the test, however that ends.
+        let run = ["run", "--exit-with-parent", "--log-format", "json"];
+        let mut command = self.lab.agent_command(&run);
         command
             .args(["--coordinator", &self.network.url()])
             .arg("--state-dir")

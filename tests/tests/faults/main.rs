@@ -4,6 +4,7 @@
 //! `fleet` starts and stops the processes, `network` and `disk` are what stands between them, `books` checks what is left behind, `fault` is the
 //! vocabulary of random schedules. What is random comes from a seed that is printed: `BATCHSTEP_FAULT_SEED` repeats it.
 
+mod at_work;
 mod bad_input;
 mod books;
 mod cut_off;
@@ -16,4 +17,3 @@ mod network;
 mod quarantine;
 mod random;
 mod stopped;
-mod workers;
