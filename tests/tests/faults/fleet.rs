@@ -14,7 +14,10 @@ use batchstep_tests::{Finished, Lab, Process, eventually};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::{books, network::Network};
+use crate::{
+    books,
+    network::{Flow, Network},
+};
 
 /// Agents of a fleet.
 pub const AGENTS: usize = 3;
@@ -106,7 +109,12 @@ impl Fleet {
     /// Starts a process that is not running, on the folder of the one before it, and waits until it serves or is connected.
     pub fn start(&mut self, who: Who) {
         match who {
-            Who::Coordinator => self.coordinator = Some(self.lab.start_coordinator().0),
+            Who::Coordinator => {
+                // Agents come back when the test goes on, however long its own questions took.
+                self.network.set_both(Flow::Held);
+                self.coordinator = Some(self.lab.start_coordinator().0);
+                self.network.set_both(Flow::Free);
+            }
             Who::Agent(index) => {
                 self.start_unconnected(index);
                 let agent = self.agents[index].as_mut().expect("it was started");

@@ -37,21 +37,21 @@ fn a_coordinator_with_a_full_disk_records_nothing_and_everything_later() {
     fleet.ends_undisturbed();
 }
 
-/// Cut off and with a full disk an agent has its results in memory only: they reach the disk as soon as there is room, and then survive its end.
+/// Cut off and with a full disk an agent has its results in memory only: they reach the disk as soon as there is room, and then survive its end. One
+/// that cannot even put an attempt on record declines it, and is asked again.
 #[test]
 fn an_agent_with_a_full_disk_keeps_its_results_until_there_is_room() {
     let mut fleet = Fleet::new();
     fleet.submit();
     fleet.work_on(4, MOMENT);
+    let full = Limit::of(fleet.process(Who::Agent(2)), 0);
+    wait_until_said(&fleet, 2, "An attempt was declined.");
+    full.lift();
+
     fleet.network.set_both(Flow::Held);
     // Acceptances still fit, reports do not.
     let full = Limit::of(fleet.process(Who::Agent(0)), 100);
-    eventually("a report that does not fit", || {
-        fleet
-            .said(0)
-            .contains("could not be written to the spool")
-            .then_some(())
-    });
+    wait_until_said(&fleet, 0, "could not be written to the spool");
     full.lift();
     eventually("the report on disk", || {
         (fleet.spooled_by(0) > 0).then_some(())
@@ -62,20 +62,8 @@ fn an_agent_with_a_full_disk_keeps_its_results_until_there_is_room() {
     fleet.ends_undisturbed();
 }
 
-/// It cannot put an attempt on record, so it declines; what it had is measured later.
-#[test]
-fn an_agent_that_can_write_nothing_declines_and_goes_on_later() {
-    let mut fleet = Fleet::new();
-    fleet.submit();
-    fleet.work_on(4, MOMENT);
-    let full = Limit::of(fleet.process(Who::Agent(2)), 0);
-    eventually("an attempt to be declined", || {
-        fleet
-            .said(2)
-            .contains("An attempt was declined.")
-            .then_some(())
+fn wait_until_said(fleet: &Fleet, agent: usize, what: &str) {
+    eventually(&format!("agent {agent} to say {what:?}"), || {
+        fleet.said(agent).contains(what).then_some(())
     });
-    thread::sleep(MOMENT);
-    full.lift();
-    fleet.ends_undisturbed();
 }

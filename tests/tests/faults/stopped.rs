@@ -16,6 +16,8 @@ const MOMENT: Duration = Duration::from_millis(150);
 fn daemons_stop_in_order_and_go_on_after_a_restart() {
     let mut fleet = Fleet::new();
     fleet.submit();
+    fleet.work_on(1, MOMENT);
+    refuses_a_second_coordinator(&fleet);
     for who in [Who::Coordinator, Who::Agent(0), Who::Agent(1)] {
         fleet.work_on(3, MOMENT);
         Fault::Stopped(who).strike(&mut fleet, MOMENT);
@@ -39,15 +41,12 @@ fn daemons_stop_in_time_where_nobody_answers() {
     fleet.ends_undisturbed();
 }
 
-#[test]
-fn a_second_coordinator_on_the_same_data_is_refused_and_disturbs_nothing() {
-    let mut fleet = Fleet::new();
-    fleet.submit();
-    fleet.work_on(2, MOMENT);
+/// Two coordinators on the same data would each undo what the other does.
+fn refuses_a_second_coordinator(fleet: &Fleet) {
     let mut second = fleet.lab.batchstep(&["serve", "--listen", "127.0.0.1:0"]);
     second.arg("--data-dir").arg(fleet.lab.path("data"));
     let end = Process::run("a second batchstep serve", &mut second);
     assert_eq!(end.code(), 3, "{}", end.stderr);
-    assert!(end.stderr.contains("another"), "{}", end.stderr);
-    fleet.ends_undisturbed();
+    let told = "another coordinator uses the data directory";
+    assert!(end.stderr.contains(told), "{}", end.stderr);
 }
