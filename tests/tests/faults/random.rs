@@ -13,12 +13,17 @@ const FAULTS: usize = 7;
 /// Below that a sweep has shown too little.
 const LEAST: usize = 3;
 
-#[test]
-fn a_random_schedule_of_faults_leaves_the_table_as_it_was() {
-    let seed = match env::var("BATCHSTEP_FAULT_SEED") {
+/// What everything random is drawn from.
+pub fn seed() -> u64 {
+    match env::var("BATCHSTEP_FAULT_SEED") {
         Ok(seed) => seed.parse().expect("BATCHSTEP_FAULT_SEED is a number"),
         Err(_) => USUAL_SEED,
-    };
+    }
+}
+
+#[test]
+fn a_random_schedule_of_faults_leaves_the_table_as_it_was() {
+    let seed = seed();
     println!("BATCHSTEP_FAULT_SEED={seed}");
     let mut random = Random::named("faults", seed);
     let mut fleet = Fleet::new();

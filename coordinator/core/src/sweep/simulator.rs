@@ -123,7 +123,6 @@ impl<'a> Simulator<'a> {
                 crashes_at: self.crashes_at.clone(),
                 hangs_at: self.hangs_at.clone(),
                 killed_every: self.killed_every,
-                ..Faults::default()
             },
             ..Behaviour::default()
         };
