@@ -68,7 +68,8 @@ fn a_slow_line_and_one_that_stands_still_lose_nothing() {
 fn agents_in_a_black_hole_finish_their_rounds_and_deliver_them_later() {
     let mut fleet = Fleet::new();
     fleet.submit();
-    fleet.work_on(4, MOMENT);
+    // In the middle of a round that is longer than the probe.
+    fleet.work_on_agent(0, 4, MOMENT);
     fleet.network.set_both(Flow::Held);
     fleet.wait_until_all_are_cut_off();
     let begun = fleet.rounds_begun();

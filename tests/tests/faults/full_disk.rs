@@ -43,11 +43,13 @@ fn a_coordinator_with_a_full_disk_records_nothing_and_everything_later() {
 fn an_agent_with_a_full_disk_keeps_its_results_until_there_is_room() {
     let mut fleet = Fleet::new();
     fleet.submit();
-    fleet.work_on(4, MOMENT);
+    fleet.work_on_agent(0, 2, MOMENT);
     let full = Limit::of(fleet.process(Who::Agent(2)), 0);
     wait_until_said(&fleet, 2, "An attempt was declined.");
     full.lift();
 
+    // In the middle of a round that is longer than the probe.
+    fleet.work_on_agent(0, 2, MOMENT);
     fleet.network.set_both(Flow::Held);
     // Acceptances still fit, reports do not.
     let full = Limit::of(fleet.process(Who::Agent(0)), 100);
