@@ -135,7 +135,8 @@ pub fn spooled(state: &Path) -> usize {
         .count()
 }
 
-fn count(folder: &Path) -> usize {
+/// Files in a folder.
+pub fn count(folder: &Path) -> usize {
     fs::read_dir(folder).map_or(0, Iterator::count)
 }
 

@@ -5,6 +5,7 @@ use std::{thread, time::Duration};
 use batchstep_tests::eventually;
 
 use crate::{
+    books,
     disk::Limit,
     fleet::{Fleet, Who},
     network::Flow,
@@ -55,8 +56,10 @@ fn an_agent_with_a_full_disk_keeps_its_results_until_there_is_room() {
     let full = Limit::of(fleet.process(Who::Agent(0)), 100);
     wait_until_said(&fleet, 0, "could not be written to the spool");
     full.lift();
-    eventually("the report on disk", || {
-        (fleet.spooled_by(0) > 0).then_some(())
+    // All of them: an attempt is on record until its last report is on disk, and of one that is not the next process could only say that it was stopped.
+    let accepted = fleet.state_dir(0).join("accepted");
+    eventually("the reports on disk", || {
+        (fleet.spooled_by(0) > 0 && books::count(&accepted) == 0).then_some(())
     });
     fleet.kill(Who::Agent(0));
     fleet.network.set_both(Flow::Free);
