@@ -6,7 +6,7 @@ CARGOFLAGS ?=
 ARGS ?=
 OUTPUT ?= batchstep-report
 
-.PHONY: help demo test lint build bench bench-fleet validate properties libtorch clean-report
+.PHONY: help demo test lint build bench bench-fleet validate properties faults libtorch clean-report
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -47,6 +47,10 @@ validate: ## How often the inference is right, on seeded traces of every class o
 
 properties: libtorch ## All property tests with random inputs, RUNS=20 times; prints the command that shows a failure again
 	scripts/properties $(or $(RUNS),20) $(SEED)
+
+faults: libtorch ## Random schedules of faults, RUNS=20 of them, on real processes; prints the command that shows a failure again (20 s each)
+	$(CARGO) build --workspace --bins $(CARGOFLAGS)
+	scripts/faults $(or $(RUNS),20) $(SEED)
 
 libtorch: ## Install libtorch into .libtorch/ unless LIBTORCH says where yours is
 	@scripts/libtorch

@@ -33,7 +33,8 @@ struct Books {
 }
 
 impl Outbox {
-    /// Opens spool and ledger. Attempts that an earlier process left unfinished are reported as broken: a measurement is never resumed.
+    /// Opens spool and ledger. Attempts that an earlier process left unfinished are reported as stopped: a measurement is never resumed, and that this
+    /// agent ended says nothing about the batch size that was in work.
     pub(crate) fn open(state: &StateDir) -> io::Result<Self> {
         let outbox = Self {
             books: Mutex::new(Books {
@@ -64,14 +65,14 @@ impl Outbox {
             let spooled = parts().map(|summary| summary.part + 1).max().unwrap_or(0);
             warn!(
                 attempt = entry.attempt_id,
-                "An earlier process of this agent left an attempt unfinished; it is reported as broken."
+                "An earlier process of this agent left an attempt unfinished; it is reported as stopped."
             );
             let report = wire::AttemptReport {
                 attempt_id: entry.attempt_id,
                 round_id: entry.round_id,
                 part: entry.next_part.max(spooled),
                 r#final: true,
-                outcome: AttemptOutcome::Broken.to_wire(),
+                outcome: AttemptOutcome::Stopped.to_wire(),
                 message: "the agent was restarted while this attempt was open; what it had reported is kept"
                     .to_owned(),
                 ..Default::default()
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_left_open_is_reported_broken_after_its_parts() {
+    fn an_attempt_left_open_is_reported_stopped_after_its_parts() {
         let directory = tempfile::tempdir().unwrap();
         let state = StateDir::open(directory.path()).unwrap();
         let outbox = Outbox::open(&state).unwrap();
@@ -245,14 +246,14 @@ mod tests {
             outbox.delivered(&summary);
             seen.push((report.attempt_id, report.part, report.outcome));
         }
-        let broken = AttemptOutcome::Broken.to_wire();
+        let stopped = AttemptOutcome::Stopped.to_wire();
         assert_eq!(
             seen,
             [
                 ("done".to_owned(), 0, 0),
                 ("done".to_owned(), 1, 0),
-                ("open".to_owned(), 0, broken),
-                ("sent".to_owned(), 1, broken),
+                ("open".to_owned(), 0, stopped),
+                ("sent".to_owned(), 1, stopped),
             ]
         );
         assert!(Outbox::open(&state).unwrap().is_empty());

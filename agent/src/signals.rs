@@ -5,6 +5,7 @@ use std::io;
 use anyhow::Context as _;
 use batchstep_agent::Shutdown;
 use nix::{
+    libc::SIGXFSZ,
     sys::{prctl, signal::Signal},
     unistd::{Pid, getppid},
 };
@@ -39,6 +40,8 @@ pub(crate) fn listen(parent: Option<Parent>) -> io::Result<watch::Receiver<Shutd
     let (shutdown, seen) = watch::channel(Shutdown::No);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // Caught once and for all: a file that may not grow is met like a full disk, not with this process's end.
+    let _ = signal(SignalKind::from_raw(SIGXFSZ))?;
     tokio::spawn(async move {
         loop {
             let next = tokio::select! {

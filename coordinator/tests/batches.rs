@@ -37,6 +37,7 @@ impl Lab {
         let (engine, task) = engine::start(
             store.clone().into(),
             Config::default(),
+            Arc::default(),
             CancellationToken::new(),
             stop.clone(),
         )

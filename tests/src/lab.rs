@@ -196,7 +196,7 @@ impl Lab {
         Agent(process)
     }
 
-    /// The process ids of the workers, real or scripted, that are children of `parent`.
+    /// The process ids of the workers, real or scripted, that are children of `parent`, but for those that only describe themselves.
     #[must_use]
     pub fn workers_of(parent: &Process) -> Vec<i32> {
         let Ok(entries) = fs::read_dir("/proc") else {
@@ -217,7 +217,10 @@ impl Lab {
                 let is_worker = ["batchstep-worke", "scripted_worker"]
                     .iter()
                     .any(|name| head.contains(&name[..15]));
-                is_worker && tail.split_whitespace().nth(1) == Some(&parent.pid().to_string())
+                let line = fs::read_to_string(format!("/proc/{pid}/cmdline"));
+                is_worker
+                    && line.is_ok_and(|line| !line.contains("--describe"))
+                    && tail.split_whitespace().nth(1) == Some(&parent.pid().to_string())
             })
             .collect()
     }

@@ -87,14 +87,16 @@ pub(super) async fn run<E: Executor>(
     while let Ok(event) = events.try_recv() {
         tally.take(event);
     }
+    let (outcome, visits_done, reason) = (ending.outcome, tally.done, ending.message.clone());
+    outbox.report(tally.last(ending));
+    // Said when the report is in the spool: what this line tells is not lost any more.
     info!(
         attempt,
-        outcome = ?ending.outcome,
-        visits_done = tally.done,
-        reason = ending.message,
+        outcome = ?outcome,
+        visits_done,
+        reason,
         "A round ended."
     );
-    outbox.report(tally.last(ending));
 }
 
 /// Brings the model of a round to this host; the ending to report where it does not come.

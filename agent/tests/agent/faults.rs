@@ -112,7 +112,7 @@ fn reports_outlive_an_outage_and_a_killed_agent() {
 }
 
 #[test]
-fn a_killed_agent_takes_its_worker_along_and_reports_the_attempt_broken() {
+fn a_killed_agent_takes_its_worker_along_and_reports_the_attempt_stopped() {
     let coordinator = Coordinator::start();
     let host = Host::new();
     let mut agent = host.agent("a", &coordinator.url());
@@ -136,7 +136,7 @@ fn a_killed_agent_takes_its_worker_along_and_reports_the_attempt_broken() {
     });
     let _agent = host.agent("a", &coordinator.url());
     let report = coordinator.finished(&id);
-    assert_eq!(report.outcome, AttemptOutcome::Broken.to_wire());
+    assert_eq!(report.outcome, AttemptOutcome::Stopped.to_wire());
     assert!(report.message.contains("restarted"), "{}", report.message);
 }
 

@@ -44,6 +44,9 @@ pub(super) struct FleetArgs {
     /// Refused rounds in a row after which a series fails.
     #[arg(long, value_name = "N", default_value_t = Config::default().refused_limit, value_parser = clap::value_parser!(u32).range(1..), hide_short_help = true)]
     refused_limit: u32,
+    /// Attempts at a round that stop with nothing measured after which its series fails, unless it is for idle devices.
+    #[arg(long, value_name = "N", default_value_t = Config::default().stopped_limit, value_parser = clap::value_parser!(u32).range(1..), hide_short_help = true)]
+    stopped_limit: u32,
     /// Declined rounds in a row after which a series fails.
     #[arg(long, value_name = "N", default_value_t = Config::default().declined_limit, value_parser = clap::value_parser!(u32).range(1..), hide_short_help = true)]
     declined_limit: u32,
@@ -76,6 +79,7 @@ impl FleetArgs {
             overtime: self.overtime.0,
             stop_limit: self.stop_limit.0,
             refused_limit: self.refused_limit,
+            stopped_limit: self.stopped_limit,
             declined_limit: self.declined_limit,
             cordon_limit: self.cordon_limit,
             back_off_floor: self.back_off_floor.0,

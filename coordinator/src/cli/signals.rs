@@ -1,6 +1,7 @@
 //! What a person's Ctrl-C and a supervisor's SIGTERM become: something to await. Commands that run for long use it; nothing else handles signals.
 
 use anyhow::{Context as _, Result};
+use nix::libc::SIGXFSZ;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Exit;
@@ -18,6 +19,8 @@ impl Interrupts {
     /// When the system refuses the handler.
     pub(super) fn catch() -> Result<Self> {
         let catch = |kind| signal(kind).context("cannot catch signals");
+        // Caught once and for all: a file that may not grow is met like a full disk, not with this process's end.
+        let _ = catch(SignalKind::from_raw(SIGXFSZ))?;
         Ok(Self {
             interrupt: catch(SignalKind::interrupt())?,
             terminate: catch(SignalKind::terminate())?,

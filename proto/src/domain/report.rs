@@ -21,7 +21,7 @@ pub enum AttemptOutcome {
     Finished,
     /// The worker died or lost its device.
     Broken,
-    /// Stopped because the coordinator asked or the agent drained.
+    /// Stopped because the coordinator asked, the agent drained, or the agent was restarted: no fault of the device or the batch size.
     Stopped,
     /// Over the round's time limit.
     TimedOut,

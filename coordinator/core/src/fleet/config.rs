@@ -28,6 +28,9 @@ pub struct Config {
     pub stop_limit: Duration,
     /// Refused attempts in a row after which a series fails: a worker that cannot load its libraries will not learn to.
     pub refused_limit: u32,
+    /// Attempts at a round that stopped with nothing measured after which its series fails, unless it is for idle devices: with the pauses between them a
+    /// quarter of an hour, in which a host may be mended.
+    pub stopped_limit: u32,
     /// Declined attempts in a row after which a series fails; with the pauses between them some minutes, since a busy device may be free soon.
     pub declined_limit: u32,
     /// Attempts in a row, of several networks or of one that runs elsewhere, that measure nothing before their agent is cordoned: more than one series
@@ -55,6 +58,7 @@ impl Default for Config {
             overtime: Duration::from_mins(5),
             stop_limit: Duration::from_mins(1),
             refused_limit: 3,
+            stopped_limit: 20,
             declined_limit: 10,
             cordon_limit: 5,
             back_off_floor: Duration::from_secs(1),

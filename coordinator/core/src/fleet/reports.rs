@@ -134,14 +134,29 @@ impl State {
                 self.back_off(&device, &message);
             }
             if is_empty && outcome == AttemptOutcome::Stopped {
-                // Nothing was found out: the round waits for another attempt, if it is still wanted.
-                self.reconsider(series_id);
+                self.stopped(series_id, index, was_called_back, &message);
             } else {
                 self.round_reported(series_id, index, outcome, message.clone());
             }
         }
         if fails_at_everything {
             self.cordon(agent, &message);
+        }
+    }
+
+    /// A round was stopped before anything was found out: it waits for another attempt, if it is still wanted.
+    fn stopped(&mut self, series: SeriesId, round: u32, was_called_back: bool, message: &str) {
+        let stopped = self.tries(series, round, AttemptState::Reported);
+        let waits = self
+            .series
+            .get(&series)
+            .is_none_or(|series| series.plan.spec.scheduling.idle_only);
+        // Whoever asked for idle devices has asked to wait. Else something ends its agent again and again, which may be this very round.
+        if !waits && !was_called_back && stopped >= self.config.stopped_limit {
+            let message = format!("stopped {stopped} times in a row with nothing measured: {message}");
+            self.give_up(series, message);
+        } else {
+            self.reconsider(series);
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use batchstep_proto::domain::{BatchSizes, Strategy, VisitFailureKind};
+use batchstep_proto::domain::{AttemptOutcome, BatchSizes, Strategy, VisitFailureKind};
 
 use super::{
     History, RoundRecord, SeriesPlan,
@@ -29,9 +29,14 @@ const ROUND_BUDGETS_SECONDS: [u64; 14] = [
     10, 20, 30, 60, 120, 180, 300, 480, 600, 900, 1200, 1800, 2700, 3600,
 ];
 
-/// Device time of one round.
+/// Device time of one round. Where it was ended because it was over time, only what it measured counts: a worker that hangs for a minute must not
+/// spend a budget of half a minute, and how often a series waits for one is bounded by its quarantine.
 pub(super) fn time_of(record: &RoundRecord) -> Duration {
-    record.elapsed.max(record.measuring + record.warm_up)
+    let worked = record.measuring + record.warm_up;
+    match record.outcomes.last() {
+        Some((AttemptOutcome::TimedOut, _)) => worked,
+        _ => record.elapsed.max(worked),
+    }
 }
 
 /// Device time the series has used.

@@ -66,6 +66,17 @@ pub enum ConclusionReason {
 /// The next round of a series, with the index that follows its history.
 #[must_use]
 pub fn next(plan: &SeriesPlan, history: &History) -> Next {
+    let mut next = wanted_next(plan, history);
+    if let Next::Done(conclusion) = &mut next
+        && let Some(note) = Standing::of(history).quarantine_note()
+    {
+        conclusion.message.push_str("; ");
+        conclusion.message.push_str(&note);
+    }
+    next
+}
+
+fn wanted_next(plan: &SeriesPlan, history: &History) -> Next {
     let standing = Standing::of(history);
     if let Some(message) = standing::gives_up(history) {
         return Next::Failed(message);

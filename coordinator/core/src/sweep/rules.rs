@@ -30,6 +30,9 @@ pub(super) const CRASHES_TO_QUARANTINE: u32 = 2;
 pub(super) const ERRORS_TO_LEAVE_OUT: u32 = 2;
 /// Broken rounds in a row without a single block that end a series.
 pub(super) const EMPTY_ROUNDS_TO_FAIL: usize = 3;
+/// Rounds without a single block that end a series where their agent ended, not their worker. The pauses between them double up to a minute, so that a
+/// host that restarts again and again has a quarter of an hour to be mended, and a batch size that takes its host down does not run for ever.
+pub(super) const STOPPED_ROUNDS_TO_FAIL: usize = 20;
 /// An iteration longer than this share of the budget ends the probe. Doubling batch sizes, at most six iterations each (three of warm-up, three
 /// timed), cost 12 iterations of the last one at most: 15 % of the budget.
 pub(super) const ITERATION_SHARE_OF_BUDGET: f64 = 1.0 / 80.0;

@@ -79,6 +79,7 @@ pub(crate) struct Simulator<'a> {
     pub out_of_memory_at: u32,
     pub crashes_at: BTreeSet<u32>,
     pub errors_at: BTreeSet<u32>,
+    pub hangs_at: BTreeSet<u32>,
     /// Every so many visits the worker is killed from outside; 0: never.
     pub killed_every: u32,
     pub foreign_cores: Option<f64>,
@@ -94,6 +95,7 @@ impl<'a> Simulator<'a> {
             out_of_memory_at: u32::MAX,
             crashes_at: BTreeSet::new(),
             errors_at: BTreeSet::new(),
+            hangs_at: BTreeSet::new(),
             killed_every: 0,
             foreign_cores: None,
             throttle_reasons: None,
@@ -120,8 +122,8 @@ impl<'a> Simulator<'a> {
                 out_of_memory_at: Some(self.out_of_memory_at),
                 errors_at: self.errors_at.clone(),
                 crashes_at: self.crashes_at.clone(),
+                hangs_at: self.hangs_at.clone(),
                 killed_every: self.killed_every,
-                ..Faults::default()
             },
             ..Behaviour::default()
         };

@@ -8,7 +8,9 @@ use batchstep_proto::domain::{AttemptOutcome, RoundKind, VisitFailureKind, Visit
 
 use super::{
     History, RoundRecord,
-    rules::{CRASHES_TO_QUARANTINE, EMPTY_ROUNDS_TO_FAIL, ERRORS_TO_LEAVE_OUT},
+    rules::{
+        CRASHES_TO_QUARANTINE, EMPTY_ROUNDS_TO_FAIL, ERRORS_TO_LEAVE_OUT, STOPPED_ROUNDS_TO_FAIL,
+    },
 };
 
 /// The batch size at which a limit was met.
@@ -99,6 +101,21 @@ impl Standing {
             .is_some_and(|&crashes| crashes >= CRASHES_TO_QUARANTINE)
     }
 
+    /// Which batch sizes are quarantined, for people; `None` where none is.
+    pub(super) fn quarantine_note(&self) -> Option<String> {
+        let mut sizes = self.crashes.keys().filter(|&&size| self.quarantined(size));
+        let first = sizes.next()?;
+        let others: String = sizes.map(|size| format!(", {size}")).collect();
+        let (batch_sizes, was, which) = if others.is_empty() {
+            ("batch size", "was", "it")
+        } else {
+            ("batch sizes", "were", "each")
+        };
+        Some(format!(
+            "{batch_sizes} {first}{others} {was} left out after {CRASHES_TO_QUARANTINE} crashes of the worker at {which}"
+        ))
+    }
+
     /// True when a limit, crashes or errors rule a batch size out.
     pub(super) fn usable(&self, batch_size: u32) -> bool {
         !self.quarantined(batch_size)
@@ -141,18 +158,21 @@ fn too_long_for(record: &RoundRecord, kind: VisitFailureKind) -> Option<f64> {
         .then(|| record.warm_up.max(limit).as_secs_f64())
 }
 
-/// The last message of the rounds at the end of the history, when too many in a row broke without a block.
+/// The last message of the rounds at the end of the history, when too many in a row ended without a block. Rounds that were stopped count apart: they
+/// say nothing about the device.
 pub(super) fn gives_up(history: &History) -> Option<String> {
-    let broken = |record: &&RoundRecord| {
+    let outcome = |record: &RoundRecord| record.outcomes.last().map(|(outcome, _)| *outcome);
+    let is_empty = |record: &&RoundRecord| {
         record.blocks.is_empty()
             && record.failures.is_empty()
-            && record
-                .outcomes
-                .last()
-                .is_none_or(|(outcome, _)| *outcome != AttemptOutcome::Finished)
+            && outcome(record) != Some(AttemptOutcome::Finished)
     };
-    let empty = history.rounds.iter().rev().take_while(broken).count();
-    (empty >= EMPTY_ROUNDS_TO_FAIL).then(|| {
+    let last = || history.rounds.iter().rev().take_while(is_empty);
+    let empty = last().count();
+    let stopped = last()
+        .filter(|record| outcome(record) == Some(AttemptOutcome::Stopped))
+        .count();
+    (empty - stopped >= EMPTY_ROUNDS_TO_FAIL || stopped >= STOPPED_ROUNDS_TO_FAIL).then(|| {
         let message = history
             .rounds
             .iter()

@@ -6,7 +6,7 @@ use batchstep_proto::domain::{AttemptOutcome, RoundKind, VisitRole};
 
 use super::{
     super::{
-        ConclusionReason, Next,
+        ConclusionReason, History, Next, RoundRecord, next,
         simulator::{Simulator, plan, spec, staircase},
         spent,
     },
@@ -150,7 +150,10 @@ fn a_crashing_batch_size_is_quarantined_and_the_others_are_measured() {
         let mut device = Simulator::new(staircase(4));
         device.crashes_at = [13, 16].into();
         let (history, end) = device.run(&plan(spec(sizes, 300), "SIM-a"));
-        assert_eq!(conclusion(end).reason, ConclusionReason::PrecisionReached);
+        let end = conclusion(end);
+        assert_eq!(end.reason, ConclusionReason::PrecisionReached);
+        let told = "; batch sizes 13, 16 were left out after 2 crashes of the worker at each";
+        assert!(end.message.ends_with(told), "{}", end.message);
         let counts = counts(&history);
         assert!(!counts.contains_key(&13) && !counts.contains_key(&16));
         assert!(
@@ -169,6 +172,23 @@ fn a_crashing_batch_size_is_quarantined_and_the_others_are_measured() {
         };
         assert_eq!((broken(13), broken(16)), (2, 2));
     }
+}
+
+#[test]
+fn a_hanging_batch_size_costs_two_rounds_and_not_the_budget() {
+    let mut device = Simulator::new(staircase(4));
+    device.hangs_at = [13].into();
+    let (history, end) = device.run(&plan(spec("1-24", 30), "SIM-a"));
+    let timed_out = history
+        .rounds
+        .iter()
+        .filter(|record| record.outcomes[0].0 == AttemptOutcome::TimedOut);
+    assert_eq!(timed_out.count(), 2);
+    let counts = counts(&history);
+    assert!(
+        counts.len() == 23 && counts.values().all(|&count| count >= 5),
+        "{counts:?}, {end:?}"
+    );
 }
 
 #[test]
@@ -191,6 +211,36 @@ fn workers_killed_now_and_then_cost_their_rounds_only() {
         counts.len() == 24 && counts.values().all(|&count| count >= 5),
         "{counts:?}"
     );
+}
+
+#[test]
+fn rounds_that_were_stopped_are_no_fault_of_a_batch_size_and_end_a_series_only_after_many() {
+    let plan = plan(spec("1-24", 300), "SIM-a");
+    let mut history = History::default();
+    for rounds in 0.. {
+        let round = match next(&plan, &history) {
+            Next::Round(round) => round,
+            Next::Failed(message) => {
+                assert_eq!(rounds, 21);
+                assert!(
+                    message.ends_with("the last: its agent was restarted"),
+                    "{message}"
+                );
+                break;
+            }
+            Next::Done(end) => panic!("{end:?}"),
+        };
+        // A worker that dies once in between is no series of crashes either.
+        let outcome = if rounds == 10 {
+            AttemptOutcome::Broken
+        } else {
+            AttemptOutcome::Stopped
+        };
+        let mut record = RoundRecord::new(round);
+        let why = "its agent was restarted".to_owned();
+        record.outcomes.push((outcome, why));
+        history.rounds.push(record);
+    }
 }
 
 #[test]
