@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tracing::{info, warn};
 
-pub use dial::{DialError, Dialer, TcpDialer};
+pub use dial::{DialError, Dialer, TcpDialer, with_timeouts};
 
 use crate::retry::{self, Backoff};
 use connection::End;
