@@ -54,9 +54,9 @@ struct Tally {
 /// When this program cannot be started again.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let program = env::current_exe().context("cannot tell where this program is")?;
-    let jobs = options.jobs.unwrap_or_else(|| {
-        thread::available_parallelism().map_or(1, NonZero::get)
-    });
+    let jobs = options
+        .jobs
+        .unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get));
     let next = AtomicU64::new(options.start);
     let end = options.start.saturating_add(options.seeds);
     let began = Instant::now();
@@ -66,7 +66,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         for _ in 0..jobs {
             scope.spawn(|| {
                 let has_time = || {
-                    options.seconds.is_none_or(|limit| began.elapsed().as_secs() < limit)
+                    options
+                        .seconds
+                        .is_none_or(|limit| began.elapsed().as_secs() < limit)
                 };
                 while has_time() {
                     let seed = next.fetch_add(1, Relaxed);
@@ -78,20 +80,29 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
                         .output();
                     let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
                     tally.done += 1;
-                    let summary = output.as_ref().ok().and_then(|output| {
-                        serde_json::from_slice::<Summary>(&output.stdout).ok()
-                    });
+                    let summary = output
+                        .as_ref()
+                        .ok()
+                        .and_then(|output| serde_json::from_slice::<Summary>(&output.stdout).ok());
                     match summary {
                         Some(summary) => tally.add(summary, &options.command),
                         None => {
                             tally.failed.push(seed);
-                            println!("seed {seed} ended badly: {output:?}\n  again: {} {seed} --trace", options.command);
+                            println!(
+                                "seed {seed} ended badly: {output:?}\n  again: {} {seed} --trace",
+                                options.command
+                            );
                         }
                     }
                     let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
                     if told.elapsed() >= PROGRESS {
                         *told = Instant::now();
-                        eprintln!("{} seeds, {} failed, {:?}", tally.done, tally.failed.len(), began.elapsed());
+                        eprintln!(
+                            "{} seeds, {} failed, {:?}",
+                            tally.done,
+                            tally.failed.len(),
+                            began.elapsed()
+                        );
                     }
                 }
             });
@@ -133,7 +144,10 @@ impl Tally {
             took.as_secs_f64()
         );
         for (what, times) in &self.counts {
-            println!("  {what}: {times}, {:.2} per seed", *times as f64 / self.done.max(1) as f64);
+            println!(
+                "  {what}: {times}, {:.2} per seed",
+                *times as f64 / self.done.max(1) as f64
+            );
         }
     }
 }

@@ -12,19 +12,21 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{chronicle::Chronicle, ledger::SharedLedger, system};
 
+/// A block: visit, batch size, nanoseconds of all of it.
+pub type Timed = (u32, u32, u64);
+
 /// One execution of an attempt.
 #[derive(Debug, Clone)]
 pub struct Execution {
     pub device: String,
-    /// What was timed: visit, batch size, nanoseconds of the whole block.
-    pub blocks: Vec<(u32, u32, u64)>,
+    /// What was timed, and when that was told.
+    pub blocks: Vec<(Timed, Duration)>,
     /// Visits without a block.
     pub failures: Vec<u32>,
-    pub began: Duration,
     /// When and how it ended; `None` while it runs and where its agent was killed.
     pub ended: Option<(Duration, AttemptOutcome)>,
-    /// Its agent was killed.
-    pub killed: bool,
+    /// When its agent was killed, if it was.
+    pub killed: Option<Duration>,
 }
 
 /// All executions, by attempt.
@@ -52,21 +54,29 @@ impl Executions {
 
     fn begin(&self, job: &Job) -> Option<AttemptId> {
         let Ok(id) = job.attempt_id.parse::<AttemptId>() else {
-            self.chronicle
-                .violation(format_args!("{:?} was executed, which is no id", job.attempt_id));
+            self.chronicle.violation(format_args!(
+                "{:?} was executed, which is no id",
+                job.attempt_id
+            ));
             return None;
         };
         let device = job.device.id.clone();
         self.chronicle
             .note(format_args!("{device} begins attempt {id}"));
-        if !self.ledger.lock().attempts.get(&id).is_some_and(|attempt| attempt.accepted) {
+        if !self
+            .ledger
+            .lock()
+            .attempts
+            .get(&id)
+            .is_some_and(|attempt| attempt.accepted)
+        {
             self.chronicle.violation(format_args!(
                 "attempt {id} began before its acceptance was on record"
             ));
         }
         let mut executions = self.lock();
         let running = executions.iter().find(|(_, other)| {
-            other.device == device && other.ended.is_none() && !other.killed
+            other.device == device && other.ended.is_none() && other.killed.is_none()
         });
         if let Some((other, _)) = running {
             self.chronicle.violation(format_args!(
@@ -77,9 +87,8 @@ impl Executions {
             device,
             blocks: Vec::new(),
             failures: Vec::new(),
-            began: system::elapsed(),
             ended: None,
-            killed: false,
+            killed: None,
         };
         if executions.insert(id, execution).is_some() {
             self.chronicle
@@ -99,7 +108,10 @@ impl Executions {
                 batch_size,
                 elapsed_ns,
                 ..
-            }) => execution.blocks.push((*visit, *batch_size, *elapsed_ns)),
+            }) => {
+                let timed = (*visit, *batch_size, *elapsed_ns);
+                execution.blocks.push((timed, system::elapsed()));
+            }
             RoundEvent::Failure(failure) => execution.failures.push(failure.visit),
             RoundEvent::Ready(_) | RoundEvent::Progress(_) => {}
         }
@@ -118,7 +130,7 @@ impl Executions {
                     ));
                 }
                 None => {
-                    execution.killed = true;
+                    execution.killed = Some(system::elapsed());
                     self.chronicle.note(format_args!(
                         "{} loses attempt {id} with {blocks} blocks",
                         execution.device
@@ -129,7 +141,9 @@ impl Executions {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<AttemptId, Execution>> {
-        self.by_attempt.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_attempt
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

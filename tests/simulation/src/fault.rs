@@ -142,7 +142,11 @@ pub fn schedule(random: &mut ChaCha8Rng, agents: usize) -> Vec<(Duration, Fault)
                 Some(Fault::Start(Target::Agent(agent))),
             ),
             7 => {
-                let how = if silently { Shutdown::Drain } else { Shutdown::Now };
+                let how = if silently {
+                    Shutdown::Drain
+                } else {
+                    Shutdown::Now
+                };
                 add(
                     &mut processes[agent],
                     Fault::Stop(Target::Agent(agent), how),
@@ -167,7 +171,11 @@ pub fn schedule(random: &mut ChaCha8Rng, agents: usize) -> Vec<(Duration, Fault)
                     Some(Fault::Slow(agent, QUICK)),
                 );
             }
-            15 => add(&mut disk, Fault::Disk(Disk::Refuses), Some(Fault::Disk(Disk::Well))),
+            15 => add(
+                &mut disk,
+                Fault::Disk(Disk::Refuses),
+                Some(Fault::Disk(Disk::Well)),
+            ),
             16 => add(
                 &mut disk,
                 Fault::Disk(Disk::FailsAfterwards),

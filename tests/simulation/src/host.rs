@@ -62,7 +62,10 @@ impl Coordinator {
 
     /// The signal to end.
     pub fn signal(&self) {
-        self.stop.lock().unwrap_or_else(PoisonError::into_inner).cancel();
+        self.stop
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .cancel();
     }
 }
 
@@ -145,7 +148,8 @@ impl Agent {
         files(&self.state().join("spool").join("set-aside"))
     }
 
-    fn state(&self) -> PathBuf {
+    /// Its state directory.
+    pub fn state(&self) -> PathBuf {
         self.folder.join("state")
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use batchstep_core::fleet::{AttemptState, Disposition, Record, SeriesState, SweepState};
 use batchstep_proto::{
     domain::AttemptReport,
-    ids::{AgentId, AttemptId, RoundId, SeriesId, SweepId},
+    ids::{AttemptId, RoundId, SeriesId, SweepId},
 };
 
 use crate::chronicle::Chronicle;
@@ -19,7 +19,6 @@ use crate::chronicle::Chronicle;
 /// An attempt as its records tell it.
 #[derive(Debug)]
 pub struct Attempt {
-    pub agent: AgentId,
     pub device: String,
     pub round: RoundId,
     pub series: SeriesId,
@@ -30,10 +29,7 @@ pub struct Attempt {
 
 impl Attempt {
     fn is_open(&self) -> bool {
-        matches!(
-            self.state,
-            AttemptState::Assigned | AttemptState::Accepted
-        )
+        matches!(self.state, AttemptState::Assigned | AttemptState::Accepted)
     }
 }
 
@@ -93,7 +89,9 @@ impl Ledger {
         for round in &self.ended_rounds {
             let mut attempts = self.attempts.values();
             if attempts.any(|attempt| attempt.round == *round && attempt.is_open()) {
-                self.broken(format_args!("round {round} ended with an attempt still out"));
+                self.broken(format_args!(
+                    "round {round} ended with an attempt still out"
+                ));
             }
         }
     }
@@ -111,12 +109,7 @@ impl Ledger {
                     self.broken(format_args!("series {} was created twice", plan.id));
                 }
             }
-            Record::AttemptAssigned {
-                attempt,
-                agent,
-                round,
-                ..
-            } => {
+            Record::AttemptAssigned { attempt, round, .. } => {
                 if self.ended_rounds.contains(&round.id) {
                     self.broken(format_args!("attempt {attempt} is of a round that is over"));
                 }
@@ -125,10 +118,11 @@ impl Ledger {
                     .get(&round.series)
                     .is_none_or(|(_, state)| *state != SeriesState::Waiting)
                 {
-                    self.broken(format_args!("attempt {attempt} is of a series that is over"));
+                    self.broken(format_args!(
+                        "attempt {attempt} is of a series that is over"
+                    ));
                 }
                 let assigned = Attempt {
-                    agent: *agent,
                     device: round.device_id.clone(),
                     round: round.id,
                     series: round.series,
@@ -183,7 +177,10 @@ impl Ledger {
 
     fn report(&mut self, digest: [u8; 32], disposition: Disposition, report: &AttemptReport) {
         if !self.keys.insert((report.attempt, digest)) {
-            self.broken(format_args!("a report of attempt {} is on record twice", report.attempt));
+            self.broken(format_args!(
+                "a report of attempt {} is on record twice",
+                report.attempt
+            ));
         }
         let visits = report
             .blocks
@@ -213,15 +210,16 @@ impl Ledger {
     /// An expired attempt may still report; nothing else ends twice.
     fn end(&mut self, id: AttemptId, state: AttemptState) {
         let before = self.attempts.get(&id).map(|attempt| attempt.state);
-        let adopted =
-            before == Some(AttemptState::Expired) && state == AttemptState::Reported;
+        let adopted = before == Some(AttemptState::Expired) && state == AttemptState::Reported;
         if !adopted
             && !matches!(
                 before,
                 Some(AttemptState::Assigned | AttemptState::Accepted)
             )
         {
-            self.broken(format_args!("attempt {id} ended twice: {before:?}, then {state:?}"));
+            self.broken(format_args!(
+                "attempt {id} ended twice: {before:?}, then {state:?}"
+            ));
         }
         self.with(id, |attempt| attempt.state = state);
     }

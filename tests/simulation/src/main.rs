@@ -6,6 +6,7 @@
 mod answers;
 mod campaign;
 mod chronicle;
+mod disk;
 mod echo;
 mod executions;
 mod fault;
@@ -26,7 +27,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(about = "Simulates coordinator, agents, network, disks and clocks, and checks that nothing is lost and nothing counts twice")]
+#[command(
+    about = "Simulates coordinator, agents, network, disks and clocks, and checks that nothing is lost and nothing counts twice"
+)]
 struct Command {
     #[command(subcommand)]
     what: What,

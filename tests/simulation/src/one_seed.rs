@@ -1,6 +1,7 @@
 //! The command that runs one seed: its world without faults, its world with them, and the comparison.
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     process::{self, ExitCode},
@@ -12,7 +13,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+
 use tracing_subscriber::{
     EnvFilter,
     fmt::{format::Writer, time::FormatTime},
@@ -106,7 +107,11 @@ fn simulate(seed: u64, logs: bool, folder: PathBuf) -> io::Result<(Summary, Arc<
         log();
     }
     let disturbed = world::run(&scenario, &folder.join("disturbed"))?;
-    answers::compare(&undisturbed.answers, &disturbed.answers, &disturbed.chronicle);
+    answers::compare(
+        &undisturbed.answers,
+        &disturbed.answers,
+        &disturbed.chronicle,
+    );
     let mut violations: Vec<String> = undisturbed
         .chronicle
         .violations()

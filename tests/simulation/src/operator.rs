@@ -9,8 +9,8 @@ use std::{
 use batchstep_proto::{
     ids::{RequestId, SweepId},
     wire::{
-        CancelSweepRequest, DrainAgentRequest, ListSweepsRequest, SubmitSweepRequest, Sweep,
-        SeriesState, SweepState, operator_service_client::OperatorServiceClient,
+        CancelSweepRequest, DrainAgentRequest, ListSweepsRequest, SeriesState, SubmitSweepRequest,
+        Sweep, SweepState, operator_service_client::OperatorServiceClient,
     },
 };
 use tokio::time;
@@ -68,7 +68,9 @@ pub async fn measure(
         let mut submitted = submitted.lock().unwrap_or_else(PoisonError::into_inner);
         submitted.insert(place, sweep);
     }
-    let cancel_at = request.cancelled_after.map(|wait| time::Instant::now() + wait);
+    let cancel_at = request
+        .cancelled_after
+        .map(|wait| time::Instant::now() + wait);
     let mut cancelled = false;
     loop {
         time::sleep(STEP).await;
@@ -82,7 +84,11 @@ pub async fn measure(
         }
         let listed = ask(async |mut client: Client| client.list_sweeps(ListSweepsRequest {}).await);
         let Ok(listed) = listed.await else { continue };
-        match listed.sweeps.iter().find(|sweep| sweep.sweep_id == sweep_id) {
+        match listed
+            .sweeps
+            .iter()
+            .find(|sweep| sweep.sweep_id == sweep_id)
+        {
             None => chronicle.violation(format_args!("sweep {sweep_id} is not listed")),
             Some(sweep) if sweep.state() == SweepState::Active => explained(sweep, &chronicle),
             Some(sweep) => {

@@ -15,7 +15,7 @@ use crate::fault::{self, Fault};
 /// Measuring time per series: enough for every visit of the small grids here, also after rounds that broke.
 const BUDGET: Duration = Duration::from_secs(240);
 /// Sweeps are asked for within this.
-const SUBMISSIONS: Duration = Duration::from_secs(60);
+const SUBMISSIONS: Duration = Duration::from_secs(120);
 
 /// Everything that is decided beforehand.
 #[derive(Debug, Clone)]
@@ -62,7 +62,7 @@ impl Scenario {
                     .collect()
             })
             .collect();
-        let sweeps = (0..random.random_range(1..=3))
+        let sweeps = (0..random.random_range(2..=4))
             .map(|_| Request::new(random))
             .collect();
         let fleet = fleet(random);

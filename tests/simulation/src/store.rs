@@ -109,7 +109,11 @@ impl SimulatedStore {
                 round.index, round.series
             ),
             Record::AttemptAccepted { attempt } => format!("attempt {attempt} accepted"),
-            Record::AttemptEnded { attempt, state, message } => {
+            Record::AttemptEnded {
+                attempt,
+                state,
+                message,
+            } => {
                 format!("attempt {attempt} ended: {state:?}, {message}")
             }
             Record::Report {
@@ -117,8 +121,10 @@ impl SimulatedStore {
                 report,
                 ..
             } => {
-                self.chronicle
-                    .count(&format!("reports {}", format!("{disposition:?}").to_lowercase()));
+                self.chronicle.count(&format!(
+                    "reports {}",
+                    format!("{disposition:?}").to_lowercase()
+                ));
                 format!(
                     "report {} of attempt {}: {disposition:?}, {} blocks, {:?} {}",
                     report.part,
@@ -238,7 +244,9 @@ impl InventoryStore for SimulatedStore {
         inventory: &Inventory,
         observation: &Observation,
     ) -> Result<(), StoreError> {
-        self.readable()?.save_inventory(inventory, observation).await
+        self.readable()?
+            .save_inventory(inventory, observation)
+            .await
     }
 
     async fn inventory(&self, agent: AgentId) -> Result<Option<Inventory>, StoreError> {

@@ -2,7 +2,7 @@
 //!
 //! Everything random below coordinator, agent and libraries (ids, jitter, the order in which tokio polls, hash maps) ends in `getrandom`, and every clock
 //! in `clock_gettime`: the two are defined here, so the linker binds the whole program to them, and no other source has to be found. Called by the
-//! world; this is the only unsafe code of the package.
+//! world; this and `disk` are the only unsafe code of the package.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
@@ -47,8 +47,13 @@ fn nanos(time: Duration) -> i64 {
     i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// SplitMix64.
-fn random() -> u64 {
+/// True from [`take_over`] on.
+pub fn is_simulated() -> bool {
+    TAKEN_OVER.load(Relaxed)
+}
+
+/// The next random number: SplitMix64.
+pub fn random() -> u64 {
     const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut mixed = RANDOM.fetch_add(STEP, Relaxed).wrapping_add(STEP);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -66,7 +71,7 @@ unsafe extern "C" fn getrandom(
     length: libc::size_t,
     flags: libc::c_uint,
 ) -> libc::ssize_t {
-    if !TAKEN_OVER.load(Relaxed) {
+    if !is_simulated() {
         // SAFETY: the caller's promise is the kernel's condition.
         let written = unsafe { libc::syscall(libc::SYS_getrandom, buffer, length, flags) };
         return libc::ssize_t::try_from(written).unwrap_or(-1);
@@ -90,7 +95,7 @@ unsafe extern "C" fn clock_gettime(
     clock: libc::clockid_t,
     time: *mut libc::timespec,
 ) -> libc::c_int {
-    if !TAKEN_OVER.load(Relaxed) {
+    if !is_simulated() {
         // SAFETY: the caller's promise is the kernel's condition.
         let result = unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) };
         return libc::c_int::try_from(result).unwrap_or(-1);

@@ -10,6 +10,7 @@ use std::{
 };
 
 use batchstep_agent::Shutdown;
+use futures_util::future;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use turmoil::Sim;
@@ -17,6 +18,7 @@ use turmoil::Sim;
 use crate::{
     answers::{self, Answer, Key},
     chronicle::Chronicle,
+    disk,
     echo::{self, Copies},
     executions::Executions,
     fault::{Fault, QUICK, Silently, Target, Way},
@@ -31,13 +33,18 @@ use crate::{
 };
 
 /// What time is counted in.
-const TICK: Duration = Duration::from_millis(10);
+const TICK: Duration = Duration::from_millis(20);
 /// Simulated time after which a world that has not come to rest never will: what remains after the last fault takes minutes.
 const LIMIT: Duration = Duration::from_secs(3600);
 /// Simulated time for late reports and copies after the last sweep is over.
-const AFTERMATH: Duration = Duration::from_secs(150);
+const AFTERMATH: Duration = Duration::from_secs(120);
 /// Messages that may be on the way or unread on one connection; more would be a defect of the simulation.
 const TCP_CAPACITY: usize = 65_536;
+
+/// Host of everyone who asks for sweeps.
+const PEOPLE: &str = "people";
+/// Host of what the network delivers twice.
+const ECHO: &str = "echo";
 
 /// What came of a simulation.
 #[derive(Debug)]
@@ -56,6 +63,11 @@ pub fn run(scenario: &Scenario, folder: &Path) -> io::Result<Outcome> {
     system::take_over(scenario.seed);
     let mut world = World::new(scenario, folder)?;
     let mut faults: VecDeque<_> = scenario.faults.iter().cloned().collect();
+    let aftermath = if faults.is_empty() {
+        Duration::ZERO
+    } else {
+        AFTERMATH
+    };
     let mut rests_at = None;
     loop {
         while let Some((_, fault)) = faults.pop_front_if(|(at, _)| *at <= world.sim.elapsed()) {
@@ -69,11 +81,13 @@ pub fn run(scenario: &Scenario, folder: &Path) -> io::Result<Outcome> {
         }
         match stepped {
             Ok(true) if faults.is_empty() => {
-                rests_at.get_or_insert(now + AFTERMATH);
+                rests_at.get_or_insert(now + aftermath);
             }
             Ok(_) => {}
             Err(error) => {
-                world.chronicle.violation(format_args!("a host failed: {error}"));
+                world
+                    .chronicle
+                    .violation(format_args!("a host failed: {error}"));
                 break;
             }
         }
@@ -95,10 +109,9 @@ struct World<'a> {
     executions: Arc<Executions>,
     coordinator: Coordinator,
     agents: Vec<Agent>,
+    part_interval: Duration,
     submitted: Submitted,
     drains: Drains,
-    /// Hosts other than the agents that talk to the coordinator.
-    others: Vec<String>,
     /// Agents whose link is cut or held.
     impaired: BTreeSet<usize>,
 }
@@ -144,9 +157,9 @@ impl World<'_> {
             executions,
             coordinator,
             agents,
+            part_interval: scenario.part_interval,
             submitted: Submitted::default(),
             drains: Drains::default(),
-            others: vec!["echo".to_owned(), "drains".to_owned()],
             impaired: BTreeSet::new(),
         };
         world.populate(scenario, &copies);
@@ -155,27 +168,33 @@ impl World<'_> {
 
     fn populate(&mut self, scenario: &Scenario, copies: &Copies) {
         let coordinator = self.coordinator.clone();
-        self.sim.host(COORDINATOR, move || coordinator.clone().run());
+        self.sim
+            .host(COORDINATOR, move || coordinator.clone().run());
         for agent in self.agents.clone() {
-            self.sim.host(name(agent.number), move || agent.clone().run());
+            self.sim
+                .host(name(agent.number), move || agent.clone().run());
         }
         let (copies, chronicle) = (copies.clone(), Arc::clone(&self.chronicle));
-        self.sim.host("echo", move || {
+        self.sim.host(ECHO, move || {
             echo::run(copies.clone(), Arc::clone(&chronicle))
         });
-        let drains = Arc::clone(&self.drains);
-        self.sim.host("drains", move || operator::drain(Arc::clone(&drains)));
-        for (place, request) in scenario.sweeps.iter().enumerate() {
-            let person = format!("person-{place}");
-            self.others.push(person.clone());
-            let measure = operator::measure(
-                place,
-                request.clone(),
-                Arc::clone(&self.submitted),
-                Arc::clone(&self.chronicle),
-            );
-            self.sim.client(person, measure);
-        }
+        let people: Vec<_> = scenario
+            .sweeps
+            .iter()
+            .enumerate()
+            .map(|(place, request)| {
+                let (submitted, chronicle) =
+                    (Arc::clone(&self.submitted), Arc::clone(&self.chronicle));
+                operator::measure(place, request.clone(), submitted, chronicle)
+            })
+            .collect();
+        let drains = operator::drain(Arc::clone(&self.drains));
+        self.sim.client(PEOPLE, async {
+            tokio::select! {
+                _ = future::join_all(people) => Ok(()),
+                drained = drains => drained,
+            }
+        });
     }
 
     /// Makes a fault happen.
@@ -248,17 +267,26 @@ impl World<'_> {
         for (from, to) in &links {
             self.sim.repair_oneway(*from, *to);
         }
+        if let Target::Agent(agent) = target
+            && let Err(error) = disk::cut_power(&self.agents[agent].state())
+        {
+            self.chronicle
+                .violation(format_args!("a simulated disk failed: {error}"));
+        }
     }
 
     /// Links of a host to others, without those that are cut or held already.
     fn links_of(&self, target: Target) -> Vec<(IpAddr, IpAddr)> {
         let from = self.sim.lookup(host(target));
         let others: Vec<String> = match target {
-            Target::Coordinator => self
-                .others
-                .iter()
-                .cloned()
-                .chain(self.agents.iter().filter(|agent| !self.impaired.contains(&agent.number)).map(|agent| name(agent.number)))
+            Target::Coordinator => [ECHO.to_owned(), PEOPLE.to_owned()]
+                .into_iter()
+                .chain(
+                    self.agents
+                        .iter()
+                        .filter(|agent| !self.impaired.contains(&agent.number))
+                        .map(|agent| name(agent.number)),
+                )
                 .collect(),
             Target::Agent(agent) if self.impaired.contains(&agent) => Vec::new(),
             Target::Agent(_) => vec![COORDINATOR.to_owned()],
@@ -277,10 +305,14 @@ impl World<'_> {
             &self.ledger.lock(),
             &executions,
             &self.agents,
+            self.part_interval,
             &self.chronicle,
         );
         self.chronicle.add("executions", executions.len() as u64);
-        let submitted = self.submitted.lock().unwrap_or_else(PoisonError::into_inner);
+        let submitted = self
+            .submitted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         self.chronicle.add("sweeps", submitted.len() as u64);
         Outcome {
             chronicle: Arc::clone(&self.chronicle),
