@@ -41,6 +41,8 @@ const AFTERMATH: Duration = Duration::from_secs(120);
 /// Messages that may be on the way or unread on one connection; more would be a defect of the simulation.
 const TCP_CAPACITY: usize = 65_536;
 
+/// Of a process that simulates: the simulation, what waits for it, and what gives it up.
+const THREADS: usize = 3;
 /// Host of everyone who asks for sweeps.
 const PEOPLE: &str = "people";
 /// Host of what the network delivers twice.
@@ -299,6 +301,12 @@ impl World<'_> {
 
     fn judge(self) -> Outcome {
         let lasted = self.sim.elapsed();
+        let threads = fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+        if threads > THREADS {
+            self.chronicle.violation(format_args!(
+                "{threads} threads run: their order is nobody's"
+            ));
+        }
         // Dropping the world ends what still runs, which is no event any more.
         let executions = self.executions.all();
         verdict::check(
