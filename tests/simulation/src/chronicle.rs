@@ -67,6 +67,11 @@ impl Chronicle {
         self.pages().counts.clone()
     }
 
+    /// How many rules were broken.
+    pub fn broken(&self) -> usize {
+        self.pages().violations.len()
+    }
+
     /// The broken rules.
     pub fn violations(&self) -> Vec<String> {
         self.pages().violations.clone()

@@ -105,9 +105,9 @@ pub fn schedule(random: &mut ChaCha8Rng, agents: usize) -> Vec<(Duration, Fault)
     let pause = random.random_range(1.0..20.0);
     loop {
         at += Duration::from_secs_f64(pause * random.random_range(0.0..2.0));
-        let lasts = Duration::from_secs_f64(
-            SHORTEST * (LONGEST / SHORTEST).powf(random.random_range(0.0..1.0)),
-        );
+        // Of every length: those that nobody notices, those that a timeout notices, and those that outlast a lease.
+        let exponent = random.random_range(0.0_f64..1.0).sqrt();
+        let lasts = Duration::from_secs_f64(SHORTEST * (LONGEST / SHORTEST).powf(exponent));
         let end = at + lasts;
         if end > LAST {
             break;

@@ -249,3 +249,38 @@ impl Ledger {
         self.chronicle.violation(rule);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use batchstep_proto::ids::BootId;
+
+    use super::*;
+
+    fn ended(sweep: SweepId) -> Record {
+        Record::SweepEnded {
+            sweep,
+            state: SweepState::Done,
+            message: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_ends_twice_or_is_not_on_record_breaks_a_rule() {
+        let chronicle = Arc::new(Chronicle::default());
+        let shared = SharedLedger::new(Arc::clone(&chronicle));
+        let sweep = SweepId::from_uuid(*BootId::generate().as_uuid());
+        shared.lock().sweeps.insert(sweep, SweepState::Active);
+        shared.lock().apply(&[ended(sweep)]);
+        assert_eq!(chronicle.violations(), [""; 0]);
+        shared.lock().apply(&[ended(sweep)]);
+        let attempt = AttemptId::from_uuid(*sweep.as_uuid());
+        shared.lock().apply(&[Record::AttemptAccepted { attempt }]);
+        assert_eq!(
+            chronicle.violations(),
+            [
+                format!("sweep {sweep} ended twice"),
+                format!("attempt {attempt} is not on record")
+            ]
+        );
+    }
+}

@@ -99,7 +99,7 @@ fn fleet(random: &mut ChaCha8Rng) -> FleetConfig {
         return usual;
     }
     FleetConfig {
-        heartbeat_floor: Duration::from_secs(random.random_range(1..=10)),
+        heartbeat_floor: Duration::from_secs(random.random_range(1..=4)),
         offline_budget: Duration::from_secs(random.random_range(10..=120)),
         acceptance_limit: Duration::from_secs(random.random_range(5..=60)),
         overtime: Duration::from_secs(random.random_range(20..=120)),

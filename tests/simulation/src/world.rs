@@ -41,6 +41,8 @@ const AFTERMATH: Duration = Duration::from_secs(120);
 /// Messages that may be on the way or unread on one connection; more would be a defect of the simulation.
 const TCP_CAPACITY: usize = 65_536;
 
+/// Broken rules after which a world is left alone.
+const ENOUGH: usize = 20;
 /// Of a process that simulates: the simulation, what waits for it, and what gives it up.
 const THREADS: usize = 3;
 /// Host of everyone who asks for sweeps.
@@ -94,6 +96,10 @@ pub fn run(scenario: &Scenario, folder: &Path) -> io::Result<Outcome> {
             }
         }
         if rests_at.is_some_and(|at| now >= at) {
+            break;
+        }
+        // What is broken stays broken: more of it tells nobody anything.
+        if world.chronicle.broken() > ENOUGH {
             break;
         }
         if now >= LIMIT {
