@@ -74,6 +74,7 @@ impl Fault {
             Self::Partition(..) => "partition one way",
             Self::Hold(_) => "messages held",
             Self::Slow(_, latency) if *latency > QUICK => "slow link",
+            Self::Disk(Disk::Full) => "disk full",
             Self::Disk(Disk::Refuses) => "disk refuses",
             Self::Disk(Disk::FailsAfterwards) => "disk fails afterwards",
             Self::WallClock(_) => "wall clock jumps",
@@ -98,7 +99,7 @@ pub fn schedule(random: &mut ChaCha8Rng, agents: usize) -> Vec<(Duration, Fault)
     let mut links = vec![Duration::ZERO; agents];
     let mut processes = vec![Duration::ZERO; agents];
     let mut coordinator = Duration::ZERO;
-    let mut disk = Duration::ZERO;
+    let mut broken = Duration::ZERO;
     let mut drains = vec![Duration::ZERO; agents];
     let mut at = FIRST;
     // Quiet worlds and stormy ones.
@@ -171,13 +172,16 @@ pub fn schedule(random: &mut ChaCha8Rng, agents: usize) -> Vec<(Duration, Fault)
                     Some(Fault::Slow(agent, QUICK)),
                 );
             }
-            15 => add(
-                &mut disk,
-                Fault::Disk(Disk::Refuses),
-                Some(Fault::Disk(Disk::Well)),
-            ),
+            15 => {
+                let disk = if silently { Disk::Full } else { Disk::Refuses };
+                add(
+                    &mut broken,
+                    Fault::Disk(disk),
+                    Some(Fault::Disk(Disk::Well)),
+                );
+            }
             16 => add(
-                &mut disk,
+                &mut broken,
                 Fault::Disk(Disk::FailsAfterwards),
                 Some(Fault::Disk(Disk::Well)),
             ),

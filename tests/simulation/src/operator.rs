@@ -40,43 +40,56 @@ pub async fn measure(
 ) -> turmoil::Result {
     time::sleep(request.at).await;
     // One id for all tries: the answer may be lost.
-    let request_id = RequestId::generate().to_string();
-    let mut answers = Vec::new();
-    let sweep_id = loop {
-        let call = SubmitSweepRequest {
-            request_id: request_id.clone(),
-            spec: Some(request.spec.clone().into()),
-        };
-        match ask(async |mut client: Client| client.submit_sweep(call.clone()).await).await {
-            Ok(answer) => answers.push(answer.sweep_id),
-            Err(status) if status.code() == Code::InvalidArgument => {
-                chronicle.violation(format_args!("a sweep was refused: {status}"));
-                return Ok(());
-            }
-            Err(_) => {}
-        }
-        // Asked once more after the answer: it has to be the same.
-        if let [first, again] = answers.as_slice() {
-            if first != again {
-                chronicle.violation(format_args!("one request made sweeps {first} and {again}"));
-            }
-            break first.clone();
-        }
-        time::sleep(STEP).await;
+    let call = SubmitSweepRequest {
+        request_id: RequestId::generate().to_string(),
+        spec: Some(request.spec.into()),
     };
+    let sweep_id = submit(&call, &chronicle).await;
     if let Ok(sweep) = sweep_id.parse() {
         let mut submitted = submitted.lock().unwrap_or_else(PoisonError::into_inner);
         submitted.insert(place, sweep);
     }
+    asked_again(&call, &sweep_id, &chronicle).await;
     let cancel_at = request
         .cancelled_after
         .map(|wait| time::Instant::now() + wait);
+    follow(&sweep_id, cancel_at, &chronicle).await;
+    asked_again(&call, &sweep_id, &chronicle).await;
+    Ok(())
+}
+
+/// Asks for a sweep until there is an answer.
+async fn submit(call: &SubmitSweepRequest, chronicle: &Chronicle) -> String {
+    loop {
+        match ask(async |mut client: Client| client.submit_sweep(call.clone()).await).await {
+            Ok(answer) => return answer.sweep_id,
+            Err(status) if status.code() == Code::InvalidArgument => {
+                chronicle.violation(format_args!("a sweep was refused: {status}"));
+            }
+            Err(_) => {}
+        }
+        time::sleep(STEP).await;
+    }
+}
+
+/// The same request is the same sweep, also when that is over.
+async fn asked_again(call: &SubmitSweepRequest, sweep_id: &str, chronicle: &Chronicle) {
+    let again = submit(call, chronicle).await;
+    if again != sweep_id {
+        chronicle.violation(format_args!(
+            "one request made sweeps {sweep_id} and {again}"
+        ));
+    }
+}
+
+/// Looks at a sweep until it is over, and cancels it on the way if somebody wants that.
+async fn follow(sweep_id: &str, cancel_at: Option<time::Instant>, chronicle: &Chronicle) {
     let mut cancelled = false;
     loop {
         time::sleep(STEP).await;
         if !cancelled && cancel_at.is_some_and(|at| at <= time::Instant::now()) {
             let call = CancelSweepRequest {
-                sweep_id: sweep_id.clone(),
+                sweep_id: sweep_id.to_owned(),
                 reason: "enough".to_owned(),
             };
             let answer = ask(async |mut client: Client| client.cancel_sweep(call.clone()).await);
@@ -84,19 +97,16 @@ pub async fn measure(
         }
         let listed = ask(async |mut client: Client| client.list_sweeps(ListSweepsRequest {}).await);
         let Ok(listed) = listed.await else { continue };
-        match listed
-            .sweeps
-            .iter()
-            .find(|sweep| sweep.sweep_id == sweep_id)
-        {
+        let mut sweeps = listed.sweeps.iter();
+        match sweeps.find(|sweep| sweep.sweep_id == sweep_id) {
             None => chronicle.violation(format_args!("sweep {sweep_id} is not listed")),
-            Some(sweep) if sweep.state() == SweepState::Active => explained(sweep, &chronicle),
+            Some(sweep) if sweep.state() == SweepState::Active => explained(sweep, chronicle),
             Some(sweep) => {
                 chronicle.note(format_args!(
                     "an operator sees sweep {sweep_id} end: {:?}",
                     sweep.state()
                 ));
-                return Ok(());
+                return;
             }
         }
     }

@@ -29,6 +29,8 @@ pub struct Scenario {
     pub sweeps: Vec<Request>,
     /// Ascending by time.
     pub faults: Vec<(Duration, Fault)>,
+    /// Whether there are faults that may delay anything.
+    pub is_disturbed: bool,
 }
 
 /// A device with a step of `period` samples.
@@ -75,10 +77,11 @@ impl Scenario {
             agents,
             sweeps,
             faults,
+            is_disturbed: true,
         }
     }
 
-    /// The same without anything that goes wrong, and nobody who changes their mind.
+    /// The same without anything that goes wrong but the wall clock, which must not matter, and nobody who changes their mind.
     pub fn undisturbed(&self) -> Self {
         let sweeps = self.sweeps.iter().map(|request| Request {
             cancelled_after: None,
@@ -86,7 +89,13 @@ impl Scenario {
         });
         Self {
             sweeps: sweeps.collect(),
-            faults: Vec::new(),
+            faults: self
+                .faults
+                .iter()
+                .filter(|(_, fault)| matches!(fault, Fault::WallClock(_)))
+                .cloned()
+                .collect(),
+            is_disturbed: false,
             ..self.clone()
         }
     }

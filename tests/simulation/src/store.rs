@@ -11,7 +11,7 @@ use batchstep_coordinator::store::{
     StoredChange, StoredEvent, StoredHistory, StoredSweep,
 };
 use batchstep_core::{
-    fleet::{Disposition, Record, SweepSnapshot},
+    fleet::{AttemptState, Disposition, Record, SweepSnapshot},
     inventory::{Observation, Seen},
 };
 use batchstep_proto::{
@@ -30,6 +30,8 @@ pub enum Disk {
     /// Every call takes this long in each direction.
     #[default]
     Well,
+    /// Nothing can be written.
+    Full,
     /// Nothing can be read or written.
     Refuses,
     /// What is written is kept, and every write is answered with an error.
@@ -38,6 +40,9 @@ pub enum Disk {
 
 /// Time of a write before and after it is on the disk: long enough that crashes fall into either.
 const WRITE: Duration = Duration::from_millis(4);
+
+/// How attempts that lost their agent are counted.
+pub const EXPIRED: &str = "attempts expired";
 
 /// Clones share one store.
 #[derive(Clone)]
@@ -78,6 +83,13 @@ impl SimulatedStore {
     fn readable(&self) -> Result<&Memory, StoreError> {
         match self.disk() {
             Disk::Refuses => Err(broken()),
+            Disk::Well | Disk::Full | Disk::FailsAfterwards => Ok(&self.memory),
+        }
+    }
+
+    fn writable(&self) -> Result<&Memory, StoreError> {
+        match self.disk() {
+            Disk::Full | Disk::Refuses => Err(broken()),
             Disk::Well | Disk::FailsAfterwards => Ok(&self.memory),
         }
     }
@@ -114,6 +126,9 @@ impl SimulatedStore {
                 state,
                 message,
             } => {
+                if *state == AttemptState::Expired {
+                    self.chronicle.count(EXPIRED);
+                }
                 format!("attempt {attempt} ended: {state:?}, {message}")
             }
             Record::Report {
@@ -174,7 +189,7 @@ fn broken() -> StoreError {
 impl Store for SimulatedStore {
     async fn commit(&self, at: Timestamp, records: &[Record]) -> Result<Vec<u64>, StoreError> {
         time::sleep(WRITE).await;
-        let seqs = self.readable()?.commit(at, records).await;
+        let seqs = self.writable()?.commit(at, records).await;
         match &seqs {
             Ok(_) => self.show(records),
             Err(error) => self
@@ -184,7 +199,7 @@ impl Store for SimulatedStore {
         time::sleep(WRITE).await;
         match self.disk() {
             Disk::FailsAfterwards => Err(broken()),
-            Disk::Well | Disk::Refuses => seqs,
+            Disk::Well | Disk::Full | Disk::Refuses => seqs,
         }
     }
 
@@ -244,7 +259,7 @@ impl InventoryStore for SimulatedStore {
         inventory: &Inventory,
         observation: &Observation,
     ) -> Result<(), StoreError> {
-        self.readable()?
+        self.writable()?
             .save_inventory(inventory, observation)
             .await
     }
@@ -258,7 +273,7 @@ impl InventoryStore for SimulatedStore {
     }
 
     async fn save_seen(&self, seen: &Seen) -> Result<(), StoreError> {
-        self.readable()?.save_seen(seen).await
+        self.writable()?.save_seen(seen).await
     }
 
     async fn inventory_changes(

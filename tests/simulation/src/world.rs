@@ -28,7 +28,7 @@ use crate::{
     operator::{self, Drains, Submitted},
     panics,
     scenario::{Scenario, devices_file},
-    store::SimulatedStore,
+    store::{EXPIRED, SimulatedStore},
     system, verdict,
 };
 
@@ -67,10 +67,10 @@ pub fn run(scenario: &Scenario, folder: &Path) -> io::Result<Outcome> {
     system::take_over(scenario.seed);
     let mut world = World::new(scenario, folder)?;
     let mut faults: VecDeque<_> = scenario.faults.iter().cloned().collect();
-    let aftermath = if faults.is_empty() {
-        Duration::ZERO
-    } else {
+    let aftermath = if scenario.is_disturbed {
         AFTERMATH
+    } else {
+        Duration::ZERO
     };
     let mut rests_at = None;
     loop {
@@ -84,7 +84,7 @@ pub fn run(scenario: &Scenario, folder: &Path) -> io::Result<Outcome> {
             world.chronicle.violation(panic);
         }
         match stepped {
-            Ok(true) if faults.is_empty() => {
+            Ok(true) if faults.is_empty() || !scenario.is_disturbed => {
                 rests_at.get_or_insert(now + aftermath);
             }
             Ok(_) => {}
@@ -106,6 +106,11 @@ pub fn run(scenario: &Scenario, folder: &Path) -> io::Result<Outcome> {
             world.chronicle.violation("the world does not come to rest");
             break;
         }
+    }
+    if !scenario.is_disturbed && world.chronicle.counts().contains_key(EXPIRED) {
+        world
+            .chronicle
+            .violation("a lease ran out and nothing had gone wrong");
     }
     Ok(world.judge())
 }
