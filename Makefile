@@ -6,7 +6,7 @@ CARGOFLAGS ?=
 ARGS ?=
 OUTPUT ?= batchstep-report
 
-.PHONY: help demo test lint build bench bench-fleet validate properties faults libtorch clean-report
+.PHONY: help demo test lint build bench bench-fleet validate properties faults simulate fuzz libtorch clean-report
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -51,6 +51,14 @@ properties: libtorch ## All property tests with random inputs, RUNS=20 times; pr
 faults: libtorch ## Random schedules of faults, RUNS=20 of them, on real processes; prints the command that shows a failure again (20 s each)
 	$(CARGO) build --workspace --bins $(CARGOFLAGS)
 	scripts/faults $(or $(RUNS),20) $(SEED)
+
+simulate: ## SEEDS=10000 worlds from START=0 on, with faults, on all cores; prints the command that shows a failure again
+	$(CARGO) build -q --profile simulation -p batchstep-simulation $(CARGOFLAGS)
+	target/simulation/batchstep-simulation campaign --seeds $(or $(SEEDS),1000) --start $(or $(START),0) \
+	  --command "target/simulation/batchstep-simulation seed" $(ARGS)
+
+fuzz: ## Every fuzz target for SECONDS=60, or only TARGET=name; what it finds is kept in tests/fuzz/artifacts
+	scripts/fuzz $(or $(SECONDS),60) $(TARGET)
 
 libtorch: ## Install libtorch into .libtorch/ unless LIBTORCH says where yours is
 	@scripts/libtorch

@@ -73,6 +73,10 @@ impl Backoff {
 
 /// A number in 0..1 from the system's randomness; a generator of its own would be too much for one number in ten seconds.
 #[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the agent draws a number"
+)]
 pub fn random() -> f64 {
     const BITS: u32 = f64::MANTISSA_DIGITS;
     let (_, low) = uuid::Uuid::new_v4().as_u64_pair();

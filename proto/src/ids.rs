@@ -39,6 +39,7 @@ macro_rules! id {
 
             /// A new id from the clock and the system's randomness.
             #[must_use]
+            #[expect(clippy::disallowed_methods, reason = "the one place where ids are made")]
             pub fn generate() -> Self {
                 Self(Uuid::now_v7())
             }

@@ -144,7 +144,7 @@ impl<S: Store> AgentService for Agents<S> {
             .report
             .ok_or_else(|| invalid(InvalidField::new("report", "is missing")))?;
         let report = AttemptReport::try_from(report).map_err(invalid)?;
-        let key = key_of(agent, &digest);
+        let key = report_key(agent, &digest);
         let disposition = self.engine.report(agent, report, key).await?;
         Ok(Response::new(ReportAttemptResponse {
             disposition: disposition_to_wire(disposition) as i32,
@@ -350,7 +350,8 @@ fn input_from(session: SessionKey, message: AgentMessage) -> Result<Option<Input
 
 /// What makes a report idempotent: its digest together with who sends it. A digest alone is a word that anybody may say, and whoever said it first would have
 /// another agent's report taken for a repetition.
-fn key_of(agent: AgentId, digest: &[u8; 32]) -> [u8; 32] {
+#[must_use]
+pub fn report_key(agent: AgentId, digest: &[u8; 32]) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(agent.as_uuid());
     hash.update(digest);
@@ -406,7 +407,7 @@ mod tests {
     fn a_reports_key_is_of_its_sender() {
         let (one, other) = (AgentId::generate(), AgentId::generate());
         let digest = [7; 32];
-        assert_eq!(key_of(one, &digest), key_of(one, &digest));
-        assert_ne!(key_of(one, &digest), key_of(other, &digest));
+        assert_eq!(report_key(one, &digest), report_key(one, &digest));
+        assert_ne!(report_key(one, &digest), report_key(other, &digest));
     }
 }

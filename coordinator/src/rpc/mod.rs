@@ -18,7 +18,7 @@ use std::str::FromStr;
 use batchstep_proto::domain::InvalidField;
 use tonic::Status;
 
-pub use agent::Agents;
+pub use agent::{Agents, report_key};
 pub use enrollment::Enrollment;
 pub use identity::IdentityKeeper;
 pub use operator::Operators;

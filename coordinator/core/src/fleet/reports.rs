@@ -153,7 +153,8 @@ impl State {
             .is_none_or(|series| series.plan.spec.scheduling.idle_only);
         // Whoever asked for idle devices has asked to wait. Else something ends its agent again and again, which may be this very round.
         if !waits && !was_called_back && stopped >= self.config.stopped_limit {
-            let message = format!("stopped {stopped} times in a row with nothing measured: {message}");
+            let message =
+                format!("stopped {stopped} times in a row with nothing measured: {message}");
             self.give_up(series, message);
         } else {
             self.reconsider(series);
