@@ -6,7 +6,7 @@
 mod scripted;
 mod support;
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use batchstep_coordinator::engine::{self, Engine, EngineError, Session};
 use batchstep_core::fleet::{Config, Disposition, Hello, Input, Record, SessionKey};

@@ -95,7 +95,7 @@ fn a_drained_agent_gets_nothing_whatever_restarts() {
     coordinator.0.signal(Signal::SIGKILL);
     let coordinator = lab.start_coordinator();
     assert_eq!(agent_in(&lab, "drained")["drain_reason"], "new fans");
-    lab.ask(&DETACHED);
+    assert!(lab.ask(&DETACHED).status.success());
     let why = explanation(&lab);
     assert!(why.contains("is draining: new fans"), "{why}");
     let list = lab.ask(&["agents", "list"]).stdout;
@@ -180,7 +180,7 @@ fn a_round_on_idle_devices_only_makes_room() {
     let _agent = simulate(&lab, "one", &format!("{SIXTEEN}{SHARED}"));
     let mut arguments = DETACHED.to_vec();
     arguments.push("--idle-only");
-    lab.ask(&arguments);
+    assert!(lab.ask(&arguments).status.success());
     let sweep = eventually("one device to be done and one to wait", || {
         let sweep = lab.ask_json(&["sweep", "show", "last"])["sweep"].clone();
         let series = sweep["series"].as_array()?;
@@ -206,7 +206,7 @@ fn a_host_whose_workers_cannot_start_is_cordoned() {
     let worker = lab.path("no-worker");
     let worker = worker.to_string_lossy();
     let agent = lab.start_agent_with("one", &["--devices", "cpu", "--worker", &worker]);
-    lab.ask(&[
+    let run = lab.ask(&[
         "sweep",
         "run",
         "--detach",
@@ -217,6 +217,7 @@ fn a_host_whose_workers_cannot_start_is_cordoned() {
         "--workload",
         "cnn",
     ]);
+    assert!(run.status.success(), "{}", run.stderr);
     let cordoned = agent_in(&lab, "cordoned");
     let reason = cordoned["cordon_reason"].as_str().expect("a reason");
     assert!(
@@ -235,7 +236,7 @@ fn a_host_whose_workers_cannot_start_is_cordoned() {
             .contains("is cordoned: it fails at everything"),
         "{sweep}"
     );
-    lab.ask(&DETACHED);
+    assert!(lab.ask(&DETACHED).status.success());
     let why = explanation(&lab);
     assert!(why.contains("its agent is cordoned"), "{why}");
     drop(agent);

@@ -6,6 +6,7 @@ mod batches;
 mod identity;
 mod inventory;
 mod migration;
+mod restrictions;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -13,7 +14,7 @@ use std::{future::Future, os::unix::fs::PermissionsExt as _, sync::Arc, time::Du
 
 use batchstep_coordinator::store::{Memory, Sqlite, Store, StoreError};
 use batchstep_core::fleet::{
-    AttemptState, Disposition, Event, Record, Restriction, SeriesState, SeriesSummary, SweepState,
+    AttemptState, Disposition, Event, Record, SeriesState, SeriesSummary, SweepState,
 };
 use batchstep_proto::{
     ids::{AgentId, AttemptId, RequestId, SeriesId, SweepId},
@@ -77,7 +78,6 @@ contract!(
     reports_that_do_not_count_are_kept_and_known,
     the_journal_is_numbered_without_gaps_across_reopening,
     cancelled_sweeps_stay_open_until_their_attempts_are_in,
-    restrictions_last_until_they_are_lifted,
 );
 
 struct Sample {
@@ -334,42 +334,6 @@ async fn reports_that_do_not_count_are_kept_and_known(place: impl Place) {
     assert_eq!(known(AttemptId::of(sample.round.id, 1), 9).await, None);
     let histories = store.histories(None).await.unwrap();
     assert_eq!(histories[0].history.rounds[0].blocks.len(), 2);
-}
-
-async fn restrictions_last_until_they_are_lifted(place: impl Place) {
-    let (one, other) = (AgentId::generate(), AgentId::generate());
-    let restricted = |agent, drain: Option<&str>, cordon: Option<&str>| Record::AgentRestricted {
-        agent,
-        restriction: Restriction {
-            hostname: "gpu-07".to_owned(),
-            drain: drain.map(ToOwned::to_owned),
-            cordon: cordon.map(ToOwned::to_owned),
-        },
-    };
-    let store = place.open().await;
-    let records = [
-        restricted(one, Some(""), None),
-        restricted(other, None, Some("it fails")),
-        restricted(one, Some("new fans"), Some("it fails")),
-    ];
-    store.commit(at(0), &records).await.unwrap();
-    drop(store);
-    let store = place.open().await;
-    let known = store.restrictions().await.unwrap();
-    assert_eq!(known.len(), 2);
-    assert_eq!(known[&one].drain.as_deref(), Some("new fans"));
-    assert_eq!(known[&one].cordon.as_deref(), Some("it fails"));
-    assert_eq!(known[&other].drain, None);
-    assert_eq!(known[&other].hostname, "gpu-07");
-    let lifted = [
-        restricted(one, None, None),
-        restricted(other, Some(""), None),
-    ];
-    store.commit(at(1), &lifted).await.unwrap();
-    let known = store.restrictions().await.unwrap();
-    assert_eq!(known.keys().collect::<Vec<_>>(), [&other]);
-    assert_eq!(known[&other].drain.as_deref(), Some(""));
-    assert_eq!(known[&other].cordon, None);
 }
 
 async fn the_journal_is_numbered_without_gaps_across_reopening(place: impl Place) {

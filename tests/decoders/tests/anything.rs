@@ -1,5 +1,7 @@
 //! Arbitrary bytes, and bytes that are nearly right, through every decoder of bytes from outside.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use batchstep_decoders::{MESSAGES, devices_file, frames, inventory, message, text};
 use batchstep_proto::{frame, wire};
 use proptest::{collection::vec, prelude::*};
