@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use batchstep_proto::{
-    domain::{BatchSizes, DeviceSelector, Dtype, Mode, Strategy, SweepSpec, VisitOrder},
+    domain::{BatchSizes, DeviceSelector, Dtype, Mode, Strategy, Scheduling, SweepSpec, VisitOrder},
     ids::RequestId,
     wire::{self, operator_service_client::OperatorServiceClient},
 };
@@ -41,6 +41,7 @@ pub async fn submit(channel: &Channel, workloads: u32) -> Result<String> {
         devices: DeviceSelector::All,
         preset: None,
         visit_order: VisitOrder::Random,
+        scheduling: Scheduling::default(),
     };
     let request = wire::SubmitSweepRequest {
         request_id: RequestId::generate().to_string(),
