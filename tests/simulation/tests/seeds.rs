@@ -1,5 +1,7 @@
 //! A few worlds on every change; `make simulate` runs thousands.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     process::{Child, Command, Output, Stdio},
     thread,
