@@ -11,7 +11,7 @@ use std::{
 
 use batchstep_proto::{
     domain::{Dtype, Mode, RoundKind, VisitRole},
-    ids::BootId,
+    ids::{AttemptId, RoundId, SeriesId, SweepId},
     wire,
 };
 use nix::{
@@ -173,16 +173,15 @@ pub fn scripted_worker() -> PathBuf {
 }
 
 pub fn attempt() -> String {
-    BootId::generate().to_string()
+    AttemptId::generate().to_string()
 }
 
 /// A round of visits at batch sizes 1, 2, 3, ..., each taking `pace`.
 pub fn round(device: &str, workload: &str, visits: u32, pace: Duration) -> wire::Round {
-    let id = || BootId::generate().to_string();
     wire::Round {
-        round_id: id(),
-        series_id: id(),
-        sweep_id: id(),
+        round_id: RoundId::generate().to_string(),
+        series_id: SeriesId::generate().to_string(),
+        sweep_id: SweepId::generate().to_string(),
         device_id: device.to_owned(),
         kind: RoundKind::Measure.to_wire(),
         workload: workload.to_owned(),

@@ -14,13 +14,9 @@ fn varint() -> impl Strategy<Value = Vec<u8>> {
         2 => 0..5000_u64,
         1 => any::<u64>(),
     ];
-    number.prop_map(|mut number| {
+    number.prop_map(|number| {
         let mut bytes = Vec::new();
-        while number > 0x7f {
-            bytes.push(u8::try_from(number & 0x7f).unwrap() | 0x80);
-            number >>= 7;
-        }
-        bytes.push(u8::try_from(number).unwrap());
+        prost::encoding::encode_varint(number, &mut bytes);
         bytes
     })
 }

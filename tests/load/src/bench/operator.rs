@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use batchstep_proto::{
-    domain::{BatchSizes, DeviceSelector, Dtype, Mode, Strategy, Scheduling, SweepSpec, VisitOrder},
+    domain::{
+        BatchSizes, DeviceSelector, Dtype, Mode, Scheduling, Strategy, SweepSpec, VisitOrder,
+    },
     ids::RequestId,
     wire::{self, operator_service_client::OperatorServiceClient},
 };
