@@ -35,6 +35,14 @@ pub enum BackupError {
         /// Where.
         path: PathBuf,
     },
+    /// It would be a part of what it is a copy of.
+    #[error("{path} is within the data directory {data_dir}; choose a place outside of it")]
+    Inside {
+        /// Where.
+        path: PathBuf,
+        /// What is to be copied.
+        data_dir: PathBuf,
+    },
     /// A file cannot be copied.
     #[error("cannot copy {from} to {to}")]
     Copy {
@@ -83,6 +91,7 @@ pub struct Copied {
 /// When one cannot be read or the other not be written; then nothing is there under its name.
 pub async fn make(data_dir: &Path, to: &Path) -> Result<Copied, BackupError> {
     find_database(data_dir)?;
+    refuse_inside(data_dir, to)?;
     let target = Target::new(to)?;
     let copy = target.path.join(DATABASE);
     // The database first: what it speaks of was there before, and is copied after.
@@ -111,6 +120,25 @@ pub async fn restore(from: &Path, data_dir: &Path) -> Result<Copied, BackupError
     Ok(copied)
 }
 
+/// A copy within what is copied would have no end.
+fn refuse_inside(data_dir: &Path, to: &Path) -> Result<(), BackupError> {
+    let unusable = |source| BackupError::Unusable {
+        path: data_dir.into(),
+        source,
+    };
+    let data_dir = fs::canonicalize(data_dir).map_err(unusable)?;
+    // The nearest folder above it that exists: what lies between is made.
+    let place = std::path::absolute(to).map_err(unusable)?;
+    let above = place.ancestors().find_map(|it| fs::canonicalize(it).ok());
+    if above.is_some_and(|above| above.starts_with(&data_dir)) {
+        return Err(BackupError::Inside {
+            path: to.into(),
+            data_dir,
+        });
+    }
+    Ok(())
+}
+
 fn find_database(folder: &Path) -> Result<(), BackupError> {
     if folder.join(DATABASE).is_file() {
         Ok(())
@@ -134,6 +162,8 @@ impl Target {
             let path = path.to_owned();
             move |source| BackupError::Unusable { path, source }
         };
+        // Without the slash that a shell puts behind the name of a folder.
+        let name = &name.components().collect::<PathBuf>();
         // A service manager may have made the folder, or a link to it.
         let name = match fs::read_dir(name).map(|mut entries| entries.next().is_none()) {
             Ok(true) => fs::canonicalize(name).map_err(unusable(name))?,

@@ -182,8 +182,8 @@ fn what_is_wrong_is_named_with_its_line() {
     );
     refused(
         home,
-        "data_dir = \"d\"\nlisten = \"0.0.0.0:7847\"\n",
-        &["0.0.0.0:7847"],
+        "data_dir = \"d\"\nlisten = \"0.0.0.0:7847\"\ncertificate_lifetime = \"1s\"\n",
+        &["c.toml:3:", "10s"],
     );
     refused(
         home,

@@ -12,7 +12,7 @@ use batchstep_proto::{
     ids::{AgentId, RequestId, SweepId},
     wire::{self, agent_message, enrollment_service_client::EnrollmentServiceClient},
 };
-use support::{Agent, Coordinator, hello, spec};
+use support::{Agent, Coordinator, hello, soon, spec};
 use tonic::Code;
 
 #[tokio::test]
@@ -107,8 +107,8 @@ async fn bad_requests_are_refused_by_name() {
         .enroll(wire::EnrollRequest::default())
         .await
         .unwrap_err();
-    assert_eq!(refused.code(), Code::Unimplemented);
-    assert!(refused.message().contains("loopback"), "{refused}");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().contains("join_token"), "{refused}");
     coordinator.stop().await;
 }
 
@@ -209,7 +209,9 @@ async fn hellos_are_checked_and_the_newest_wins() {
 
 #[tokio::test]
 async fn health_and_reflection_answer() {
-    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    use tonic_health::pb::{
+        HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+    };
     let coordinator = Coordinator::start(Memory::new()).await;
     let mut health = HealthClient::new(coordinator.channel().await);
     for service in [
@@ -220,12 +222,17 @@ async fn health_and_reflection_answer() {
         let request = HealthCheckRequest {
             service: service.to_owned(),
         };
-        let answer = health.check(request).await.unwrap().into_inner();
-        assert_eq!(
-            answer.status(),
-            tonic_health::pb::health_check_response::ServingStatus::Serving,
-            "{service:?}"
-        );
+        // It is told once the coordinator has looked at itself for the first time.
+        let mut told = health.watch(request).await.unwrap().into_inner();
+        let serving = async {
+            while let Some(answer) = told.message().await.unwrap() {
+                if answer.status() == ServingStatus::Serving {
+                    return;
+                }
+            }
+            panic!("the stream of {service:?} ended");
+        };
+        soon("health", serving).await;
     }
     coordinator.stop().await;
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -204,6 +205,8 @@ fn a_host_whose_workers_cannot_start_is_cordoned() {
     let lab = Lab::new();
     let coordinator = lab.start_coordinator();
     let worker = lab.path("no-worker");
+    fs::write(&worker, "#!/bin/sh\nexit 1\n").expect("a file in the lab's folder");
+    fs::set_permissions(&worker, fs::Permissions::from_mode(0o755)).expect("it may be run");
     let worker = worker.to_string_lossy();
     let agent = lab.start_agent_with("one", &["--devices", "cpu", "--worker", &worker]);
     let run = lab.ask(&[
@@ -222,7 +225,7 @@ fn a_host_whose_workers_cannot_start_is_cordoned() {
     let reason = cordoned["cordon_reason"].as_str().expect("a reason");
     assert!(
         reason.starts_with("5 attempts in a row measured nothing; the last: ")
-            && reason.contains("no-worker"),
+            && reason.contains("worker"),
         "{reason}"
     );
     // The sweep does not wait for somebody to mend the host.

@@ -17,7 +17,9 @@ pub(super) struct Yielding {
 
 /// Adds to a round's wish to stop that it ends at once when there is company: whoever came needs the memory, too.
 pub(super) fn yielding(mut stop: watch::Receiver<Stop>, mut company: Company) -> Yielding {
-    let (sender, receiver) = watch::channel(stop.borrow_and_update().clone());
+    let (sender, mut receiver) = watch::channel(stop.borrow_and_update().clone());
+    // A wish from before counts too.
+    receiver.mark_changed();
     let task = tokio::spawn(async move {
         loop {
             let wish = tokio::select! {
@@ -66,7 +68,8 @@ mod tests {
     async fn a_wish_from_before_counts() {
         let (_wish, stop) = watch::channel(Stop::AtOnce("now".to_owned()));
         let (_seen, company) = watch::channel(None);
-        let round = yielding(stop, company);
+        let mut round = yielding(stop, company);
+        round.stop.changed().await.unwrap();
         assert_eq!(*round.stop.borrow(), Stop::AtOnce("now".to_owned()));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::SystemTime};
 
-use batchstep_identity::TlsConnector;
+use batchstep_identity::{TlsConnector, is_this_host};
 use batchstep_proto::causes::innermost;
 use tonic::transport::{Channel, Endpoint};
 
@@ -16,6 +16,11 @@ pub enum DialError {
         "{0:?} is not the address of a coordinator; write http://HOST:PORT or https://HOST:PORT"
     )]
     Address(String),
+    /// What it says would be read by others, and nobody would be known.
+    #[error(
+        "{0} is on another host, where everything is TLS; write https://HOST:PORT, and enrol this agent there with `batchstep-agent enroll`"
+    )]
+    PlainText(String),
     /// The agent has nothing to prove its identity with.
     #[error(
         "{0} serves enrolled agents only, and this one is not; make a token with `batchstep token create` there, and enrol with `batchstep-agent enroll --coordinator {0}`, this --state-dir and --token-file FILE"
@@ -90,7 +95,8 @@ impl TcpDialer {
             return Err(malformed());
         }
         let credentials = match endpoint.uri().scheme_str() {
-            Some("http") => None,
+            Some("http") if endpoint.uri().host().is_some_and(is_this_host) => None,
+            Some("http") => return Err(DialError::PlainText(address.to_owned())),
             Some("https") => {
                 let not_enrolled = || DialError::NotEnrolled(address.to_owned());
                 Some(credentials.ok_or_else(not_enrolled)?.clone())

@@ -15,7 +15,7 @@ use super::{
     exit, tables, text,
 };
 
-/// Characters of an id that are shown: enough to tell thousands apart, and to name one.
+/// Characters of an id that are shown, from its end: agents that were enrolled within a minute begin alike.
 const SHORT_ID: usize = 8;
 
 /// The commands about agents.
@@ -59,7 +59,7 @@ pub(super) struct List {
 pub(super) struct Drain {
     #[command(flatten)]
     coordinator: CoordinatorArgs,
-    /// Its id, the beginning of that, or its host's name, where it is unique.
+    /// Its id, the beginning or end of that, or its host's name, where it is unique.
     #[arg(value_name = "AGENT")]
     agent: String,
     /// Why, for whoever looks later.
@@ -74,7 +74,7 @@ pub(super) struct Drain {
 pub(super) struct Undrain {
     #[command(flatten)]
     coordinator: CoordinatorArgs,
-    /// Its id, the beginning of that, or its host's name, where it is unique.
+    /// Its id, the beginning or end of that, or its host's name, where it is unique.
     #[arg(value_name = "AGENT")]
     agent: String,
 }
@@ -88,7 +88,7 @@ Examples:
 pub(super) struct Remove {
     #[command(flatten)]
     coordinator: CoordinatorArgs,
-    /// Its id, the beginning of that, or its host's name, where it is unique.
+    /// Its id, the beginning or end of that, or its host's name, where it is unique.
     #[arg(value_name = "AGENT")]
     agent: String,
 }
@@ -105,7 +105,7 @@ Examples:
 pub(super) struct Revoke {
     #[command(flatten)]
     coordinator: CoordinatorArgs,
-    /// Its id, the beginning of that, or its host's name, where it is unique; the whole id where it is not on the list.
+    /// Its id, the beginning or end of that, or its host's name, where it is unique; the whole id where it is not on the list.
     #[arg(value_name = "AGENT")]
     agent: String,
     /// Why, for the agent's log.
@@ -241,12 +241,13 @@ async fn find(client: &mut Client, wanted: &str) -> Result<wire::Agent> {
     let lower = wanted.to_lowercase();
     agents.retain(|agent| {
         host(agent).eq_ignore_ascii_case(wanted)
-            || !lower.is_empty() && agent.agent_id.starts_with(&lower)
+            || !lower.is_empty()
+                && (agent.agent_id.starts_with(&lower) || agent.agent_id.ends_with(&lower))
     });
     match agents.len() {
         1 => Ok(agents.remove(0)),
         0 => Err(exit::usage(format!(
-            "no agent is on a host {wanted:?} or has an id that begins with it; `batchstep agents list` shows them"
+            "no agent is on a host {wanted:?} or has an id that begins or ends with it; `batchstep agents list` shows them"
         ))),
         several => Err(exit::usage(format!(
             "{several} agents are meant by {wanted:?}: {}; write more of the id",
@@ -268,7 +269,9 @@ fn name(agent: &wire::Agent) -> String {
 }
 
 fn short(agent: &wire::Agent) -> String {
-    agent.agent_id.chars().take(SHORT_ID).collect()
+    let id = &agent.agent_id;
+    let start = id.len().saturating_sub(SHORT_ID);
+    id.get(start..).unwrap_or(id).to_owned()
 }
 
 const fn state_word(state: wire::AgentState) -> &'static str {

@@ -4,7 +4,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
-use batchstep_identity::{TlsConnector, Token, TokenKind, client_config};
+use batchstep_identity::{TlsConnector, Token, TokenKind, client_config, is_this_host};
 use batchstep_proto::{
     causes::innermost,
     wire::{
@@ -248,7 +248,14 @@ async fn line(url: &str, token: Option<Token>) -> Result<Line> {
         .tcp_nodelay(true);
     let (channel, bearer) = match endpoint.uri().scheme_str() {
         // A token is for whoever proves to be the coordinator; plain text proves nothing.
-        Some("http") => (endpoint.connect().await, Bearer(None)),
+        Some("http") if endpoint.uri().host().is_some_and(is_this_host) => {
+            (endpoint.connect().await, Bearer(None))
+        }
+        Some("http") => {
+            return Err(exit::usage(format!(
+                "{url} is on another host, where everything is TLS; write https://HOST:PORT and give an operator's token with --token-file"
+            )));
+        }
         Some("https") => {
             let token = token.ok_or_else(|| {
                 exit::usage(format!(
@@ -299,6 +306,10 @@ pub(super) fn refusal(status: Status) -> anyhow::Error {
         Code::Unimplemented => anyhow!(
             "the coordinator does not know this request; it may be older than this batchstep ({})",
             env!("CARGO_PKG_VERSION")
+        ),
+        // The first bytes of an answer over TLS are none of HTTP/2.
+        Code::Unknown | Code::Internal if message.contains("h2 protocol error") => anyhow!(
+            "what answers there does not speak plain text ({message}); if it serves TLS, write https:// and give a token with --token-file, or name its data directory with --data-dir"
         ),
         _ => anyhow!("the coordinator could not answer: {message}"),
     }

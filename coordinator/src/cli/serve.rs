@@ -19,7 +19,7 @@ use super::{
     Exit, args::ModelArgs, descriptors, exit, fleet_args::FleetArgs, signals::Interrupts, text,
 };
 use crate::{
-    pki::PkiError,
+    pki::{LocalOperator, PkiError},
     serve::{self, ServeError, Tls},
 };
 
@@ -177,7 +177,11 @@ pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
     let (heart, pulses) = manager.heart();
     tokio::spawn(manager.follow(pulses, shutdown.clone()));
     match options.tls.settings(options.listen, &options.data_dir) {
-        None => serve::serve_monitored(store, listener, shutdown, fleet, heart).await?,
+        None => {
+            // What a coordinator that was killed has left would send commands to where nobody listens.
+            LocalOperator::remove(&options.data_dir);
+            serve::serve_monitored(store, listener, shutdown, fleet, heart).await?;
+        }
         Some(tls) => {
             let served = serve::serve_tls(store, listener, shutdown, fleet, heart, tls).await;
             served.map_err(|error| match error {

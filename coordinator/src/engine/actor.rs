@@ -35,9 +35,10 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Inputs that share a commit at most. Enough to make the disk's share of each small; what they lead to waits some milliseconds at most until the
-/// last of them is handled.
+/// Inputs that share a commit at most: enough to make the disk's share of each small.
 const BATCH: usize = 256;
+/// No further input joins after this: what the first ones lead to waits for the last, and a plan may take milliseconds.
+const BATCH_TIME: Duration = Duration::from_millis(20);
 /// Time between two tries to read the state back from a failing store.
 const RESTORE_PAUSE: Duration = Duration::from_secs(1);
 /// Between two times that a state with daily windows is told the time of day: a clock that is set moves them within this.
@@ -153,10 +154,18 @@ impl<S: Store> Actor<S> {
         needed.then(|| self.time_told.map_or_else(Instant::now, due))
     }
 
-    async fn wake(&mut self) {
-        if self.tells_time_at().is_some_and(|at| at <= Instant::now()) {
+    /// Tells the state the time of day where that is due; true when it was.
+    fn tell_time(&mut self) -> bool {
+        let is_due = self.tells_time_at().is_some_and(|at| at <= Instant::now());
+        if is_due {
             self.time_told = Some(Instant::now());
             self.step(Input::TimeOfDay(Timestamp::now()));
+        }
+        is_due
+    }
+
+    async fn wake(&mut self) {
+        if self.tell_time() {
             self.flush().await;
         } else if self.state.is_some() {
             self.step(Input::Tick);
@@ -169,8 +178,13 @@ impl<S: Store> Actor<S> {
 
     /// Takes a command and those that wait behind it, up to [`BATCH`], with one commit.
     async fn take_with(&mut self, command: Command, inbox: &mut mpsc::Receiver<Command>) {
+        self.tell_time();
         self.take(command).await;
+        let begun = Instant::now();
         for _ in 1..BATCH {
+            if begun.elapsed() > BATCH_TIME {
+                break;
+            }
             let Ok(command) = inbox.try_recv() else { break };
             self.take(command).await;
         }
@@ -390,6 +404,9 @@ impl<S: Store> Actor<S> {
                     }
                 }
                 Deed::CarryOut(Effect::Reply { reply, answer }) => {
+                    if answer == Answer::Reported(Disposition::Duplicate) {
+                        self.meters.answered_duplicate();
+                    }
                     if let Some(reply) = self.replies.remove(&reply) {
                         respond(reply, Ok(answer));
                     }

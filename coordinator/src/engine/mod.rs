@@ -17,7 +17,7 @@ use batchstep_core::fleet::{Answer, Census, Disposition, Hello, Input, Refusal, 
 use batchstep_proto::{
     domain::{AttemptReport, SweepSpec},
     ids::{AgentId, RequestId, SweepId},
-    wire,
+    limits, wire,
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -28,8 +28,8 @@ pub use live::{LIVE_EVENTS, Live, LiveEvent};
 
 /// Inputs that may wait for the task; whoever sends more waits too.
 const INPUTS: usize = 1024;
-/// Messages that may wait for one agent; an agent that reads slower is disconnected.
-const MESSAGES_PER_SESSION: usize = 256;
+/// Messages that may wait for one agent, enough for all that a hello of many devices leads to; an agent that reads slower is disconnected.
+const MESSAGES_PER_SESSION: usize = 4 * limits::DEVICES_PER_AGENT;
 
 /// What the services ask the task.
 enum Command {

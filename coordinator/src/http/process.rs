@@ -17,12 +17,13 @@ use super::{
 use crate::{health::Health, meters::Meters};
 
 /// Every state that an agent can be in: one without agents is told as 0, so that graphs have no holes.
-const STATES: [AgentState; 5] = [
+const STATES: [AgentState; 6] = [
     AgentState::Online,
     AgentState::Draining,
     AgentState::Drained,
     AgentState::Unreachable,
     AgentState::Lost,
+    AgentState::Cordoned,
 ];
 
 pub(super) fn add(out: &mut Exposition, health: &Health, meters: &Meters) {

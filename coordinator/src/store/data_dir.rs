@@ -15,14 +15,16 @@ pub const DATABASE: &str = "coordinator.db";
 const LOCK: &str = "lock";
 /// File name of what is written to see whether anything can be.
 const PROBE: &str = "write-test";
-/// What in it means nothing to anybody but the running coordinator, by path: SQLite's own files beside the database, and uploads that are not complete.
-pub const TRANSIENT: [&str; 6] = [
+/// What in it means nothing to anybody but the running coordinator, by path: SQLite's own files beside the database, uploads that are not
+/// complete, and what commands on its host show it.
+pub const TRANSIENT: [&str; 7] = [
     LOCK,
     PROBE,
     "coordinator.db-wal",
     "coordinator.db-shm",
     "coordinator.db-journal",
     "models/incoming",
+    "pki/local-operator",
 ];
 
 /// A data directory that this process alone uses, until it is dropped or the process ends.

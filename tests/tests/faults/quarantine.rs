@@ -37,16 +37,24 @@ fn a_batch_size_that_kills_its_worker_is_quarantined_and_the_others_are_answered
         .collect();
     assert!(!sizes.contains(&24), "{sizes:?}");
 
-    // Two rounds on each device ended with it.
+    // Two rounds on each device ended with it, and what was out behind them at most.
     let at_24 = "SELECT COUNT(*) FROM report WHERE outcome = 'broken' AND message LIKE '%batch size 24%' \
         GROUP BY (SELECT series_id FROM round WHERE round.id = round_id)";
     let crashes = books::ask(&fleet, at_24);
-    assert_eq!(crashes, [[Value::from(2)], [2.into()], [2.into()]]);
+    let crashes: Vec<u64> = crashes
+        .iter()
+        .filter_map(|row| row.first().and_then(Value::as_u64))
+        .collect();
+    assert_eq!(crashes.len(), 3, "{crashes:?}");
+    assert!(
+        crashes.iter().all(|count| (2..=4).contains(count)),
+        "{crashes:?}"
+    );
 
     let explained = fleet
         .lab
         .ask(&["sweep", "show", "last", "--explain"])
         .stdout;
-    let told = "batch size 24 was left out after 2 crashes of the worker at it";
+    let told = "batch size 24 was left out: the worker crashed at it again";
     assert_eq!(explained.matches(told).count(), 3, "{explained}");
 }

@@ -184,6 +184,9 @@ impl State {
                 Verdict::Keep
             }
             Standing::Over if attempt.state == AttemptState::Expired && self.is_free_for(id) => {
+                if let Some(attempt) = self.attempts.get_mut(&id) {
+                    attempt.stopping = false;
+                }
                 self.occupy(id);
                 self.record_acceptance(id);
                 Verdict::Keep
@@ -308,6 +311,7 @@ impl State {
         for attempt in self.open.remove(&id).unwrap_or_default() {
             self.expire(attempt, "its agent was lost");
         }
+        self.fail_hopeless_series_of(id);
     }
 
     /// Takes a lost agent off the list.

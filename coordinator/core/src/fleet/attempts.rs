@@ -233,7 +233,8 @@ impl State {
         self.dirty.insert(device);
     }
 
-    /// True when an expired attempt could take up its round again: nobody else has its round, and its device has room beside its own agent's only.
+    /// True when an expired attempt could take up its round again: nobody else has its round, its device has room beside its own
+    /// agent's only, and its sweep is within its window.
     pub(super) fn is_free_for(&self, id: AttemptId) -> bool {
         let Some(attempt) = self.attempts.get(&id) else {
             return false;
@@ -243,7 +244,12 @@ impl State {
                 .get(other)
                 .is_some_and(|other| other.agent == attempt.agent)
         };
+        let is_open = self
+            .series
+            .get(&attempt.series)
+            .is_some_and(|series| self.closed_gate(series.plan.sweep).is_none());
         self.is_latest(id)
+            && is_open
             && self
                 .lanes
                 .get(&attempt.device)

@@ -86,7 +86,9 @@ impl State {
         if sweep.state != SweepState::Active {
             return;
         }
-        self.set_timer(until, Timer::Sweep(id));
+        if until < Duration::MAX {
+            self.set_timer(until, Timer::Sweep(id));
+        }
         match (was_open, open) {
             (Some(true), true) | (Some(false), false) => {}
             (_, true) => self.look_at_devices_of(id),
@@ -94,6 +96,7 @@ impl State {
         }
     }
 
+    /// Lets a sweep begin on its devices, with no claim to the time before.
     fn look_at_devices_of(&mut self, id: SweepId) {
         let devices: Vec<String> = self
             .sweeps
@@ -103,7 +106,16 @@ impl State {
             .filter_map(|series| self.series.get(series))
             .map(|series| series.plan.device.id.clone())
             .collect();
-        self.dirty.extend(devices);
+        let priority = self
+            .sweeps
+            .get(&id)
+            .map_or(0, |sweep| sweep.spec.scheduling.priority);
+        for device in devices {
+            let lane = self.lanes.get(&device);
+            let least = lane.map_or(Duration::ZERO, |lane| self.least_share(lane, id, priority));
+            self.lane(&device).catch_up(id, least);
+            self.dirty.insert(device);
+        }
     }
 
     fn close_gate(&mut self, id: SweepId) {

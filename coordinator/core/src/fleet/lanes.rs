@@ -75,6 +75,13 @@ impl Lane {
         self.queue.insert(turn);
     }
 
+    /// Takes from a sweep its claim to time in which it could not run.
+    pub fn catch_up(&mut self, sweep: SweepId, least: Duration) {
+        if let Some(share) = self.shares.get_mut(&sweep) {
+            share.time = share.time.max(least);
+        }
+    }
+
     /// Takes a series out of the line.
     pub fn leave(&mut self, turn: &Turn) {
         self.queue.remove(turn);

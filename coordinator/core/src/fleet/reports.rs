@@ -128,7 +128,7 @@ impl State {
         let has_failed = is_empty && !was_called_back && outcome != AttemptOutcome::Stopped;
         let fails_at_everything = has_failed && self.note_failure(agent, series_id);
         if outcome == AttemptOutcome::Refused {
-            self.refused(series_id, index, &device, &message);
+            self.refused((series_id, index), &device, was_called_back, &message);
         } else {
             if is_empty && !was_called_back {
                 self.back_off(&device, &message);
@@ -146,7 +146,7 @@ impl State {
 
     /// A round was stopped before anything was found out: it waits for another attempt, if it is still wanted.
     fn stopped(&mut self, series: SeriesId, round: u32, was_called_back: bool, message: &str) {
-        let stopped = self.tries(series, round, AttemptState::Reported);
+        let stopped = self.in_a_row(series, round, AttemptOutcome::Stopped);
         let waits = self
             .series
             .get(&series)
@@ -161,14 +161,38 @@ impl State {
         }
     }
 
-    fn refused(&mut self, series: SeriesId, round: u32, device: &str, message: &str) {
-        let refused = self.tries(series, round, AttemptState::Reported);
+    fn refused(
+        &mut self,
+        (series, round): (SeriesId, u32),
+        device: &str,
+        was_called_back: bool,
+        message: &str,
+    ) {
+        let refused = self.in_a_row(series, round, AttemptOutcome::Refused);
         if refused >= self.config.refused_limit {
             let message = format!("refused {refused} times in a row: {message}");
             self.give_up(series, message);
-        } else {
+            return;
+        }
+        if !was_called_back {
             self.back_off(device, message);
         }
+        self.reconsider(series);
+    }
+
+    /// How many of the last attempts at an open round ended like this.
+    fn in_a_row(&self, series: SeriesId, round: u32, outcome: AttemptOutcome) -> u32 {
+        let record = self
+            .series
+            .get(&series)
+            .and_then(|series| series.open.get(&round));
+        let outcomes = record.map_or(&[][..], |record| record.outcomes.as_slice());
+        let count = outcomes
+            .iter()
+            .rev()
+            .take_while(|(ended, _)| *ended == outcome)
+            .count();
+        u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     fn is_round_empty(&self, series: SeriesId, round: u32) -> bool {

@@ -163,7 +163,7 @@ impl State {
             failing.attempts
         ));
         self.restrict(agent, restriction);
-        self.fail_series_of(agent);
+        self.fail_hopeless_series_of(agent);
     }
 
     pub(super) fn is_cordoned(&self, agent: AgentId) -> bool {
@@ -189,24 +189,39 @@ impl State {
     }
 
     /// Ends the series that only a cordoned agent could run: their sweeps are not to wait for somebody to mend a host.
-    fn fail_series_of(&mut self, id: AgentId) {
+    pub(super) fn fail_hopeless_series_of(&mut self, id: AgentId) {
         let Some(agent) = self.agents.get(&id) else {
             return;
         };
-        let host = agent.host.hostname.clone();
         let devices: Vec<String> = agent.devices.keys().cloned().collect();
         for device in devices {
-            let Some(lane) = self.lanes.get(&device) else {
+            let Some(host) = self.hopeless(&device) else {
                 continue;
             };
-            if lane.claimants.iter().any(|claimant| *claimant != id) {
-                continue;
-            }
-            let line: Vec<SeriesId> = lane.queue.iter().map(|turn| turn.series).collect();
+            let line: Vec<SeriesId> = self
+                .lanes
+                .get(&device)
+                .into_iter()
+                .flat_map(|lane| &lane.queue)
+                .map(|turn| turn.series)
+                .collect();
             for series in line {
                 let message = format!("the agent on {host} is cordoned: it fails at everything");
                 self.give_up(series, message);
             }
         }
+    }
+
+    /// The host of a device that nobody but a cordoned agent offers; agents that are lost do not count.
+    fn hopeless(&self, device: &str) -> Option<String> {
+        let claimants = &self.lanes.get(device)?.claimants;
+        let mut here = claimants
+            .iter()
+            .filter(|id| self.agents.get(id).is_some_and(|agent| !agent.lost));
+        let first = *here.next()?;
+        (self.is_cordoned(first) && here.all(|id| self.is_cordoned(*id)))
+            .then(|| self.agents.get(&first))
+            .flatten()
+            .map(|agent| agent.host.hostname.clone())
     }
 }

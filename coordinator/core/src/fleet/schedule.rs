@@ -159,10 +159,15 @@ impl State {
         line.into_iter().map(|(_, _, turn)| turn)
     }
 
-    /// The least that a sweep in a device's line had of it, with what is out.
-    pub(super) fn least_share(&self, lane: &Lane) -> Duration {
+    /// The least that another sweep of this priority, which could run, had of a device, with what is out.
+    pub(super) fn least_share(&self, lane: &Lane, sweep: SweepId, priority: i32) -> Duration {
         let out = self.rounds_out(lane);
-        let sweeps = lane.queue.iter().map(|turn| turn.sweep);
+        let sweeps = lane
+            .queue
+            .iter()
+            .filter(|turn| turn.sweep != sweep && turn.priority == priority)
+            .map(|turn| turn.sweep)
+            .filter(|sweep| self.closed_gate(*sweep).is_none());
         let shares = sweeps.map(|sweep| {
             let out = out.get(&sweep).copied().unwrap_or(0);
             lane.share(sweep, out, Duration::ZERO)

@@ -132,14 +132,21 @@ impl State {
             .filter(|(_, sweep)| sweep.state == SweepState::Active && sweep.series.is_empty())
             .map(|(id, sweep)| (sweep.sequence, *id))
             .collect();
+        if waiting.is_empty() {
+            return;
+        }
         waiting.sort_unstable();
-        for (_, id) in waiting {
-            let Some(sweep) = self.sweeps.get(&id) else {
-                continue;
-            };
-            // What cannot run on the devices of today waits for others.
-            let chosen = select(&sweep.spec, &self.candidates()).unwrap_or_default();
-            let plans = plans(id, &sweep.spec, &chosen);
+        let candidates = self.candidates();
+        let planned: Vec<(SweepId, Vec<SeriesPlan>)> = waiting
+            .into_iter()
+            .filter_map(|(_, id)| Some((id, &self.sweeps.get(&id)?.spec)))
+            .map(|(id, spec)| {
+                // What cannot run on the devices of today waits for others.
+                let chosen = select(spec, &candidates).unwrap_or_default();
+                (id, plans(id, spec, &chosen))
+            })
+            .collect();
+        for (id, plans) in planned {
             self.expand(id, plans);
         }
     }
@@ -177,7 +184,9 @@ impl State {
         };
         sweep.series.push(plan.id);
         let lane = self.lanes.get(&plan.device.id);
-        let least = lane.map_or(Duration::ZERO, |lane| self.least_share(lane));
+        let least = lane.map_or(Duration::ZERO, |lane| {
+            self.least_share(lane, turn.sweep, turn.priority)
+        });
         self.lane(&plan.device.id).join(turn, least);
         self.series.insert(plan.id, Series::new(plan, turn));
     }

@@ -216,11 +216,6 @@ impl State {
         }
     }
 
-    fn has_series_of(&self, sweep: &Sweep, device: &str) -> bool {
-        let mut series = sweep.series.iter().filter_map(|id| self.series.get(id));
-        series.any(|series| series.plan.device.id == device)
-    }
-
     /// Why a sweep has no series yet, or which devices of those that are meant it leaves out.
     fn sweep_explanation(&self, sweep: &Sweep) -> Vec<String> {
         let is_set = !matches!(sweep.spec.devices, DeviceSelector::Listed(_));
@@ -230,10 +225,12 @@ impl State {
             return Vec::new();
         }
         let candidates = self.candidates();
+        let series = sweep.series.iter().filter_map(|id| self.series.get(id));
+        let own: BTreeSet<&str> = series.map(|it| it.plan.device.id.as_str()).collect();
         let unfit: Vec<String> = meant(&sweep.spec.devices, &candidates)
             .unwrap_or_default()
             .iter()
-            .filter(|candidate| !self.has_series_of(sweep, &candidate.device.id))
+            .filter(|candidate| !own.contains(candidate.device.id.as_str()))
             .filter_map(|candidate| {
                 let reason = candidate.left_out()?;
                 let (model, host) = (&candidate.device.model, &candidate.host.hostname);

@@ -112,7 +112,7 @@ impl Standing {
             ("batch sizes", "were", "each")
         };
         Some(format!(
-            "{batch_sizes} {first}{others} {was} left out after {CRASHES_TO_QUARANTINE} crashes of the worker at {which}"
+            "{batch_sizes} {first}{others} {was} left out: the worker crashed at {which} again"
         ))
     }
 

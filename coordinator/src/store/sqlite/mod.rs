@@ -9,6 +9,7 @@ mod copy;
 mod identity;
 mod inventory;
 mod read;
+mod transaction;
 mod words;
 mod write;
 
@@ -29,6 +30,7 @@ use sqlx::{
 
 use self::{
     read::{Which, parsed, word},
+    transaction::WriteTransaction,
     write::WriteError,
 };
 use super::{
@@ -162,9 +164,8 @@ impl Sqlite {
         Ok(seqs)
     }
 
-    /// A transaction that writes. One that begins by reading could find at its first write that another one was faster.
-    async fn begin_write(&self) -> Result<Transaction<'static, Driver>, sqlx::Error> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await
+    async fn begin_write(&self) -> Result<WriteTransaction, sqlx::Error> {
+        WriteTransaction::begin(&self.writer).await
     }
 
     /// The number in the file's header that SQLite leaves to its users, and nobody uses: writing it takes the lock, a page of the log and a sync.

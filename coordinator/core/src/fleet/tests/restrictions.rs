@@ -222,3 +222,49 @@ fn an_agent_that_is_gone_can_be_removed() {
     world.connect(0);
     assert_eq!(world.state.agents().len(), 2);
 }
+
+#[test]
+fn an_id_that_is_lost_gives_no_hope_to_the_series_of_a_cordoned_agent() {
+    let mut world = World::new(1, &[&["GPU-x"], &["GPU-x"]]);
+    world.connect(0);
+    world.disconnect(0);
+    world.wait(std::time::Duration::from_mins(5));
+    // The host was installed anew: another id with the same device.
+    world.connect(1);
+    world.submit(of(&["linear", "matmul", "cnn"]));
+    refuse_all(&mut world, 1);
+    assert_eq!(
+        world.state.agents()[1].state,
+        wire::AgentState::Cordoned as i32
+    );
+    assert_eq!(world.ledger.ended.len(), 1);
+}
+
+#[test]
+fn rounds_that_were_given_back_are_no_refusals() {
+    let mut world = World::new(1, &[&["GPU-x"]]);
+    world.connect(0);
+    let mut patient = spec();
+    patient.scheduling.idle_only = true;
+    world.submit(patient);
+    let end = |world: &mut World, outcome| {
+        while world.agents[0].held.is_empty() {
+            world.wait(std::time::Duration::from_secs(60));
+        }
+        world.step(0);
+        let attempt = world.held(0);
+        world.finish(0, attempt, outcome, 0);
+        while world.step(0) {}
+    };
+    for _ in 0..30 {
+        end(&mut world, AttemptOutcome::Stopped);
+    }
+    end(&mut world, AttemptOutcome::Refused);
+    assert!(
+        world.ledger.ended.is_empty(),
+        "whoever asked for idle devices waits"
+    );
+    world.wait(std::time::Duration::from_secs(60));
+    world.run();
+    assert_eq!(world.ledger.blocks(), [2]);
+}

@@ -228,3 +228,41 @@ fn a_time_zone_that_is_none_is_refused() {
     assert!(message.contains("\"Europe/Atlantis\""), "{message}");
     assert!(world.ledger.sweeps.is_empty());
 }
+
+#[test]
+fn sweeps_that_cannot_run_lend_nobody_their_claim() {
+    let mut world = World::new(8, &[&["GPU-x"]]);
+    world.connect(0);
+    let (_, _) = world.submit(with_priority(-1));
+    let (first, _) = world.submit(spec());
+    while order(&world).len() < 6 {
+        world.step(0);
+    }
+    let (second, _) = world.submit(spec());
+    world.run();
+    let order = order(&world);
+    let both: Vec<SweepId> = order
+        .into_iter()
+        .filter(|sweep| [first, second].contains(sweep))
+        .collect();
+    let of_second = both[5..11].iter().filter(|sweep| **sweep == second).count();
+    assert!((2..=4).contains(&of_second), "{of_second} of 6");
+}
+
+#[test]
+fn a_round_that_was_lost_is_not_taken_up_outside_its_window() {
+    let mut world = World::new(2, &[&["GPU-x"]]);
+    world.connect(0);
+    let mut nightly = spec();
+    nightly.scheduling.only_between = Some(night());
+    world.submit(nightly);
+    tell_time(&mut world, "05:50");
+    world.step(0);
+    world.disconnect(0);
+    world.wait(Duration::from_mins(15));
+    world.connect(0);
+    assert!(
+        world.agents[0].held.values().all(|held| held.is_over()),
+        "what ran on without us is stopped"
+    );
+}

@@ -152,7 +152,7 @@ fn a_crashing_batch_size_is_quarantined_and_the_others_are_measured() {
         let (history, end) = device.run(&plan(spec(sizes, 300), "SIM-a"));
         let end = conclusion(end);
         assert_eq!(end.reason, ConclusionReason::PrecisionReached);
-        let told = "; batch sizes 13, 16 were left out after 2 crashes of the worker at each";
+        let told = "; batch sizes 13, 16 were left out: the worker crashed at each again";
         assert!(end.message.ends_with(told), "{}", end.message);
         let counts = counts(&history);
         assert!(!counts.contains_key(&13) && !counts.contains_key(&16));
