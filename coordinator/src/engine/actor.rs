@@ -9,14 +9,9 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use batchstep_core::fleet::{
-    Answer, Config, Disposition, Effect, Input, Kept, Refusal, ReplyKey, SessionKey, State,
-    SweepPlanner,
+    Answer, Config, Disposition, Effect, Input, Kept, ReplyKey, SessionKey, State, SweepPlanner,
 };
-use batchstep_proto::{
-    causes::chain,
-    domain::SweepSpec,
-    ids::{AttemptId, SweepId},
-};
+use batchstep_proto::{causes::chain, ids::AttemptId};
 use jiff::Timestamp;
 use tokio::{
     sync::{broadcast, mpsc},
@@ -29,6 +24,7 @@ use super::{
     batch::{Batch, Committed, Deed},
     live::{LIVE_EVENTS, Live, LiveEvent},
     outbound::{NotTaken, Outbound},
+    reply::{respond, submitted_before, unreadable},
 };
 use crate::{
     meters::Meters,
@@ -476,28 +472,4 @@ impl<S: Store> Actor<S> {
             outbound.close(reason.to_owned(), false);
         }
     }
-}
-
-/// Answers a request that is on record: with its sweep, unless it asks for another one now.
-async fn submitted_before(store: &impl Store, known: SweepId, spec: &SweepSpec, reply: Reply) {
-    match store.sweep(known).await {
-        Ok(Some(stored)) if stored.spec != *spec => {
-            let refusal = Refusal::Invalid(format!(
-                "field `request_id`: it submitted sweep {known} with another spec before; every new sweep needs an id of its own"
-            ));
-            respond(reply, Ok(Answer::Refused(refusal)));
-        }
-        Ok(_) => respond(reply, Ok(Answer::Submitted(known))),
-        Err(error) => unreadable(&error, reply),
-    }
-}
-
-fn respond(reply: Reply, answer: Result<Answer, EngineError>) {
-    // A caller that hung up asks again: every call is idempotent.
-    let _ = reply.send(answer);
-}
-
-fn unreadable(error: &StoreError, reply: Reply) {
-    tracing::error!(error = chain(error), "The store cannot be read.");
-    respond(reply, Err(EngineError::StoreFailed));
 }

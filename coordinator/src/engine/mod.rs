@@ -7,6 +7,7 @@ mod actor;
 mod batch;
 mod live;
 mod outbound;
+mod reply;
 
 use std::sync::{
     Arc,
