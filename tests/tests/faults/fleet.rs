@@ -33,8 +33,8 @@ model = 'Twelve'
 law = { constant = 0.003, slope = 1e-5, combs = [{ period = 12, jump = 0.0008 }] }
 ";
 
-/// Device seconds that pass in one: a sweep takes about ten seconds, so that faults meet it at work.
-const SPEED: &str = "speed = 4";
+/// Device seconds that pass in one: a sweep takes about twenty seconds, so that faults meet it at work.
+const SPEED: &str = "speed = 2";
 
 /// What every sweep here measures.
 const SWEEP: [&str; 9] = [
