@@ -13,7 +13,7 @@ const A_WHILE: Duration = Duration::from_secs(1);
 
 #[test]
 fn connections_that_break_in_the_middle_of_a_message_lose_nothing() {
-    let mut fleet = Fleet::new();
+    let mut fleet = Fleet::at_speed(1);
     fleet.submit();
     // A heartbeat and the head of a frame are shorter than the first two, a report is longer than all.
     for bytes in [5, 30, 700, 1500] {

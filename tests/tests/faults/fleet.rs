@@ -34,7 +34,7 @@ law = { constant = 0.003, slope = 1e-5, combs = [{ period = 12, jump = 0.0008 }]
 ";
 
 /// Device seconds that pass in one: a sweep takes about twenty seconds, so that faults meet it at work.
-const SPEED: &str = "speed = 2";
+const SPEED: u32 = 2;
 
 /// What every sweep here measures.
 const SWEEP: [&str; 9] = [
@@ -77,9 +77,14 @@ pub struct Outcome {
 }
 
 impl Fleet {
-    /// A fleet that takes about ten seconds for a sweep.
+    /// A fleet that takes about twenty seconds for a sweep.
     pub fn new() -> Self {
-        Self::with_devices(&format!("{SPEED}\n{DEVICES}"))
+        Self::at_speed(SPEED)
+    }
+
+    /// The same with another number of device seconds in one: for a sweep that is to meet many faults.
+    pub fn at_speed(speed: u32) -> Self {
+        Self::with_devices(&format!("speed = {speed}\n{DEVICES}"))
     }
 
     /// The same with other simulated devices on each agent.
