@@ -50,6 +50,12 @@ impl State {
             self.reply(reply, Answer::Submitted(known));
             return;
         }
+        if spec.scheduling.share_across_model {
+            let message = "field `scheduling.share_across_model`: devices cannot share a series yet; leave it out";
+            let refusal = Refusal::Invalid(message.to_owned());
+            self.reply(reply, Answer::Refused(refusal));
+            return;
+        }
         if let Some(window) = &spec.scheduling.only_between
             && let Err(error) = window::look(window, Timestamp::UNIX_EPOCH)
         {

@@ -266,3 +266,12 @@ fn a_round_that_was_lost_is_not_taken_up_outside_its_window() {
         "what ran on without us is stopped"
     );
 }
+
+#[test]
+fn what_is_not_built_is_refused() {
+    let mut world = World::new(1, &[&["GPU-x"]]);
+    let mut shared = spec();
+    shared.scheduling.share_across_model = true;
+    let (_, answer) = world.submit(shared);
+    assert!(matches!(answer, Answer::Refused(Refusal::Invalid(_))));
+}
