@@ -181,7 +181,7 @@ pub async fn serve_monitored(
 ) -> Result<(), ServeError> {
     refuse_open_network(listener.local_addr().map_err(ServeError::Listener)?)?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    run(store, incoming, shutdown, config, heart).await
+    serve_unguarded(store, incoming, shutdown, config, heart, None).await
 }
 
 /// The same over TLS, with an identity asked of everybody; and a credential left in the data directory for commands on this host.
@@ -249,19 +249,9 @@ pub async fn serve_with_authority(
 ) -> Result<(), ServeError> {
     refuse_open_network(listener.local_addr().map_err(ServeError::Listener)?)?;
     let authority = Authority::open(&data_dir.join(PKI_DIRECTORY), Timestamp::now())?;
-    let store = Arc::new(store);
-    let identities = Identities::unguarded(Arc::clone(&store), Some(authority)).await?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let (config, heart) = (Config::default(), Heart::unheard());
-    serve_identified(
-        store,
-        Arc::new(identities),
-        incoming,
-        shutdown,
-        config,
-        heart,
-    )
-    .await
+    serve_unguarded(store, incoming, shutdown, config, heart, Some(authority)).await
 }
 
 /// The same as [`serve_with`] on any stream of connections, such as those of a simulated network; what may connect is the caller's concern, and nobody
@@ -281,15 +271,17 @@ where
     C::ConnectInfo: Clone + Send + Sync + 'static,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    run(store, incoming, shutdown, config, Heart::unheard()).await
+    serve_unguarded(store, incoming, shutdown, config, Heart::unheard(), None).await
 }
 
-async fn run<I, C, E>(
+/// Asks nobody who they are.
+async fn serve_unguarded<I, C, E>(
     store: impl Store,
     incoming: I,
     shutdown: CancellationToken,
     config: Config,
     heart: Heart,
+    authority: Option<Authority>,
 ) -> Result<(), ServeError>
 where
     I: Stream<Item = Result<C, E>> + Send,
@@ -298,7 +290,7 @@ where
     E: Into<Box<dyn Error + Send + Sync>>,
 {
     let store = Arc::new(store);
-    let identities = Identities::unguarded(Arc::clone(&store), None).await?;
+    let identities = Identities::unguarded(Arc::clone(&store), authority).await?;
     serve_identified(
         store,
         Arc::new(identities),

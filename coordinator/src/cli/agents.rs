@@ -5,12 +5,12 @@ use std::time::Duration;
 use anyhow::Result;
 use batchstep_core::steptable::SCHEMA_VERSION;
 use batchstep_proto::{ids::AgentId, wire};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
     Exit,
-    args::CoordinatorArgs,
+    args::{CoordinatorArgs, ListFormat},
     endpoint::{Client, Connection, refusal},
     exit, tables, text,
 };
@@ -111,15 +111,6 @@ pub(super) struct Revoke {
     /// Why, for the agent's log.
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
-}
-
-/// How the list is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ListFormat {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
 }
 
 /// Runs one of them.

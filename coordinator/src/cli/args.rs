@@ -50,6 +50,15 @@ pub(super) enum Format {
     Markdown,
 }
 
+/// How a list that is no table of results is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ListFormat {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
 /// Which coordinator is asked.
 #[derive(Debug, Clone, Args)]
 pub(super) struct CoordinatorArgs {

@@ -3,12 +3,12 @@
 use anyhow::Result;
 use batchstep_core::steptable::SCHEMA_VERSION;
 use batchstep_proto::{domain::model_digest, model::ModelDigest, size::Size, wire};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
     Exit,
-    args::CoordinatorArgs,
+    args::{CoordinatorArgs, ListFormat},
     endpoint::{Client, Connection, refusal},
     exit, sweep_view, tables, text,
 };
@@ -46,15 +46,6 @@ pub(super) struct Remove {
     /// Its name, its digest, or the beginning of that, where it is unique.
     #[arg(value_name = "MODEL")]
     model: String,
-}
-
-/// How the list is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ListFormat {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
 }
 
 /// Runs one of them.

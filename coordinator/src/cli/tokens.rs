@@ -5,12 +5,12 @@ use std::time::Duration;
 use anyhow::Result;
 use batchstep_core::steptable::SCHEMA_VERSION;
 use batchstep_proto::{ids::AgentId, wire};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
     Exit,
-    args::CoordinatorArgs,
+    args::{CoordinatorArgs, ListFormat},
     endpoint::{Connection, refusal},
     sweep_view, tables, text,
 };
@@ -89,15 +89,6 @@ pub(super) struct Revoke {
     /// As `batchstep token list` shows it; the second part of the token.
     #[arg(value_name = "ID")]
     id: String,
-}
-
-/// How the list is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ListFormat {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
 }
 
 /// Runs one of them.
