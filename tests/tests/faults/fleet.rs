@@ -229,26 +229,11 @@ impl Fleet {
         self.said(index).matches("A round begins.").count()
     }
 
-    /// Waits until so many further rounds have begun, and then so much longer: a moment within the sweep, however busy this machine is.
+    /// Waits until so many further rounds have begun, and then so much longer: a moment within a sweep, however busy this machine is.
     pub fn work_on(&mut self, rounds: usize, then: Duration) {
         let wanted = self.rounds_begun() + rounds;
         self.at_work_until("rounds to begin", |fleet| fleet.rounds_begun() >= wanted);
         thread::sleep(then);
-    }
-
-    /// The same where the sweep may be over before; false when it is.
-    pub fn works_on(&mut self, rounds: usize, then: Duration) -> bool {
-        let wanted = self.rounds_begun() + rounds;
-        eventually("rounds to begin", || {
-            (self.is_over() || self.rounds_begun() >= wanted).then_some(())
-        });
-        thread::sleep(then);
-        !self.is_over()
-    }
-
-    fn is_over(&mut self) -> bool {
-        let (_, watch) = self.sweep.as_mut().expect("a sweep was submitted");
-        watch.has_ended()
     }
 
     /// The same of one agent's rounds.
@@ -265,24 +250,35 @@ impl Fleet {
         self.at_work_until("bytes on the line", |fleet| fleet.network.hits() > before);
     }
 
-    /// Waits until every agent has given up its connection.
-    pub fn wait_until_all_are_cut_off(&mut self) {
-        self.at_work_until("all agents to notice that they are cut off", |fleet| {
-            (0..AGENTS).all(|index| {
-                let said = fleet.said(index);
-                let place = |text| said.rfind(text);
-                place("The connection to the coordinator was lost") > place("Connected.")
-            })
-        });
+    /// Keeps the fleet at work until something is the case: where the sweep ends before that, it is checked and the next one takes its place.
+    fn at_work_until(&mut self, what: &str, reached: impl Fn(&Self) -> bool) {
+        loop {
+            let at_work = eventually(what, || {
+                let reached = reached(self);
+                (reached || self.is_over()).then_some(reached)
+            });
+            if at_work {
+                return;
+            }
+            self.ends_undisturbed();
+            self.submit();
+        }
     }
 
-    fn at_work_until(&mut self, what: &str, mut reached: impl FnMut(&Self) -> bool) {
-        eventually(what, || {
-            assert!(
-                !self.is_over(),
-                "the sweep is over: a fault would meet nothing"
-            );
-            reached(self).then_some(())
+    fn is_over(&mut self) -> bool {
+        let (_, watch) = self.sweep.as_mut().expect("a sweep was submitted");
+        watch.has_ended()
+    }
+
+    /// Waits until every agent has given up its connection.
+    pub fn wait_until_all_are_cut_off(&mut self) {
+        eventually("all agents to notice that they are cut off", || {
+            let all = (0..AGENTS).all(|index| {
+                let said = self.said(index);
+                let place = |text| said.rfind(text);
+                place("The connection to the coordinator was lost") > place("Connected.")
+            });
+            all.then_some(())
         });
     }
 
