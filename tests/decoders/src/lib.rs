@@ -5,13 +5,17 @@
 //! targets in `tests/fuzz` with what a fuzzer makes.
 
 use std::{
+    ffi::OsString,
     fmt::{Debug, Display},
-    io,
+    fs, io,
+    net::SocketAddr,
     path::Path,
     str::FromStr,
 };
 
 use batchstep_core::inventory::{Filter, sample_from};
+use batchstep_daemon::settings::{self, Daemon, FileArgs};
+use batchstep_identity::{Fingerprint, Token, TokenId, Validity, agent_of};
 use batchstep_proto::{
     domain::{
         AttemptReport, BatchSizes, Block, Device, DeviceKind, DeviceSelector, Dtype, HostFacts,
@@ -27,6 +31,7 @@ use batchstep_proto::{
     workload::WorkloadSpec,
 };
 use batchstep_simulated::Simulation;
+use clap::{CommandFactory as _, Parser, Subcommand};
 use prost::Message;
 
 /// How many kinds of messages [`message`] knows: the first byte chooses.
@@ -129,9 +134,15 @@ pub fn text(text: &str) {
     printed::<ModelName>(text);
     printed::<AgentId>(text);
     printed::<SweepId>(text);
+    printed::<Fingerprint>(text);
+    printed::<TokenId>(text);
     printed::<Dtype>(text);
     printed::<Mode>(text);
     printed::<DeviceKind>(text);
+    if let Ok(token) = text.parse::<Token>() {
+        // One form is read and one is written, so that no token has two digests.
+        assert_eq!(token.reveal(), text.trim());
+    }
     let _ = text.parse::<Size>();
     let _ = Filter::parse(text);
     let _ = ModelName::of_file(Path::new(text));
@@ -156,6 +167,57 @@ pub fn devices_file(text: &str) {
     }
 }
 
+/// A command line with a setting of every kind that the daemons have.
+#[derive(Debug, Parser)]
+#[command(name = "daemon")]
+struct CommandLine {
+    #[command(subcommand)]
+    command: DaemonCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DaemonCommand {
+    Run {
+        #[command(flatten)]
+        _file: FileArgs,
+        #[arg(long)]
+        name: Option<String>,
+        #[arg(long, default_value_t = 7)]
+        count: u32,
+        #[arg(long, default_value = "127.0.0.1:1")]
+        listen: SocketAddr,
+        #[arg(long, value_delimiter = ',')]
+        names: Vec<String>,
+        #[arg(long, action = clap::ArgAction::Set, default_value_t = true)]
+        share: bool,
+    },
+}
+
+const DAEMON: Daemon = Daemon {
+    subcommand: "run",
+    defaults: &[],
+};
+
+/// A daemon's configuration file; true when it was read. What is in force because of it can be printed as a file that says the same.
+pub fn settings_file(text: &str) -> bool {
+    let Some(settings) = settings_of(text) else {
+        return false;
+    };
+    let printed = settings.to_string();
+    let again = settings_of(&printed).expect("what was printed here is read");
+    assert!(again.values().eq(settings.values()), "{printed}");
+    true
+}
+
+fn settings_of(text: &str) -> Option<settings::Settings> {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    fs::write(file.path(), text).expect("a temporary file");
+    let arguments = ["daemon", "run", "--config"].map(OsString::from);
+    let arguments = arguments.into_iter().chain([file.path().into()]);
+    let read = settings::parse::<CommandLine>(CommandLine::command(), DAEMON, arguments);
+    read.ok().map(|(_, settings)| settings)
+}
+
 /// An inventory, and a sample of one.
 pub fn inventory(bytes: &[u8]) {
     let _ = sample_from(bytes);
@@ -163,5 +225,13 @@ pub fn inventory(bytes: &[u8]) {
         let written = document.to_bytes();
         let again = Document::from_bytes(&written).expect("what was written here is read");
         assert_eq!(again, document);
+    }
+}
+
+/// A certificate that somebody presents.
+pub fn certificate(bytes: &[u8]) {
+    let _ = agent_of(bytes);
+    if let Ok(validity) = Validity::of(bytes) {
+        let _ = validity.half_life();
     }
 }

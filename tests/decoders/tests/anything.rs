@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use batchstep_decoders::{MESSAGES, devices_file, frames, inventory, message, text};
+use batchstep_decoders::{
+    MESSAGES, certificate, devices_file, frames, inventory, message, settings_file, text,
+};
+use batchstep_identity::agent_uri;
+use batchstep_proto::ids::AgentId;
 use batchstep_proto::{frame, wire};
 use proptest::{collection::vec, prelude::*};
 use prost::Message as _;
@@ -131,6 +135,21 @@ proptest! {
     }
 
     #[test]
+    fn any_text_is_a_configuration_or_refused(words in "\\PC{0,80}|((name|count|listen|names|share|nmae) = ([0-9]{1,12}|true|false|[0-9.e+-]{1,6}|\"[a-z0-9 #,.:\\[\\]-]{0,12}\"|'[a-z\"]{0,4}')( #x)?\n){0,5}") {
+        settings_file(&words);
+    }
+
+    #[test]
+    fn any_bytes_are_a_certificate_or_refused(cut in 0..600_usize, at in 0..600_usize, byte: u8) {
+        let mut bytes = a_certificate();
+        if let Some(changed) = bytes.get_mut(at) {
+            *changed = byte;
+        }
+        bytes.truncate(bytes.len().max(cut) - cut);
+        certificate(&bytes);
+    }
+
+    #[test]
     fn any_document_is_an_inventory_or_refused(document in documents()) {
         inventory(document.as_bytes());
     }
@@ -151,4 +170,20 @@ fn a_right_message_comes_back() {
         ..Default::default()
     };
     message(&[vec![3], device.encode_to_vec()].concat());
+}
+
+#[test]
+fn a_right_configuration_is_in_force() {
+    let text = "name = 'a # b'\ncount = 5\nlisten = '[::1]:80'\nnames = 'a,b'\nshare = false\n";
+    assert!(settings_file(text));
+    assert!(!settings_file("count = 'many'"));
+}
+
+/// Of an agent, as an authority would issue it.
+fn a_certificate() -> Vec<u8> {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut asked = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    let name = agent_uri(AgentId::generate()).try_into().unwrap();
+    asked.subject_alt_names = vec![rcgen::SanType::URI(name)];
+    asked.self_signed(&key).unwrap().der().to_vec()
 }

@@ -40,6 +40,13 @@ impl Settings {
         };
         Self(settings(command, daemon).map(of).collect())
     }
+
+    /// Keys and values; `None`: not set, and there is no default.
+    pub fn values(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.0
+            .iter()
+            .map(|setting| (setting.key.as_str(), setting.value.as_deref()))
+    }
 }
 
 fn origin(arg: &Arg, source: Option<ValueSource>, file: Option<&File>) -> String {
