@@ -61,6 +61,7 @@ pub(crate) fn plan(spec: SweepSpec, device: &str) -> SeriesPlan {
             ineligible: Vec::new(),
         },
         hostname: "here".to_owned(),
+        others: Vec::new(),
     }
 }
 
