@@ -8,12 +8,17 @@ use crate::cells;
 /// From this share on a device is called slower or faster than the one that the row shows.
 const NOTABLE: f64 = 0.005;
 
-/// "2 of 3 devices", where those that shared a measurement count as one, or "shared by 3 devices"; `None` for a row of one device.
+/// "2 of 3 devices", or "2 of 3 answers" where some of them shared one, or "shared by 3 devices"; `None` for a row of one device.
 #[must_use]
 pub fn share(row: &Row) -> Option<String> {
     let (all, sharing) = (row.answers(), row.shared_by().len());
     if all > 1 {
-        Some(format!("{} of {all} devices", row.agreeing_devices))
+        let noun = if all == row.devices.len() {
+            "devices"
+        } else {
+            "answers"
+        };
+        Some(format!("{} of {all} {noun}", row.agreeing_devices))
     } else {
         (sharing > 1).then(|| format!("shared by {sharing} devices"))
     }

@@ -14,8 +14,8 @@ use super::{
     rows::SeriesResult,
 };
 use crate::sweep::{
-    Contribution, Corrected, Quality, Unsettled, contributions, correct, left_out, required_rounds,
-    settled,
+    Contribution, Corrected, Quality, Unsettled, contributions, correct, left_out, misfits,
+    required_rounds, settled,
 };
 
 /// Share of host-bound blocks from which the reason mentions them.
@@ -232,6 +232,13 @@ fn add_remarks(
         inference.reason.push_str(&format!(
             "; in {:.0} % of the blocks the device waited for its host, which hides steps",
             quality.host_bound * 100.0
+        ));
+    }
+    for misfit in misfits(corrected) {
+        inference.reason.push_str(&format!(
+            "; device {} does not follow the others that share the measurement, by {:.1} % at the usual batch size: measure it alone",
+            misfit.device,
+            misfit.distance * 100.0
         ));
     }
     if !corrected.drifting_rounds.is_empty() {

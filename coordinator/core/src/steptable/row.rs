@@ -105,11 +105,11 @@ impl Row {
     /// How many answers there are: devices that shared a measurement have one together.
     #[must_use]
     pub fn answers(&self) -> usize {
-        let shared = self.device_answers.iter().map(|answer| {
-            let devices = answer.shared_by.len();
-            devices.saturating_sub(1)
-        });
-        self.devices.len().saturating_sub(shared.sum())
+        if self.device_answers.is_empty() {
+            self.devices.len()
+        } else {
+            self.device_answers.len()
+        }
     }
 
     /// The devices that shared the only measurement there is.

@@ -6,6 +6,7 @@ use batchstep_proto::domain::{Strategy, SweepSpec, VisitRole};
 use super::super::{
     Corrected, Flag, History, SeriesPlan, contributions, correct,
     cost::median,
+    misfits,
     simulator::{Simulator, plan, run_shared, shared_plan, spec},
 };
 
@@ -168,4 +169,26 @@ fn before_the_first_device_has_measured_another_stands_for_all() {
         .find(|block| block.block.batch_size == 1 && block.corrected_seconds.is_some());
     let seconds = of_one.unwrap().best_seconds();
     assert!((seconds / law(1) / 1.1 - 1.0).abs() < 0.02, "{seconds}");
+}
+
+/// Devices that share a series, the second with a law of its own.
+fn with_odd_one(odd: impl Fn(u32) -> f64 + 'static) -> (SeriesPlan, History) {
+    let plan = shared_plan(dense("1-96", 300), &NAMES);
+    let mut devices = devices([1.0, 1.0, 0.97, 1.03]);
+    devices[1].law = Box::new(odd);
+    let (history, ..) = run_shared(&devices, &plan);
+    (plan, history)
+}
+
+#[test]
+fn a_device_of_another_law_is_named_and_one_of_another_speed_is_not() {
+    let (plan, history) = with_odd_one(|size| 1.03 * law(size));
+    assert_eq!(misfits(&correct(&plan, &history)), []);
+    // A step of 24 whose jumps are as large.
+    let (plan, history) =
+        with_odd_one(|size| 1.9e-3 + 2e-6 * f64::from(size) + 1e-4 * f64::from(size.div_ceil(24)));
+    let odd = misfits(&correct(&plan, &history));
+    assert_eq!(odd.len(), 1, "{odd:?}");
+    assert_eq!(odd[0].device, NAMES[1]);
+    assert!(odd[0].distance > 0.01, "{odd:?}");
 }
