@@ -279,20 +279,29 @@ fn devices_of_one_model_share_a_sweep_and_the_loss_of_one_delays_nothing() {
         .map(|(name, pace)| simulate(&lab, name, &of_pace(*pace)))
         .collect();
     eventually("three agents", || (agents(&lab).len() == 3).then_some(()));
-    let mut arguments = DETACHED.to_vec();
-    arguments.extend([
-        "--share-across-model",
+    let run = lab.ask(&[
+        "sweep",
+        "run",
+        "--detach",
+        "--workload",
+        "linear",
+        "--batch-sizes",
+        "1-80",
+        "--budget",
+        "4m",
         "--strategy",
         "dense",
         "--precision",
         "0.0002",
+        "--share-across-model",
     ]);
-    let run = lab.ask(&arguments);
     assert!(run.status.success(), "{}", run.stderr);
     let why = explanation(&lab);
     assert!(why.contains("3 × Sixteen"), "{why}");
     eventually("blocks of all three", || {
-        (blocks_by_device(&lab).len() == 3).then_some(())
+        let blocks = blocks_by_device(&lab);
+        let all = blocks.len() == 3 && blocks.values().all(|count| *count > 20);
+        all.then_some(())
     });
 
     // One host burns down: it never comes back.

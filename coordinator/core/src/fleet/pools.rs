@@ -112,8 +112,8 @@ impl State {
         }
     }
 
-    /// The same where an attempt that was given up has brought more of its round, and what follows.
-    pub(super) fn end_remnants_of(&mut self, id: SeriesId) {
+    /// The same where an attempt that was given up has brought more of its round, and what follows from it.
+    pub(super) fn end_late_remnants(&mut self, id: SeriesId) {
         if self.series.get(&id).is_some_and(|it| it.plan.is_shared()) {
             self.reconsider(id);
         }
@@ -132,10 +132,7 @@ impl State {
 
     /// How often something may go wrong with a series before it is given up, where that is `limit` times on a device of its own.
     pub(super) fn limit_for(&self, id: SeriesId, limit: u32) -> u32 {
-        let devices = self
-            .series
-            .get(&id)
-            .map_or(1, |it| it.plan.devices().count());
-        limit.saturating_mul(u32::try_from(devices).unwrap_or(u32::MAX))
+        let shared_by = self.series.get(&id).map_or(0, |it| it.plan.shared_by());
+        limit.saturating_mul(shared_by.max(1))
     }
 }

@@ -120,7 +120,7 @@ impl State {
         }
         let Some((outcome, message)) = end else {
             if was_given_up {
-                self.end_remnants_of(series_id);
+                self.end_late_remnants(series_id);
             }
             return;
         };

@@ -11,6 +11,9 @@ use batchstep_proto::{
 
 use super::{SeriesState, State, SweepState, selection::meant, series::Series, sweeps::Sweep};
 
+/// Devices of a shared series whose reasons make that of the series; each of them has its own beside it.
+const DEVICES_EXPLAINED: usize = 3;
+
 /// The fleet in numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Census {
@@ -161,25 +164,21 @@ impl State {
             measuring_ns: nanos(series.summary.measuring),
             remaining_ns: nanos(series.remaining),
             explanation: self.series_explanation(series, state),
-            shared_by: if series.plan.is_shared() {
-                u32::try_from(series.plan.devices().count()).unwrap_or(u32::MAX)
-            } else {
-                0
-            },
+            shared_by: series.plan.shared_by(),
             devices: Vec::new(),
         }
     }
 
     /// The devices that share a series and what each of them does; none where it has one of its own.
     fn sharing_devices(&self, series: &Series) -> Vec<wire::SharingDevice> {
-        let devices = series.plan.devices().filter(|_| series.plan.is_shared());
-        devices
-            .map(|device| {
+        let places = series.plan.places().filter(|_| series.plan.is_shared());
+        places
+            .map(|(device, hostname)| {
                 let round = self.measures(series, device);
                 let is_idle = round.is_none() && series.over.is_none();
                 wire::SharingDevice {
                     device_id: device.to_owned(),
-                    hostname: series.plan.host_of(device).to_owned(),
+                    hostname: hostname.to_owned(),
                     round,
                     explanation: if is_idle {
                         let reason = self.closed_gate(series.plan.sweep);
@@ -224,12 +223,10 @@ impl State {
         if let Some(reason) = self.closed_gate(series.plan.sweep) {
             return reason;
         }
-        /// Of a shared series; `--explain` shows all of them.
-        const SHOWN: usize = 3;
         let mut reasons: Vec<String> = series
             .plan
             .devices()
-            .take(SHOWN)
+            .take(DEVICES_EXPLAINED)
             .map(|device| self.why_not_on(series, device))
             .collect();
         reasons.dedup();

@@ -115,7 +115,7 @@ pub(super) fn combine(key: Key, voices: &[Voice<'_>], detailed: bool) -> Option<
             .into_iter()
             .collect(),
         agreeing_devices: count(agreeing.len()),
-        representative_device: shown.device().to_owned(),
+        representative_device: shown.level().to_owned(),
         spread: spread(voices.iter().filter(|voice| voice.answers())),
         device_answers: voices
             .iter()
@@ -200,7 +200,7 @@ fn answer(voice: &Voice<'_>, shown: &Voice<'_>, agreeing: &[&Voice<'_>]) -> Devi
             .iter()
             .map(|contribution| Sharer {
                 device: contribution.device.clone(),
-                hostname: voice.plan.host_of(&contribution.device).to_owned(),
+                hostname: contribution.hostname.clone(),
                 relative_time: contribution.relative_time,
                 blocks: count(contribution.blocks),
                 measuring_seconds: contribution.measuring.as_secs_f64(),

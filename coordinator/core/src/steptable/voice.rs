@@ -26,6 +26,14 @@ impl Voice<'_> {
             .chain(shared.iter().map(|it| it.device.as_str()))
     }
 
+    /// The device at whose level its times are: itself or, of devices that shared the series, the one that stands for all.
+    pub(super) fn level(&self) -> &str {
+        let mut shared = self.assessment.contributions.iter();
+        shared
+            .find(|it| it.relative_time == Some(1.0))
+            .map_or_else(|| self.device(), |it| &it.device)
+    }
+
     /// True when it has an answer.
     pub(super) const fn answers(&self) -> bool {
         self.assessment.verdict.is_answer()

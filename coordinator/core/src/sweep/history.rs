@@ -35,8 +35,14 @@ pub struct SeriesPlan {
 impl SeriesPlan {
     /// Ids of all devices that may measure its rounds, ascending.
     pub fn devices(&self) -> impl Iterator<Item = &str> {
-        let others = self.others.iter().map(|other| other.device.id.as_str());
-        std::iter::once(self.device.id.as_str()).chain(others)
+        self.places().map(|(device, _)| device)
+    }
+
+    /// The same, each with the name of its host.
+    pub fn places(&self) -> impl Iterator<Item = (&str, &str)> {
+        let others = self.others.iter();
+        let others = others.map(|other| (other.device.id.as_str(), other.hostname.as_str()));
+        std::iter::once((self.device.id.as_str(), self.hostname.as_str())).chain(others)
     }
 
     /// True when several devices share its rounds.
@@ -45,16 +51,13 @@ impl SeriesPlan {
         !self.others.is_empty()
     }
 
-    /// Name of the host of one of its devices; empty for any other device.
+    /// How many devices share its rounds; 0 where it has one of its own.
     #[must_use]
-    pub fn host_of(&self, device: &str) -> &str {
-        if device == self.device.id {
-            return &self.hostname;
+    pub fn shared_by(&self) -> u32 {
+        match self.others.len() {
+            0 => 0,
+            others => u32::try_from(others).map_or(u32::MAX, |others| others.saturating_add(1)),
         }
-        let mut others = self.others.iter();
-        others
-            .find(|other| other.device.id == device)
-            .map_or("", |other| &other.hostname)
     }
 }
 

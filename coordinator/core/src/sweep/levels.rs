@@ -15,6 +15,8 @@ use super::{History, RoundRecord, SeriesPlan, cost::median};
 pub struct Contribution {
     /// Id of the device.
     pub device: String,
+    /// Name of its host.
+    pub hostname: String,
     /// Its time at the reference batch over that of the device that stands for all; `None` where it never visited it.
     pub relative_time: Option<f64>,
     /// Timed blocks, reference and probe blocks included.
@@ -105,14 +107,16 @@ pub fn contributions(plan: &SeriesPlan, history: &History) -> Vec<Contribution> 
         *blocks += record.blocks.len();
         *measuring += record.measuring;
     }
-    by_device
-        .into_iter()
-        .filter(|(_, (blocks, _))| *blocks > 0)
-        .map(|(device, (blocks, measuring))| Contribution {
-            device: device.to_owned(),
-            relative_time: levels.0.get(device).copied(),
-            blocks,
-            measuring,
+    plan.places()
+        .filter_map(|(device, hostname)| {
+            let (blocks, measuring) = *by_device.get(device)?;
+            (blocks > 0).then(|| Contribution {
+                device: device.to_owned(),
+                hostname: hostname.to_owned(),
+                relative_time: levels.0.get(device).copied(),
+                blocks,
+                measuring,
+            })
         })
         .collect()
 }
