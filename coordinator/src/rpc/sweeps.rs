@@ -73,7 +73,18 @@ fn merged(stored: StoredSweep, live: Option<wire::Sweep>) -> wire::Sweep {
 }
 
 fn series(stored: StoredSeries) -> wire::Series {
+    let plan = &stored.plan;
+    let sharing = plan.places().filter(|_| plan.is_shared());
+    let devices = sharing
+        .map(|(device, hostname)| wire::SharingDevice {
+            device_id: device.to_owned(),
+            hostname: hostname.to_owned(),
+            ..wire::SharingDevice::default()
+        })
+        .collect();
     wire::Series {
+        shared_by: plan.shared_by(),
+        devices,
         series_id: stored.plan.id.to_string(),
         device_id: stored.plan.device.id,
         device_model: stored.plan.device.model,

@@ -16,6 +16,8 @@ use crate::fault::{self, Fault};
 const BUDGET: Duration = Duration::from_secs(240);
 /// Sweeps are asked for within this.
 const SUBMISSIONS: Duration = Duration::from_secs(120);
+/// Share of the worlds in which devices of several agents are alike, and may share series.
+const SHARING: f64 = 0.3;
 
 /// Everything that is decided beforehand.
 #[derive(Debug, Clone)]
@@ -70,7 +72,7 @@ impl Scenario {
         let fleet = fleet(random);
         let part_interval = Duration::from_secs(random.random_range(1..=10));
         let faults = fault::schedule(random, agents.len());
-        Self {
+        let mut scenario = Self {
             seed,
             fleet,
             part_interval,
@@ -78,6 +80,24 @@ impl Scenario {
             sweeps,
             faults,
             is_disturbed: true,
+        };
+        if random.random_bool(SHARING) {
+            scenario.share(random);
+        }
+        scenario
+    }
+
+    /// Makes the first device of every agent one of a model, and lets some sweeps have them share.
+    fn share(&mut self, random: &mut ChaCha8Rng) {
+        let Some(model) = self.agents.first().and_then(|devices| devices.first()) else {
+            return;
+        };
+        let model = model.clone();
+        for device in self.agents.iter_mut().filter_map(|it| it.first_mut()) {
+            *device = model.clone();
+        }
+        for request in &mut self.sweeps {
+            request.spec.scheduling.share_across_model = random.random_bool(0.7);
         }
     }
 

@@ -10,7 +10,9 @@ use batchstep_proto::domain::{
     AttemptOutcome, Block, Round, RoundKind, Strategy, Visit, VisitRole,
 };
 
-use super::{History, Next, RoundRecord, SeriesPlan, cost::Costs, next, standing::Standing};
+use super::{
+    History, Next, RoundRecord, SeriesPlan, cost::Costs, levels::Levels, next, standing::Standing,
+};
 
 /// The round that follows those of the history and those that are out; `None`: wait for them. `open` ascends by index and, with the history, has every
 /// index up to its last.
@@ -18,7 +20,9 @@ use super::{History, Next, RoundRecord, SeriesPlan, cost::Costs, next, standing:
 pub fn ahead(plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Option<Round> {
     let standing = Standing::of(history);
     let costs = Costs::of(plan, history, &standing);
-    let latest = latest(history);
+    let levels = Levels::of(plan, history);
+    let leveled = levels.leveled(history);
+    let latest = latest(&leveled);
     let mut expected = history.clone();
     for record in open {
         if record.round.kind != RoundKind::Measure {
@@ -26,7 +30,7 @@ pub fn ahead(plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Opt
         }
         expected
             .rounds
-            .push(as_expected(plan, record, &costs, &latest)?);
+            .push(as_expected(plan, record, &costs, (&latest, &levels))?);
     }
     expected.rounds.sort_by_key(|record| record.round.index);
     match next(plan, &expected) {
@@ -47,12 +51,13 @@ fn latest(history: &History) -> Latest<'_> {
         .collect()
 }
 
-/// A round as it will have ended: what it has reported, and for every other visit the newest block like it, or one of the expected length.
+/// A round as it will have ended: what it has reported, and for every other visit the newest block like it, at the level of the round's device, or one of
+/// the expected length.
 fn as_expected(
     plan: &SeriesPlan,
     record: &RoundRecord,
     costs: &Costs,
-    latest: &Latest<'_>,
+    (latest, levels): (&Latest<'_>, &Levels<'_>),
 ) -> Option<RoundRecord> {
     let mut expected = record.clone();
     for (position, visit) in (0_u32..).zip(&record.round.visits) {
@@ -68,7 +73,7 @@ fn as_expected(
             Some(&block) => Block {
                 visit: position,
                 started_after: expected.elapsed,
-                ..block.clone()
+                ..levels.on(&record.round.device_id, block)
             },
             // Only a dense sweep wants the same whatever a first block shows.
             None if plan.spec.strategy == Strategy::Dense => {

@@ -12,6 +12,7 @@ use super::{
     History, SeriesPlan,
     cost::median,
     drift::Drift,
+    levels::Levels,
     rules::{DRIFT_LIMIT, DRIFTING_REPEATS, REQUIRED_ROUNDS},
 };
 
@@ -65,11 +66,13 @@ impl Flag {
 pub struct CorrectedBlock<'a> {
     /// Index of its round in the series.
     pub round: u32,
+    /// Id of the device that timed it.
+    pub device: &'a str,
     /// As reported.
     pub block: &'a Block,
     /// Seconds per iteration, as timed.
     pub seconds: f64,
-    /// The same without drift; `None` for probe blocks and where the round has no reference.
+    /// The same without drift, on the device that stands for all where several share the series; `None` for probe blocks and where the round has no reference.
     pub corrected_seconds: Option<f64>,
     /// Ascending.
     pub flags: Vec<Flag>,
@@ -123,17 +126,21 @@ impl Quality {
     }
 }
 
-/// Corrects every block by the device's drift while it ran.
+/// Corrects every block by its device's level, where several share the series, and by the device's drift while it ran.
 #[must_use]
 pub fn correct<'a>(plan: &SeriesPlan, history: &'a History) -> Corrected<'a> {
-    let drift = Drift::of(history, plan.device.kind);
-    let clock = median_clock(history);
-    let fastest = fastest(history);
+    let leveled = Levels::of(plan, history).leveled(history);
+    let drift = Drift::of(&leveled, plan.device.kind);
+    let clocks = median_clocks(history);
+    let fastest = fastest(&leveled);
     let mut corrected = Corrected {
         blocks: Vec::new(),
         drifting_rounds: Vec::new(),
     };
     for (round, record) in history.rounds.iter().enumerate() {
+        let device = record.round.device_id.as_str();
+        let clock = clocks.get(device).copied();
+        let leveled = &leveled.rounds[round].blocks;
         let drifting = drift.range(round) > DRIFT_LIMIT;
         if drifting {
             corrected.drifting_rounds.push(record.round.index);
@@ -141,15 +148,17 @@ pub fn correct<'a>(plan: &SeriesPlan, history: &'a History) -> Corrected<'a> {
         corrected
             .blocks
             .extend(record.blocks.iter().enumerate().map(|(position, block)| {
-                let seconds = block.seconds_per_iteration();
-                let mut flags = flags(plan, block, clock, &fastest);
+                let leveled = &leveled[position];
+                let seconds = leveled.seconds_per_iteration();
+                let mut flags = flags(plan, leveled, clock, &fastest);
                 if drifting {
                     flags.insert(0, Flag::Drifting);
                 }
                 CorrectedBlock {
                     round: record.round.index,
+                    device,
                     block,
-                    seconds,
+                    seconds: block.seconds_per_iteration(),
                     corrected_seconds: drift.ratio(round, position).map(|ratio| seconds / ratio),
                     flags,
                 }
@@ -281,7 +290,7 @@ fn harmless_foreign_cores(plan: &SeriesPlan) -> f64 {
 
 fn fastest(history: &History) -> BTreeMap<u32, f64> {
     let mut fastest = BTreeMap::new();
-    for block in blocks_of(history, VisitRole::Measure) {
+    for (_, block) in measuring_blocks(history) {
         let seconds = block.seconds_per_iteration();
         fastest
             .entry(block.batch_size)
@@ -291,18 +300,28 @@ fn fastest(history: &History) -> BTreeMap<u32, f64> {
     fastest
 }
 
-fn median_clock(history: &History) -> Option<f64> {
-    let clocks: Vec<f64> = blocks_of(history, VisitRole::Measure)
-        .filter_map(|block| block.sm_clock_mhz)
-        .collect();
-    (!clocks.is_empty()).then(|| median(clocks))
+/// Of each device, MHz.
+fn median_clocks(history: &History) -> BTreeMap<&str, f64> {
+    let mut clocks: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for (device, block) in measuring_blocks(history) {
+        if let Some(clock) = block.sm_clock_mhz {
+            clocks.entry(device).or_default().push(clock);
+        }
+    }
+    clocks
+        .into_iter()
+        .map(|(device, clocks)| (device, median(clocks)))
+        .collect()
 }
 
-fn blocks_of(history: &History, role: VisitRole) -> impl Iterator<Item = &Block> {
-    history
-        .rounds
-        .iter()
+/// The blocks that measure a batch size, each with its device.
+fn measuring_blocks(history: &History) -> impl Iterator<Item = (&str, &Block)> {
+    let rounds = history.rounds.iter();
+    rounds
         .filter(|record| record.round.kind == RoundKind::Measure)
-        .flat_map(|record| &record.blocks)
-        .filter(move |block| block.role == role)
+        .flat_map(|record| {
+            let device = record.round.device_id.as_str();
+            record.blocks.iter().map(move |block| (device, block))
+        })
+        .filter(|(_, block)| block.role == VisitRole::Measure)
 }

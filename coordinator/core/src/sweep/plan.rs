@@ -78,7 +78,7 @@ pub fn next(plan: &SeriesPlan, history: &History) -> Next {
 
 fn wanted_next(plan: &SeriesPlan, history: &History) -> Next {
     let standing = Standing::of(history);
-    if let Some(message) = standing::gives_up(history) {
+    if let Some(message) = standing::gives_up(plan, history) {
         return Next::Failed(message);
     }
     let index = u32::try_from(history.rounds.len()).unwrap_or(u32::MAX);
