@@ -361,6 +361,7 @@ where
     let operators = Operators::new(
         engine,
         Arc::clone(&inventories),
+        Arc::clone(&identities),
         Arc::clone(&store),
         shutdown.clone(),
     );

@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use batchstep_proto::ids::AgentId;
 use jiff::Timestamp;
 
 use crate::store::StoreError;
@@ -78,6 +79,20 @@ pub enum PkiError {
         "the coordinator has no record of this agent, perhaps because its database was restored; enrol it again"
     )]
     UnknownAgent,
+    /// Another agent reports for the host.
+    #[error(
+        "the host with machine id {machine_id} is that of agent {holder} ({hostname}), and agent {agent} cannot report for it; if {holder} is no more, `batchstep agents remove {holder}` gives the host up; if it is another host, give one of them a machine id of its own with `systemd-machine-id-setup`"
+    )]
+    AnothersHost {
+        /// Which host.
+        machine_id: String,
+        /// Who wants it.
+        agent: AgentId,
+        /// Who has it.
+        holder: AgentId,
+        /// What that one called its host when it was enrolled.
+        hostname: String,
+    },
     /// No such token or agent.
     #[error("there is no {what} {id}; {list} shows them")]
     NotFound {

@@ -16,6 +16,10 @@ use tokio::sync::watch;
 use super::{Authority, IssuedCertificate, PkiError};
 use crate::store::{EnrolledAgent, Revocation, Store, StoredIdentities, StoredToken};
 
+mod claims;
+
+use claims::Claims;
+
 /// Longest name of a token, characters.
 const NAME_CHARACTERS: usize = 64;
 /// Most agents that may join with one token: more than one at a time brings up.
@@ -41,6 +45,7 @@ pub struct Identities<S> {
 struct Known {
     tokens: BTreeMap<TokenId, StoredToken>,
     agents: BTreeMap<AgentId, EnrolledAgent>,
+    claims: Claims,
     /// The token of local operators: never stored, so that it ends with the process.
     local: Option<StoredToken>,
 }
@@ -87,13 +92,18 @@ impl<S: Store> Identities<S> {
         required: bool,
         certificate_lifetime: Duration,
     ) -> Result<Self, PkiError> {
-        let StoredIdentities { tokens, agents } = store.identities().await?;
+        let StoredIdentities {
+            tokens,
+            agents,
+            claims,
+        } = store.identities().await?;
         let known = Known {
             tokens: tokens.into_iter().map(|token| (token.id, token)).collect(),
             agents: agents
                 .into_iter()
                 .map(|agent| (agent.agent, agent))
                 .collect(),
+            claims: Claims::from(claims),
             local: None,
         };
         Ok(Self {
@@ -254,6 +264,7 @@ impl<S: Store> Identities<S> {
             serial: issued.serial.clone(),
             expires_at: issued.expires_at,
             revoked: None,
+            removed: false,
         };
         self.store.save_agent(&enrolled, Some(&joining)).await?;
         tracing::info!(%agent, hostname = enrolled.hostname, token = %joining.id, expires_at = %issued.expires_at, "An agent was enrolled.");
