@@ -241,6 +241,25 @@ impl<S: Store> Identities<S> {
         Ok(())
     }
 
+    /// Every agent that was ever enrolled, newest first, with the machine id of its host.
+    pub(crate) fn enrolled(&self) -> Vec<(EnrolledAgent, Option<String>)> {
+        let known = self.known();
+        let with_host = known.agents.values().map(|enrolled| {
+            let claims = known.claims.by_agent.get(&enrolled.agent);
+            let machine_id = claims
+                .into_iter()
+                .flatten()
+                .find_map(|claimed| match claimed {
+                    Claimed::Host(machine_id) => Some(machine_id.clone()),
+                    Claimed::Device(_) => None,
+                });
+            (enrolled.clone(), machine_id)
+        });
+        let mut agents: Vec<_> = with_host.collect();
+        agents.sort_by_key(|(agent, _)| std::cmp::Reverse((agent.enrolled_at, agent.agent)));
+        agents
+    }
+
     /// Notes that a person took an agent off the list: its host and its devices are free until it comes back. False: it was never enrolled.
     ///
     /// # Errors
