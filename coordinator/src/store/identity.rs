@@ -22,6 +22,12 @@ pub trait IdentityStore: Send + Sync + 'static {
         token: &StoredToken,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Forgets tokens, all or none.
+    fn remove_tokens(
+        &self,
+        tokens: &[TokenId],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Keeps an agent in place of its earlier row, together with the token that it has used: both or nothing.
     fn save_agent(
         &self,

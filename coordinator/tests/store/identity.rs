@@ -55,6 +55,9 @@ async fn identities_come_back_as_they_were_written(place: impl Place) {
     }
     let agent = agent(&join);
     store.save_agent(&agent, Some(&join)).await.unwrap();
+    let gone = token("00000000000000d4", TokenKind::Join);
+    store.save_token(&gone).await.unwrap();
+    store.remove_tokens(&[gone.id]).await.unwrap();
     drop(store);
     let expected = StoredIdentities {
         tokens: vec![join, operator, monitor],

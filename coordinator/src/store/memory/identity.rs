@@ -36,6 +36,12 @@ impl IdentityStore for Memory {
         Ok(())
     }
 
+    async fn remove_tokens(&self, tokens: &[TokenId]) -> Result<(), StoreError> {
+        let mut kept = self.tables();
+        kept.identity.tokens.retain(|id, _| !tokens.contains(id));
+        Ok(())
+    }
+
     async fn save_agent(
         &self,
         agent: &EnrolledAgent,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use batchstep_identity::TokenKind;
+use batchstep_identity::{TokenId, TokenKind};
 use batchstep_proto::ids::AgentId;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
@@ -50,6 +50,23 @@ impl IdentityStore for Sqlite {
             write_token(&mut connection, token).await
         };
         saved.await.map_err(|error: WriteError| self.failed(error))
+    }
+
+    async fn remove_tokens(&self, tokens: &[TokenId]) -> Result<(), StoreError> {
+        let removed = async {
+            let mut transaction = self.begin_write().await?;
+            for token in tokens {
+                sqlx::query("DELETE FROM identity_token WHERE id = ?")
+                    .bind(token.to_string())
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            transaction.commit().await?;
+            Ok(())
+        };
+        removed
+            .await
+            .map_err(|error: WriteError| self.failed(error))
     }
 
     async fn save_agent(
