@@ -71,12 +71,12 @@ pub enum PkiError {
     UsedToken,
     /// The agent was revoked.
     #[error(
-        "this agent was revoked{0}; if it shall measure again, enrol it as a new agent with a new state directory"
+        "this agent was revoked{0}; if its host shall measure again, make a token with `batchstep token create`, and enrol a new agent there with `batchstep-agent enroll` and a new state directory, or with --replace"
     )]
     RevokedAgent(String),
     /// Its certificate is the authority's, but the store does not know it.
     #[error(
-        "the coordinator has no record of this agent, perhaps because its database was restored; enrol it again"
+        "the coordinator has no record of this agent, perhaps because its database was restored; enrol it again: make a token with `batchstep token create`, and use it with `batchstep-agent enroll --replace`"
     )]
     UnknownAgent,
     /// Another agent reports for the host.
