@@ -208,6 +208,9 @@ impl State {
         if let Some(obstacle) = self.obstacle(device) {
             return obstacle;
         }
+        if let Some(pause) = self.own_pause(series.plan.id) {
+            return pause;
+        }
         let mut line = self.line(lane);
         match line.position(|turn| turn == series.turn).unwrap_or(0) {
             0 => "about to start".to_owned(),
