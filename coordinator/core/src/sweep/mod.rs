@@ -30,5 +30,6 @@ pub use history::{History, RoundRecord, SeriesPlan};
 pub use plan::{Conclusion, ConclusionReason, Next, next};
 pub use rules::{REQUIRED_ROUNDS, required_rounds};
 pub use settled::{Unsettled, settled};
+pub use standing::{quarantine_note, quarantined};
 
 pub(crate) use cost::median;
