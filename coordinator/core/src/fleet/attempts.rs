@@ -288,24 +288,24 @@ impl State {
 
     /// Pauses a device.
     pub(super) fn back_off(&mut self, device: &str, reason: &str) {
-        let pause = self.longer_pause(
-            self.lanes
-                .get(device)
-                .and_then(|lane| lane.back_off.as_ref()),
-            reason,
-        );
+        let lane = self.lanes.get(device);
+        let pause = self.longer_pause(lane.and_then(|lane| lane.back_off.as_ref()), reason);
         self.set_timer(pause.until, Timer::Lane(device.to_owned()));
         self.lane(device).back_off = Some(pause);
     }
 
-    /// Pauses a series; others may have its device meanwhile.
+    /// Pauses a series; others may have its device meanwhile, and owe it nothing for that.
     pub(super) fn pause(&mut self, id: SeriesId, device: &str, reason: &str) {
-        let before = self
-            .series
-            .get(&id)
-            .and_then(|series| series.pause.as_ref());
-        let pause = self.longer_pause(before, reason);
+        let Some(series) = self.series.get(&id) else {
+            return;
+        };
+        let (sweep, priority) = (series.plan.sweep, series.turn.priority);
+        let pause = self.longer_pause(series.pause.as_ref(), reason);
         self.set_timer(pause.until, Timer::Lane(device.to_owned()));
+        if let Some(lane) = self.lanes.get(device) {
+            let least = self.least_share(lane, sweep, priority);
+            self.lane(device).catch_up(sweep, least);
+        }
         if let Some(series) = self.series.get_mut(&id) {
             series.pause = Some(pause);
         }
