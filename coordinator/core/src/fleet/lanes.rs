@@ -46,6 +46,19 @@ pub(super) struct BackOff {
     pub reason: String,
 }
 
+impl BackOff {
+    /// What it keeps from starting at `now`, for people; `None`: it is over.
+    pub fn explain(&self, now: Duration) -> Option<String> {
+        let left = self.until.checked_sub(now).filter(|left| !left.is_zero())?;
+        Some(format!(
+            "backing off after {} failures in a row, tries again in {} s: {}",
+            self.failures,
+            left.as_secs_f64().ceil(),
+            self.reason
+        ))
+    }
+}
+
 /// One device's line of work.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lane {

@@ -10,7 +10,11 @@ use batchstep_proto::{
     wire,
 };
 
-use super::{Record, SeriesState, SeriesSummary, State, attempts::Attempt, lanes::Turn};
+use super::{
+    Record, SeriesState, SeriesSummary, State,
+    attempts::Attempt,
+    lanes::{BackOff, Turn},
+};
 use crate::sweep::{History, Next, RoundRecord, SeriesPlan};
 
 /// One series of an active sweep.
@@ -26,6 +30,8 @@ pub(super) struct Series {
     pub tries: Vec<Vec<AttemptId>>,
     /// What follows the rounds that are out is not known before one of them is over.
     pub must_wait: bool,
+    /// Its own, after rounds that were stopped because its device was in use. One of its device is another.
+    pub pause: Option<BackOff>,
     /// How and why it ended.
     pub over: Option<(SeriesState, String)>,
     pub summary: SeriesSummary,
@@ -42,6 +48,7 @@ impl Series {
             open: BTreeMap::new(),
             tries: Vec::new(),
             must_wait: false,
+            pause: None,
             over: None,
             summary: SeriesSummary::default(),
             remaining: Duration::ZERO,
