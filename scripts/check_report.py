@@ -13,7 +13,7 @@ FIELDS = {
     "step_interval": (list, None), "offset": (float, None), "kind": (str, None), "profile": (list, None),
     "confidence": (float, None), "jump_at": (int, None), "jump_relative": (float, None), "other_steps": list,
     "smallest_detectable_jump": (float, None), "reason": str, "next_action": (str, None), "recommended_batch_sizes": list,
-    "best_throughput": (dict, None), "knee_batch_size": (int, None), "out_of_memory_at": (int, None), "batch_sizes_measured": int,
+    "best_throughput": (dict, None), "knee_batch_size": (int, None), "out_of_memory_at": (int, None), "quarantined_batch_sizes": list, "batch_sizes_measured": int,
     "blocks": int, "measuring_seconds": float, "devices": list, "agreeing_devices": int, "software": dict,
     "representative_device": str, "spread": (dict, None), "device_answers": list,
 }

@@ -53,7 +53,8 @@ SIGTERM finishes the running round and leaves; a second SIGTERM, or Ctrl-C, stop
 A device is measured by one process of a host at a time. The locks for that are in /tmp/batchstep-locks, or in BATCHSTEP_LOCK_DIR, which must
 then be the same for all agents of the host. GPUs are read through NVML, libtorch is found by the worker: `batchstep-agent doctor` shows both.
 
-Exit code 0: it was told to stop. 2: the command line, or a file that it names, cannot be followed. 3: something stopped it.";
+Exit code 0: it was told to stop. 2: the command line, or a file that it names, cannot be followed. 3: something stopped it. 4: the coordinator
+does not want it again, or its certificate has ended; the last line says what to do.";
 
 const DOCTOR_EXAMPLES: &str = "\
 Examples:

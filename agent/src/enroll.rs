@@ -1,8 +1,7 @@
 //! Trades a join token for an identity. Used by `batchstep-agent enroll` only, once in the life of a state directory.
 
-use batchstep_identity::{Fingerprint, TlsConnector, Token, TokenKind, client_config};
+use batchstep_identity::{Fingerprint, Token, TokenKind, client_config};
 use batchstep_proto::{
-    causes::innermost,
     domain::HostFacts,
     wire::{EnrollRequest, enrollment_service_client::EnrollmentServiceClient},
 };
@@ -12,7 +11,7 @@ use tonic::{Status, transport::Endpoint};
 use crate::{
     credentials::{CredentialsError, Identity, NewKey},
     retry,
-    session::{DialError, with_timeouts},
+    session::{DialError, connect, with_timeouts},
 };
 
 /// An enrolment that came to nothing. The token may be tried again unless the coordinator says that it was used.
@@ -58,15 +57,9 @@ pub async fn enroll(
         TokenKind::Operator => return Err(EnrollError::NotToJoin("an operator")),
         TokenKind::Monitor => return Err(EnrollError::NotToJoin("a monitor")),
     }
-    let endpoint = endpoint(address)?;
+    let endpoint = with_timeouts(endpoint(address)?);
     let config = client_config(token.authority, None).map_err(EnrollError::Tls)?;
-    let channel = with_timeouts(endpoint)
-        .connect_with_connector(TlsConnector::new(config))
-        .await
-        .map_err(|error| DialError::Connect {
-            address: address.to_owned(),
-            reason: innermost(&error),
-        })?;
+    let channel = connect(address, &endpoint, Some(config)).await?;
     let key = NewKey::generate()?;
     let request = EnrollRequest {
         join_token: token.reveal(),

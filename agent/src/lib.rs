@@ -20,6 +20,7 @@ mod ledger;
 mod models;
 mod outbox;
 pub mod own_workers;
+mod ownership;
 mod renewal;
 mod reporter;
 pub mod retry;

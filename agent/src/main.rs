@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use batchstep_agent::{
-    Shutdown,
+    AgentError, Shutdown,
     config::Config,
     device::{self, Host, LockDir, SelectionError},
     doctor::{self, Report},
@@ -45,6 +45,8 @@ use tracing_subscriber::EnvFilter;
 const EXIT_USAGE: u8 = 2;
 /// Something stopped the agent, or would stop trials.
 const EXIT_FAILED: u8 = 3;
+/// The coordinator does not want this agent again: it was revoked, for example. To start it again changes nothing before somebody acts.
+const EXIT_REJECTED: u8 = 4;
 
 /// How long a look at the host takes at most times.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -75,8 +77,11 @@ async fn main() -> ExitCode {
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         // A GPU that is not there may come back; a wrong file stays wrong.
-        let usage = error.is::<FileError>();
-        ExitCode::from(if usage { EXIT_USAGE } else { EXIT_FAILED })
+        ExitCode::from(match error.downcast_ref() {
+            Some(AgentError::Rejected { .. }) => EXIT_REJECTED,
+            _ if error.is::<FileError>() => EXIT_USAGE,
+            _ => EXIT_FAILED,
+        })
     })
 }
 
@@ -131,7 +136,10 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
         Some(file) => {
             let Simulation { devices, executor } = Simulation::load(file, state.agent_id())?;
             let devices = device::select(devices, &arguments.devices)?;
-            let mut config = config(&arguments, Host::read(), devices);
+            let mut host = Host::read();
+            // It does not go for the host that it runs on, which may have an agent of its own.
+            host.facts.machine_id = format!("simulated-{}", state.agent_id());
+            let mut config = config(&arguments, host, devices);
             config.heart = Some(heart);
             batchstep_agent::run(config, state, dialer, executor, shutdown).await?;
         }
@@ -152,7 +160,7 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
 
 /// Trades a join token for an identity, and keeps it.
 async fn join(arguments: Enroll) -> anyhow::Result<()> {
-    let state = StateDir::open(&arguments.state_dir)?;
+    let state = StateDir::open_for_owner(&arguments.state_dir)?;
     if let Some(credentials) = state.credentials()
         && !arguments.replace
     {

@@ -12,7 +12,7 @@ use batchstep_proto::ids::AgentId;
 
 use crate::{
     credentials::{Credentials, CredentialsError, Identity},
-    durable,
+    durable, ownership,
 };
 
 /// The file with key and certificates.
@@ -58,6 +58,17 @@ pub enum StateDirError {
     /// The identity cannot be used.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+    /// What root made in it cannot be given to its owner.
+    #[error(
+        "what root made in {path} cannot be given to the folder's owner, who could not read it; mend that with `chown -R --reference={path} {path}`"
+    )]
+    Owner {
+        /// As given.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A file in it cannot be read.
     #[error("cannot read {path}")]
     Read {
@@ -125,6 +136,32 @@ impl StateDir {
         })
     }
 
+    /// The same for whoever enrols the agent, who may be root and leave the agent to another user: the directory goes to the owner of the folder that it is
+    /// in where it is made here, and what root makes in it to its own owner.
+    ///
+    /// # Errors
+    /// As [`StateDir::open`], and when files cannot be given away.
+    pub fn open_for_owner(path: &Path) -> Result<Self, StateDirError> {
+        let is_new = !path.exists();
+        let state = Self::open(path)?;
+        if is_new {
+            ownership::give_new_folder(path).map_err(|source| StateDirError::Owner {
+                path: path.to_owned(),
+                source,
+            })?;
+        }
+        state.give_to_owner()?;
+        Ok(state)
+    }
+
+    fn give_to_owner(&self) -> Result<(), StateDirError> {
+        let given = ownership::give_content(&self.path);
+        given.map(drop).map_err(|source| StateDirError::Owner {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
     /// The agent's identity.
     #[must_use]
     pub const fn agent_id(&self) -> AgentId {
@@ -137,12 +174,13 @@ impl StateDir {
         self.credentials.as_ref()
     }
 
-    /// Keeps what an enrolment brought, in place of an earlier identity. For the next time that the directory is opened.
+    /// Keeps what an enrolment brought, in place of an earlier identity. For the next time that the directory is opened, by its owner.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn keep(&self, identity: &Identity) -> Result<(), CredentialsError> {
-        Credentials::write(&self.path.join(IDENTITY), identity)
+    /// When it cannot be written, or not be given to the owner.
+    pub fn keep(&self, identity: &Identity) -> Result<(), StateDirError> {
+        Credentials::write(&self.path.join(IDENTITY), identity)?;
+        self.give_to_owner()
     }
 
     /// Where undelivered reports wait.

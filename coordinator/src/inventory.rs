@@ -28,9 +28,6 @@ const SEEN_INTERVAL: Duration = Duration::from_mins(10);
 /// Why a report is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// It breaks a rule.
-    #[error(transparent)]
-    Refused(#[from] Refused),
     /// It cannot be kept at the moment.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -68,24 +65,34 @@ impl<S: InventoryStore> Inventories<S> {
         })
     }
 
-    /// Takes an agent's report; `age` is the time since the hardware was asked. Once begun it is finished, also when nobody waits for the answer any
-    /// more: what is committed and not known would be committed again as news.
+    /// Reads what an agent reports; `age` is the time since the hardware was asked.
     ///
     /// # Errors
-    /// When it breaks a rule, or cannot be kept.
-    pub async fn report(
-        self: &Arc<Self>,
+    /// When it breaks a rule.
+    pub fn read_report(
         agent: AgentId,
-        inventory: Inventory,
+        inventory: &Inventory,
         age: Duration,
-    ) -> Result<(), ReportError> {
+    ) -> Result<Report, Refused> {
         let document = document_from(&inventory.document, &inventory.host, &inventory.devices)?;
-        let report = Report {
+        Ok(Report {
             agent,
             machine_id: machine_id(&document, &inventory.host, agent),
             document,
             age,
-        };
+        })
+    }
+
+    /// Takes a report, with the message that it was read from. Once begun it is finished, also when nobody waits for the answer any
+    /// more: what is committed and not known would be committed again as news.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    pub async fn report(
+        self: &Arc<Self>,
+        inventory: Inventory,
+        report: Report,
+    ) -> Result<(), ReportError> {
         let this = Arc::clone(self);
         let taken = tokio::spawn(async move { this.take(&inventory, report).await });
         match taken.await {
@@ -266,14 +273,15 @@ mod tests {
             digest: Vec::new(),
         };
         let agent: AgentId = "00000000-0000-7000-8000-000000000001".parse().unwrap();
-        let report = inventories.report(agent, inventory.clone(), Duration::ZERO);
+        let read = Inventories::<Slow>::read_report(agent, &inventory, Duration::ZERO).unwrap();
+        let report = inventories.report(inventory.clone(), read.clone());
         let waited = tokio::time::timeout(Duration::from_millis(100), report).await;
         assert!(waited.is_err(), "the caller gives up while it is written");
         assert_eq!(store.last_inventory_change().await.unwrap(), 1);
 
         store.answers.store(true, Ordering::Relaxed);
         // Waits its turn behind the first, and finds nothing new.
-        let again = inventories.report(agent, inventory, Duration::ZERO);
+        let again = inventories.report(inventory, read);
         again.await.unwrap();
         assert_eq!(store.last_inventory_change().await.unwrap(), 1);
         assert_eq!(inventories.changes(), 1);

@@ -332,6 +332,7 @@ where
     let task = tokio::spawn(task);
     let inventories = Arc::new(Inventories::restore(Arc::clone(&store)).await?);
     let seen = tokio::spawn(Arc::clone(&inventories).keep_seen(stop.clone()));
+    let pruning = tokio::spawn(Arc::clone(&identities).keep_pruned(stop.clone()));
 
     let (health, looking) = health::watch(
         engine.clone(),
@@ -361,6 +362,7 @@ where
     let operators = Operators::new(
         engine,
         Arc::clone(&inventories),
+        Arc::clone(&identities),
         Arc::clone(&store),
         shutdown.clone(),
     );
@@ -403,7 +405,7 @@ where
     };
     stop.cancel();
     // The store is closed only when nobody writes any more, or a disk that hangs lets nobody end.
-    let tasks = [task, seen, looking, telling];
+    let tasks = [task, seen, pruning, looking, telling];
     let ended = tokio::time::timeout(LAST_WRITES_TIMEOUT, async {
         for task in tasks {
             if let Err(error) = task.await {

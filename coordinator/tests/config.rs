@@ -196,3 +196,51 @@ fn what_is_wrong_is_named_with_its_line() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("none.toml"));
 }
+
+/// What `--check-config` and the start itself say to the same settings, which must not differ.
+fn both_refuse(home: &Path, arguments: &[&str], code: i32, said: &str) {
+    for last in ["--check-config", "--log=warn"] {
+        let output = serve(home, arguments).arg(last).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{arguments:?} {last}: {stderr}"
+        );
+        assert!(stderr.contains(said), "{arguments:?} {last}: {stderr}");
+    }
+}
+
+#[test]
+fn what_the_settings_name_is_looked_at_too() {
+    let home = TempDir::new().unwrap();
+    let home = home.path();
+    let tls = ["--tls", "--listen", "127.0.0.1:0", "--data-dir"];
+    let with = |data_dir: &'static str, more: &[&'static str]| {
+        let mut arguments = tls.to_vec();
+        arguments.push(data_dir);
+        arguments.extend(more);
+        arguments
+    };
+    let names = with("named", &["--tls-names", "lab.example,a b"]);
+    let output = serve(home, &names).arg("--check-config").output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(!home.join("named").exists(), "nothing was made");
+    both_refuse(home, &names, 2, "--tls-names");
+    fs::write(home.join("file"), "text").unwrap();
+    both_refuse(home, &with("file", &[]), 3, "is not a directory");
+    both_refuse(home, &with("file/below", &[]), 3, "cannot create");
+
+    fs::create_dir_all(home.join("damaged/pki")).unwrap();
+    fs::write(home.join("damaged/pki/authority.pem"), "half a key").unwrap();
+    both_refuse(home, &with("damaged", &[]), 3, "authority.pem");
+    fs::create_dir(home.join("other")).unwrap();
+    fs::write(home.join("other/coordinator.db"), "no database at all").unwrap();
+    both_refuse(home, &with("other", &[]), 3, "coordinator.db");
+
+    // Nothing of that is wrong here, and nothing is made.
+    let fine = with("fine", &["--tls-names", "lab.example,192.0.2.1,*.lab"]);
+    let output = serve(home, &fine).arg("--check-config").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(!home.join("fine").exists(), "nothing was made");
+}

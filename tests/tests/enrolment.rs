@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -15,6 +15,9 @@ const SIXTEEN: &str = "speed = 'instant'\n[[device]]\nmodel = 'Sixteen'\nscatter
 
 /// Long enough for a loaded machine to start an agent within half of it, short enough to wait for a renewal.
 const CERTIFICATE_LIFETIME: &str = "60s";
+
+/// A user who is not the one that runs the tests.
+const SOMEBODY: u32 = 61_184;
 
 /// A lab whose coordinator serves TLS, as one on another host would.
 struct Secured {
@@ -152,9 +155,12 @@ fn an_agent_enrols_measures_renews_and_is_revoked() {
     let revoke = ["agents", "revoke", id, "--reason", "stolen"];
     let revoked = secured.elsewhere(&revoke, Some(&operator));
     assert_eq!(revoked.code(), 0, "{}", revoked.stderr);
+    // For good: its unit does not start it again, and it says what to do.
     let end = agent.finish();
-    assert_eq!(end.code(), 3, "{}", end.stderr);
-    assert!(end.stderr.contains("stolen"), "{}", end.stderr);
+    assert_eq!(end.code(), 4, "{}", end.stderr);
+    for said in ["stolen", "batchstep token create", "batchstep-agent enroll"] {
+        assert!(end.stderr.contains(said), "{said}: {}", end.stderr);
+    }
     let secret = fs::read_to_string(&operator).expect("the token");
     let secret = secret.split('_').nth(2).expect("its secret");
     for text in [&end.stderr, &coordinator.stderr()] {
@@ -188,6 +194,77 @@ fn tokens_are_made_and_taken_back_whether_the_coordinator_runs_or_not() {
     assert_eq!(made.code(), 2, "{}", made.stderr);
     assert!(made.stderr.contains("--tls"), "{}", made.stderr);
     plain.stop();
+}
+
+#[test]
+fn an_agent_that_never_connected_is_listed_and_revoked_by_a_part_of_its_id() {
+    let secured = Secured::new();
+    let coordinator = secured.start();
+    let join = secured.token("join-token", &["--uses", "2"]);
+    let enroll = |state: &str| {
+        let enrolled = secured.enroll(state, &join, &[]);
+        assert_eq!(enrolled.code(), 0, "{}", enrolled.stderr);
+        let id = enrolled.stdout.split_whitespace().nth(3);
+        id.expect("an id").to_owned()
+    };
+    let one = enroll("one");
+    // The directory of another user, enrolled by whoever runs this.
+    let state = secured.lab.path("other");
+    fs::create_dir(&state).expect("a state directory");
+    let owner = if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::chown(&state, Some(SOMEBODY), Some(SOMEBODY)).expect("root may");
+        SOMEBODY
+    } else {
+        nix::unistd::geteuid().as_raw()
+    };
+    let other = enroll("other");
+    for file in ["identity.pem", "lock", "spool"] {
+        let metadata = fs::metadata(state.join(file)).expect("a file of the agent's");
+        assert_eq!(metadata.uid(), owner, "{file}");
+    }
+    let states = |arguments: &[&str]| {
+        let list = [&["agents", "list", "--format", "json"], arguments].concat();
+        let listed = secured.here(&list).json();
+        let agents = listed["agents"].as_array().expect("agents").clone();
+        let state = |id: &str| {
+            let mut agents = agents.iter();
+            let found = agents.find(|agent| agent["agent_id"] == id);
+            found.map(|agent| agent["state"].as_str().expect("a state").to_owned())
+        };
+        (state(&one), state(&other))
+    };
+    let enrolled = || Some("enrolled".to_owned());
+    assert_eq!(states(&[]), (enrolled(), enrolled()));
+
+    // Both are on this host.
+    let listed = secured.here(&["agents", "list", "--format", "json"]).json();
+    let hostname = listed["agents"][0]["hostname"].as_str().expect("a name");
+    let unclear = secured.here(&["agents", "revoke", hostname]);
+    assert_eq!(unclear.code(), 2, "{}", unclear.stderr);
+    assert!(unclear.stderr.contains(&other), "{}", unclear.stderr);
+    let end = &one[one.len() - 8..];
+    let revoked = secured.here(&["agents", "revoke", end, "--reason", "stolen"]);
+    assert_eq!(revoked.code(), 0, "{}", revoked.stderr);
+    assert!(revoked.stderr.contains(&one), "{}", revoked.stderr);
+    assert_eq!(states(&[]), (None, enrolled()));
+    assert_eq!(states(&["--all"]), (Some("revoked".to_owned()), enrolled()));
+    let people = secured.here(&["agents", "list", "--all"]).stdout;
+    assert!(people.contains(": stolen"), "{people}");
+    // Of this host there is one left, and it goes by the host's name.
+    let removed = secured.here(&["agents", "remove", hostname]);
+    assert_eq!(removed.code(), 0, "{}", removed.stderr);
+    assert_eq!(states(&[]), (None, None));
+    assert_eq!(states(&["--all"]).1, Some("removed".to_owned()));
+
+    // Whoever comes is there, removed or not.
+    let mut agent = Process::start("batchstep-agent", &mut secured.agent("other"));
+    agent.wait_for_stderr("Connected");
+    eventually("the agent to be online", || {
+        (states(&[]).1? == "online").then_some(())
+    });
+    agent.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(agent.finish().code(), 0);
+    end_of(coordinator);
 }
 
 fn end_of(mut coordinator: Process) {

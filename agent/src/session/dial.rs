@@ -4,6 +4,7 @@ use std::{future::Future, time::SystemTime};
 
 use batchstep_identity::{TlsConnector, is_this_host};
 use batchstep_proto::causes::innermost;
+use rustls::ClientConfig;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::{credentials::Credentials, retry};
@@ -124,21 +125,32 @@ pub fn with_timeouts(endpoint: Endpoint) -> Endpoint {
 
 impl Dialer for TcpDialer {
     async fn dial(&self) -> Result<Channel, DialError> {
-        let dialled = match &self.credentials {
-            None => self.endpoint.connect().await,
-            Some(credentials) => {
-                let connector = connector(credentials, SystemTime::now())?;
-                self.endpoint.connect_with_connector(connector).await
-            }
-        };
-        dialled.map_err(|error| DialError::Connect {
-            address: self.address.clone(),
-            reason: innermost(&error),
-        })
+        let credentials = self.credentials.as_ref();
+        let tls = credentials.map(|credentials| client_config(credentials, SystemTime::now()));
+        connect(&self.address, &self.endpoint, tls.transpose()?).await
     }
 }
 
-fn connector(credentials: &Credentials, now: SystemTime) -> Result<TlsConnector, DialError> {
+/// One try to reach `address`, over TLS where that is set up.
+pub(crate) async fn connect(
+    address: &str,
+    endpoint: &Endpoint,
+    tls: Option<ClientConfig>,
+) -> Result<Channel, DialError> {
+    let dialled = match tls {
+        None => endpoint.connect().await,
+        Some(config) => {
+            let connector = TlsConnector::new(config);
+            endpoint.connect_with_connector(connector).await
+        }
+    };
+    dialled.map_err(|error| DialError::Connect {
+        address: address.to_owned(),
+        reason: innermost(&error),
+    })
+}
+
+fn client_config(credentials: &Credentials, now: SystemTime) -> Result<ClientConfig, DialError> {
     let identity = credentials.current();
     let ended = identity.validity().ends;
     // The coordinator would only break the connection off.
@@ -148,8 +160,7 @@ fn connector(credentials: &Credentials, now: SystemTime) -> Result<TlsConnector,
             ended: humantime::format_rfc3339_seconds(ended).to_string(),
         });
     }
-    let config = identity.client_config().map_err(DialError::Credentials)?;
-    Ok(TlsConnector::new(config))
+    identity.client_config().map_err(DialError::Credentials)
 }
 
 #[cfg(test)]

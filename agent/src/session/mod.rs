@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tracing::{info, warn};
 
+pub(crate) use dial::connect;
 pub use dial::{DialError, Dialer, TcpDialer, with_timeouts};
 
 use crate::retry::{self, Backoff};

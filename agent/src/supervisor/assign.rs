@@ -2,14 +2,14 @@
 
 use batchstep_proto::{
     causes::chain,
-    domain::Round,
+    domain::{Ineligibility, Round},
     ids::AttemptId,
     wire::{self, agent_message::Message as Outgoing},
 };
 use tracing::warn;
 
 use super::{Supervisor, lane::Waiting, runner};
-use crate::{Shutdown, executor::Executor};
+use crate::{Shutdown, device::LockError, executor::Executor};
 
 impl<E: Executor> Supervisor<E> {
     pub(super) fn assigned(&mut self, assignment: wire::Assignment) {
@@ -63,11 +63,13 @@ impl<E: Executor> Supervisor<E> {
         }
         let lock = match lane.lock.take() {
             Some(lock) => lock,
-            None => self
-                .config
-                .locks
-                .take(&round.device_id)
-                .map_err(|error| Refusal::new("device_locked", chain(&error)))?,
+            None => self.config.locks.take(&round.device_id).map_err(|error| {
+                let code = match error {
+                    LockError::Held { .. } => Ineligibility::DEVICE_LOCKED,
+                    LockError::Io { .. } => "lock_unusable",
+                };
+                Refusal::new(code, chain(&error))
+            })?,
         };
         let recorded = self.outbox.accept(attempt_id, &round.id.to_string());
         // Given back below when nothing else needs it.

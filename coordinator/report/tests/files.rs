@@ -325,6 +325,13 @@ fn markdown_gives_the_reason_and_the_next_action() {
 }
 
 #[test]
+fn batch_sizes_that_crashed_are_on_the_page_of_their_row_only() {
+    let page = html(&report());
+    assert_eq!(page.matches("Left out after crashes").count(), 1);
+    assert!(page.contains("13, 37"));
+}
+
+#[test]
 fn the_page_needs_nothing_from_elsewhere() {
     let page = html(&report());
     for marker in [

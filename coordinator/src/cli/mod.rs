@@ -7,6 +7,7 @@ mod advise;
 mod advise_view;
 mod agent_child;
 mod agents;
+mod agents_view;
 mod analyze;
 mod analyze_view;
 mod args;
@@ -115,6 +116,7 @@ enum Command {
     #[command(
         subcommand,
         after_help = "Examples:
+  umask 077
   batchstep token create --data-dir /var/lib/batchstep > join-token
   batchstep token create --operator ada --data-dir /var/lib/batchstep > token
   batchstep token list"

@@ -19,8 +19,9 @@ use super::{
     Exit, args::ModelArgs, descriptors, exit, fleet_args::FleetArgs, signals::Interrupts, text,
 };
 use crate::{
-    pki::{LocalOperator, PkiError},
+    pki::{Authority, LocalOperator, PKI_DIRECTORY, PkiError},
     serve::{self, ServeError, Tls},
+    store::{DATABASE, Sqlite},
 };
 
 /// An agent needs some seconds to notice that half of it is over.
@@ -150,6 +151,7 @@ fn lifetime(text: &str) -> Result<Duration, String> {
 pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
     let fleet = options.fleet.config()?;
     if options.file.check_config {
+        check(options).await?;
         text::print(settings.to_string().as_bytes())?;
         return Ok(Exit::Done);
     }
@@ -185,13 +187,41 @@ pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
         Some(tls) => {
             let served = serve::serve_tls(store, listener, shutdown, fleet, heart, tls).await;
             served.map_err(|error| match error {
-                ServeError::Pki(PkiError::Name(_)) => {
-                    exit::usage(format!("{error}; see --tls-names"))
-                }
+                ServeError::Pki(error) => unusable(error),
                 other => other.into(),
             })?;
         }
     }
     tracing::info!("The coordinator has stopped.");
     Ok(Exit::Done)
+}
+
+/// Looks at what the settings name, without making anything or listening: whoever looks may be another user than the one who serves, so what they may
+/// not read is told and is no fault.
+async fn check(options: Options) -> Result<()> {
+    let data_dir = options.data_dir;
+    let mut unread = Vec::new();
+    if !Sqlite::check_directory(&data_dir).await? {
+        unread.push(data_dir.join(DATABASE));
+    }
+    if let Some(tls) = options.tls.settings(options.listen, &data_dir) {
+        let folder = data_dir.join(PKI_DIRECTORY);
+        if !Authority::check(&folder, &tls.names).map_err(unusable)? {
+            unread.push(folder);
+        }
+    }
+    for path in unread {
+        eprintln!(
+            "{} cannot be read by this user, and was not looked at.",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+fn unusable(error: PkiError) -> anyhow::Error {
+    match error {
+        PkiError::Name(_) => exit::usage(format!("{error}; see --tls-names")),
+        other => ServeError::Pki(other).into(),
+    }
 }

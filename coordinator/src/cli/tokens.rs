@@ -40,6 +40,7 @@ coordinator's certificate authority, so whoever has it connects safely. Stdout c
 Who can read the data directory can make the first one, whether the coordinator runs or not.
 
 Examples:
+  umask 077
   batchstep token create --data-dir /var/lib/batchstep > join-token
   batchstep token create --uses 40 --ttl 8h > join-token
   batchstep token create --operator ada --data-dir /var/lib/batchstep > token

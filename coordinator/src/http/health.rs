@@ -1,6 +1,8 @@
-//! `/healthz`: whether the coordinator can do its work, for load balancers and people with `curl`. Says what [`Health`] says.
+//! `/healthz`: whether the coordinator can do its work, for load balancers and people with `curl`. Says what [`Health`] says; to somebody without a token
+//! only whether, for what the lab has and does is nobody's concern.
 
 use axum::{
+    Extension,
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
@@ -8,15 +10,28 @@ use axum::{
 use batchstep_core::fleet::Census;
 use serde_json::{Map, Value, json};
 
-use super::state_word;
-use crate::health::Health;
+use crate::{health::Health, pki::Caller};
 
-pub(super) async fn healthz(State(health): State<Health>) -> Response {
+pub(super) async fn healthz(
+    State(health): State<Health>,
+    caller: Option<Extension<Caller>>,
+) -> Response {
+    let may_know_more = matches!(
+        caller,
+        Some(Extension(
+            Caller::Local | Caller::Operator | Caller::Monitor
+        ))
+    );
     let (status, body) = match health.verdict() {
-        Ok(census) => (StatusCode::OK, well(&health, &census)),
-        Err(ailment) => (
+        Ok(census) if may_know_more => (StatusCode::OK, well(&health, &census)),
+        Ok(_) => (StatusCode::OK, json!({"status": "ok"})),
+        Err(ailment) if may_know_more => (
             StatusCode::SERVICE_UNAVAILABLE,
             json!({"status": "unavailable", "reason": ailment.to_string()}),
+        ),
+        Err(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            json!({"status": "unavailable"}),
         ),
     };
     // A verdict that somebody keeps is none.
@@ -31,7 +46,7 @@ fn well(health: &Health, census: &Census) -> Value {
     let agents: Map<String, Value> = census
         .agents
         .iter()
-        .map(|(state, count)| (state_word(*state).to_owned(), json!(count)))
+        .map(|(state, count)| (state.word().to_owned(), json!(count)))
         .collect();
     json!({
         "status": "ok",

@@ -16,7 +16,6 @@ use axum::{
     routing::get,
 };
 use batchstep_core::inventory::{HostView, Wanted, findings};
-use batchstep_proto::wire::AgentState;
 use jiff::{SignedDuration, Timestamp};
 
 use self::{exposition::Exposition, metrics::FindingCounts};
@@ -97,17 +96,4 @@ fn failed(error: &dyn std::error::Error) -> Response {
         "the metrics could not be written; the coordinator's log says more\n",
     )
         .into_response()
-}
-
-/// The word for an agent's state in metrics and JSON.
-const fn state_word(state: AgentState) -> &'static str {
-    match state {
-        AgentState::Unspecified => "unknown",
-        AgentState::Online => "online",
-        AgentState::Draining => "draining",
-        AgentState::Drained => "drained",
-        AgentState::Unreachable => "unreachable",
-        AgentState::Lost => "lost",
-        AgentState::Cordoned => "cordoned",
-    }
 }

@@ -10,10 +10,7 @@ use nix::sys::{
     time::TimeValLike as _,
 };
 
-use super::{
-    exposition::{Exposition, Labels},
-    state_word,
-};
+use super::exposition::{Exposition, Labels};
 use crate::{health::Health, meters::Meters};
 
 /// Every state that an agent can be in: one without agents is told as 0, so that graphs have no holes.
@@ -58,7 +55,7 @@ fn fleet(out: &mut Exposition, census: &Census) {
         out.gauge(
             "batchstep_agents",
             "Agents by state, of those that have said hello since the coordinator started",
-            &vec![("state".to_owned(), state_word(state).to_owned())],
+            &vec![("state".to_owned(), state.word().to_owned())],
             count as f64,
         );
     }

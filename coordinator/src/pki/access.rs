@@ -203,9 +203,10 @@ impl From<PkiError> for Status {
             | PkiError::ExpiredToken(_)
             | PkiError::RevokedToken
             | PkiError::UsedToken => Self::unauthenticated(message),
-            PkiError::WrongKind(_) | PkiError::RevokedAgent(_) | PkiError::UnknownAgent => {
-                Self::permission_denied(message)
-            }
+            PkiError::WrongKind(_)
+            | PkiError::RevokedAgent(_)
+            | PkiError::UnknownAgent
+            | PkiError::AnothersHost { .. } => Self::permission_denied(message),
             PkiError::SigningRequest(_) | PkiError::Invalid { .. } | PkiError::Time(_) => {
                 Self::invalid_argument(message)
             }

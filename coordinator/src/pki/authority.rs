@@ -87,6 +87,23 @@ impl Authority {
         Ok(authority)
     }
 
+    /// Whether a coordinator could begin with the authority in this folder, or make one, as far as that can be told without making anything, and by
+    /// somebody who may have less rights than the coordinator: false where it could not be looked at.
+    ///
+    /// # Errors
+    /// When the file holds something else, or one of `names` cannot be in the coordinator's certificate.
+    pub fn check(folder: &Path, names: &[String]) -> Result<bool, PkiError> {
+        for name in names {
+            subject(name)?;
+        }
+        let path = folder.join(AUTHORITY);
+        match fs::read_to_string(&path) {
+            Ok(pem) if Self::from_pem(&pem).is_some() => Ok(true),
+            Ok(_) => Err(PkiError::Damaged { path }),
+            Err(error) => Ok(error.kind() == io::ErrorKind::NotFound),
+        }
+    }
+
     fn generate(now: Timestamp) -> Result<(Self, String), PkiError> {
         let key = KeyPair::generate().map_err(PkiError::Issue)?;
         let mut params = CertificateParams::default();
@@ -183,10 +200,7 @@ impl Authority {
         let (_, mut params) = leaf("batchstep coordinator", ExtendedKeyUsagePurpose::ServerAuth)?;
         params.subject_alt_names = vec![SanType::DnsName(ia5(COORDINATOR_NAME)?)];
         for name in names {
-            params.subject_alt_names.push(match name.parse::<IpAddr>() {
-                Ok(address) => SanType::IpAddress(address),
-                Err(_) => SanType::DnsName(ia5(host_name(name)?)?),
-            });
+            params.subject_alt_names.push(subject(name)?);
         }
         set_validity(&mut params, now, CLOCK_ALLOWANCE, lifetime)?;
         let key = KeyPair::generate().map_err(PkiError::Issue)?;
@@ -254,6 +268,14 @@ fn system_time(at: Timestamp) -> Result<SystemTime, PkiError> {
 
 fn ia5(text: &str) -> Result<Ia5String, PkiError> {
     text.try_into().map_err(|_| PkiError::Name(text.to_owned()))
+}
+
+/// An address or a host name, as a certificate has it.
+fn subject(name: &str) -> Result<SanType, PkiError> {
+    Ok(match name.parse::<IpAddr>() {
+        Ok(address) => SanType::IpAddress(address),
+        Err(_) => SanType::DnsName(ia5(host_name(name)?)?),
+    })
 }
 
 /// A DNS name that can be in a certificate; `*.` may stand before it.

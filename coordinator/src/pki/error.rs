@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use batchstep_proto::ids::AgentId;
 use jiff::Timestamp;
 
 use crate::store::StoreError;
@@ -70,14 +71,28 @@ pub enum PkiError {
     UsedToken,
     /// The agent was revoked.
     #[error(
-        "this agent was revoked{0}; if it shall measure again, enrol it as a new agent with a new state directory"
+        "this agent was revoked{0}; if its host shall measure again, make a token with `batchstep token create`, and enrol a new agent there with `batchstep-agent enroll` and a new state directory, or with --replace"
     )]
     RevokedAgent(String),
     /// Its certificate is the authority's, but the store does not know it.
     #[error(
-        "the coordinator has no record of this agent, perhaps because its database was restored; enrol it again"
+        "the coordinator has no record of this agent, perhaps because its database was restored; enrol it again: make a token with `batchstep token create`, and use it with `batchstep-agent enroll --replace`"
     )]
     UnknownAgent,
+    /// Another agent reports for the host.
+    #[error(
+        "the host with machine id {machine_id} is that of agent {holder} ({hostname}), and agent {agent} cannot report for it; if {holder} is no more, `batchstep agents remove {holder}` gives the host up; if it is another host, give one of them a machine id of its own with `systemd-machine-id-setup`"
+    )]
+    AnothersHost {
+        /// Which host.
+        machine_id: String,
+        /// Who wants it.
+        agent: AgentId,
+        /// Who has it.
+        holder: AgentId,
+        /// What that one called its host when it was enrolled.
+        hostname: String,
+    },
     /// No such token or agent.
     #[error("there is no {what} {id}; {list} shows them")]
     NotFound {

@@ -9,12 +9,17 @@ use std::{
 
 use batchstep_identity::{Token, TokenId, TokenKind};
 use batchstep_proto::ids::AgentId;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::CertificateDer;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
 use super::{Authority, IssuedCertificate, PkiError};
 use crate::store::{EnrolledAgent, Revocation, Store, StoredIdentities, StoredToken};
+
+mod claims;
+
+use claims::Claims;
 
 /// Longest name of a token, characters.
 const NAME_CHARACTERS: usize = 64;
@@ -22,6 +27,11 @@ const NAME_CHARACTERS: usize = 64;
 const USES: u32 = 100_000;
 /// Longest life of a token; so far ahead, somebody else looks after the lab.
 const TTL: Duration = Duration::from_secs(10 * 366 * 86_400);
+
+/// How long a token that has ended is still listed, so that somebody who looks for it learns what became of it.
+const ENDED_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// How often those that ended long ago are forgotten.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(86_400);
 
 /// Who is known here.
 pub struct Identities<S> {
@@ -41,6 +51,7 @@ pub struct Identities<S> {
 struct Known {
     tokens: BTreeMap<TokenId, StoredToken>,
     agents: BTreeMap<AgentId, EnrolledAgent>,
+    claims: Claims,
     /// The token of local operators: never stored, so that it ends with the process.
     local: Option<StoredToken>,
 }
@@ -87,13 +98,18 @@ impl<S: Store> Identities<S> {
         required: bool,
         certificate_lifetime: Duration,
     ) -> Result<Self, PkiError> {
-        let StoredIdentities { tokens, agents } = store.identities().await?;
+        let StoredIdentities {
+            tokens,
+            agents,
+            claims,
+        } = store.identities().await?;
         let known = Known {
             tokens: tokens.into_iter().map(|token| (token.id, token)).collect(),
             agents: agents
                 .into_iter()
                 .map(|agent| (agent.agent, agent))
                 .collect(),
+            claims: Claims::from(claims),
             local: None,
         };
         Ok(Self {
@@ -171,6 +187,42 @@ impl<S: Store> Identities<S> {
         let mut tokens: Vec<_> = self.known().tokens.values().cloned().collect();
         tokens.sort_by_key(|token| std::cmp::Reverse((token.created_at, token.id)));
         tokens
+    }
+
+    /// Forgets tokens that ended long ago, now and every day until `stop` is set.
+    pub(crate) async fn keep_pruned(self: Arc<Self>, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(PRUNE_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            // The next time has them again.
+            if let Err(error) = self.prune(Timestamp::now()).await {
+                tracing::warn!(%error, "Tokens that ended long ago could not be forgotten.");
+            }
+        }
+    }
+
+    async fn prune(&self, now: Timestamp) -> Result<(), PkiError> {
+        let _change = self.changing.lock().await;
+        let is_old = |token: &StoredToken| now.duration_since(token.expires_at) > ENDED_KEPT;
+        let old: Vec<TokenId> = {
+            let known = self.known();
+            let tokens = known.tokens.values().filter(|token| is_old(token));
+            tokens.map(|token| token.id).collect()
+        };
+        if old.is_empty() {
+            return Ok(());
+        }
+        self.store.remove_tokens(&old).await?;
+        self.known().tokens.retain(|id, _| !old.contains(id));
+        tracing::info!(
+            tokens = old.len(),
+            "Tokens that ended long ago were forgotten."
+        );
+        Ok(())
     }
 
     /// Takes a token back, at once.
@@ -254,6 +306,7 @@ impl<S: Store> Identities<S> {
             serial: issued.serial.clone(),
             expires_at: issued.expires_at,
             revoked: None,
+            removed: false,
         };
         self.store.save_agent(&enrolled, Some(&joining)).await?;
         tracing::info!(%agent, hostname = enrolled.hostname, token = %joining.id, expires_at = %issued.expires_at, "An agent was enrolled.");
@@ -412,7 +465,7 @@ fn no_agent(agent: AgentId) -> PkiError {
     PkiError::NotFound {
         what: "enrolled agent",
         id: agent.to_string(),
-        list: "the coordinator's inventory",
+        list: "`batchstep agents list --all`",
     }
 }
 

@@ -18,6 +18,7 @@ use batchstep_proto::{
         report_attempt_response,
     },
 };
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,7 @@ use super::{id, invalid, models, store_failed};
 use crate::{
     engine::Engine,
     inventory::{Inventories, ReportError},
-    pki::{Caller, Identities},
+    pki::{Caller, Identities, PkiError},
     store::{Inventory, Store},
 };
 
@@ -81,7 +82,7 @@ impl<S: Store> AgentService for Agents<S> {
         let hello = tokio::time::timeout(HELLO_TIMEOUT, inbound.message())
             .await
             .map_err(|_| Status::deadline_exceeded("the stream began without a hello"))??;
-        let hello = match hello.and_then(|message| message.message) {
+        let mut hello = match hello.and_then(|message| message.message) {
             Some(Message::Hello(message)) => hello_from(message, version::SUPPORTED)?,
             _ => {
                 return Err(invalid(InvalidField::new(
@@ -92,9 +93,13 @@ impl<S: Store> AgentService for Agents<S> {
         };
         let agent = hello.agent;
         caller.must_be(agent)?;
+        let machine_id = hello.host.machine_id.clone();
+        self.identities
+            .greet(agent, &machine_id, &mut hello.devices, Timestamp::now())
+            .await?;
         let greeting = Greeting {
             hostname: hello.host.hostname.clone(),
-            machine_id: hello.host.machine_id.clone(),
+            machine_id,
             agent_version: hello.host.agent_version.clone(),
         };
         let session = self.engine.open(hello).await?;
@@ -102,6 +107,7 @@ impl<S: Store> AgentService for Agents<S> {
         let listener = Listener {
             engine: self.engine.clone(),
             inventories: Arc::clone(&self.inventories),
+            identities: Arc::clone(&self.identities),
             agent,
             session: session.key,
             has_warned: false,
@@ -182,11 +188,13 @@ impl<S: Store> AgentService for Agents<S> {
             digest: request.digest,
         };
         let age = Duration::from_nanos(request.age_ns);
-        match self.inventories.report(agent, inventory, age).await {
+        let report = Inventories::<S>::read_report(agent, &inventory, age)
+            .map_err(|error| invalid(InvalidField::new("document", chain(&error))))?;
+        self.identities
+            .claim_host(agent, &report.machine_id, Timestamp::now())
+            .await?;
+        match self.inventories.report(inventory, report).await {
             Ok(()) => Ok(Response::new(ReportInventoryResponse {})),
-            Err(ReportError::Refused(error)) => {
-                Err(invalid(InvalidField::new("document", chain(&error))))
-            }
             Err(ReportError::Store(error)) => Err(store_failed(error)),
             Err(error @ ReportError::Stopping) => Err(Status::unavailable(error.to_string())),
         }
@@ -197,6 +205,7 @@ impl<S: Store> AgentService for Agents<S> {
 struct Listener<S> {
     engine: Engine,
     inventories: Arc<Inventories<S>>,
+    identities: Arc<Identities<S>>,
     agent: AgentId,
     session: SessionKey,
     /// A sample was refused, and that was told.
@@ -217,7 +226,14 @@ impl<S: Store> Listener<S> {
                 continue;
             }
             let input = match input_from(self.session, message) {
-                Ok(Some(input)) => input,
+                Ok(Some(mut input)) => {
+                    if let Input::Heartbeat { changed, .. } = &mut input
+                        && let Err(error) = self.keep_own(changed).await
+                    {
+                        return format!("what the agent offers could not be recorded: {error}");
+                    }
+                    input
+                }
                 // A kind of message that a newer agent may send.
                 Ok(None) => continue,
                 Err(error) => {
@@ -228,6 +244,16 @@ impl<S: Store> Listener<S> {
                 return "the coordinator is stopping".to_owned();
             }
         }
+    }
+
+    /// Leaves out devices that are another agent's.
+    async fn keep_own(&self, changed: &mut Vec<Device>) -> Result<(), PkiError> {
+        if changed.is_empty() {
+            return Ok(());
+        }
+        self.identities
+            .claim_devices(self.agent, changed, Timestamp::now())
+            .await
     }
 
     /// Takes a sample of live values. One that breaks a rule is left out: it is no reason to end a session with work in it.

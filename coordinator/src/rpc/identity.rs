@@ -7,9 +7,9 @@ use batchstep_proto::{
     domain::InvalidField,
     ids::AgentId,
     wire::{
-        self, CreateTokenRequest, CreateTokenResponse, ListTokensRequest, ListTokensResponse,
-        RevokeAgentRequest, RevokeAgentResponse, RevokeTokenRequest, RevokeTokenResponse,
-        identity_service_server::IdentityService,
+        self, CreateTokenRequest, CreateTokenResponse, ListEnrolledRequest, ListEnrolledResponse,
+        ListTokensRequest, ListTokensResponse, RevokeAgentRequest, RevokeAgentResponse,
+        RevokeTokenRequest, RevokeTokenResponse, identity_service_server::IdentityService,
     },
 };
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 use super::{id, invalid, reason};
 use crate::{
     pki::{Identities, NewToken},
-    store::{Store, StoredToken},
+    store::{EnrolledAgent, Store, StoredToken},
 };
 
 /// The service over who is known.
@@ -84,6 +84,17 @@ impl<S: Store> IdentityService for IdentityKeeper<S> {
         Ok(Response::new(RevokeTokenResponse {}))
     }
 
+    async fn list_enrolled(
+        &self,
+        _request: Request<ListEnrolledRequest>,
+    ) -> Result<Response<ListEnrolledResponse>, Status> {
+        let agents = self.identities.enrolled().into_iter();
+        let agents = agents.map(|(agent, machine_id)| enrolled_to_wire(agent, machine_id));
+        Ok(Response::new(ListEnrolledResponse {
+            agents: agents.collect(),
+        }))
+    }
+
     async fn revoke_agent(
         &self,
         request: Request<RevokeAgentRequest>,
@@ -94,6 +105,23 @@ impl<S: Store> IdentityService for IdentityKeeper<S> {
         let now = Timestamp::now();
         let revoked = self.identities.revoke_agent(agent, why, now).await?;
         Ok(Response::new(RevokeAgentResponse { revoked }))
+    }
+}
+
+fn enrolled_to_wire(agent: EnrolledAgent, machine_id: Option<String>) -> wire::EnrolledAgent {
+    let (revoked_at, revoked_reason) = match agent.revoked {
+        Some(revocation) => (Some(revocation.at.to_string()), revocation.reason),
+        None => (None, String::new()),
+    };
+    wire::EnrolledAgent {
+        agent_id: agent.agent.to_string(),
+        hostname: agent.hostname,
+        enrolled_at: agent.enrolled_at.to_string(),
+        certificate_ends_at: agent.expires_at.to_string(),
+        revoked_at,
+        revoked_reason,
+        removed: agent.removed,
+        machine_id,
     }
 }
 

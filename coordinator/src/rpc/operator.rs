@@ -20,19 +20,20 @@ use batchstep_proto::{
 use futures_util::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::{
     export, id, invalid, inventory, models, reason, store_failed, sweeps,
     table::{self, Filter},
     watch,
 };
-use crate::{engine::Engine, inventory::Inventories, store::Store};
+use crate::{engine::Engine, inventory::Inventories, pki::Identities, store::Store};
 
 /// The service for operators.
 pub struct Operators<S> {
     engine: Engine,
     inventories: Arc<Inventories<S>>,
+    identities: Arc<Identities<S>>,
     store: Arc<S>,
     shutdown: CancellationToken,
 }
@@ -43,12 +44,14 @@ impl<S: Store> Operators<S> {
     pub const fn new(
         engine: Engine,
         inventories: Arc<Inventories<S>>,
+        identities: Arc<Identities<S>>,
         store: Arc<S>,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
             engine,
             inventories,
+            identities,
             store,
             shutdown,
         }
@@ -152,7 +155,16 @@ impl<S: Store> OperatorService for Operators<S> {
         request: Request<RemoveAgentRequest>,
     ) -> Result<Response<RemoveAgentResponse>, Status> {
         let agent: AgentId = id("agent_id", &request.get_ref().agent_id)?;
-        self.engine.remove(agent).await?;
+        let removed = self.engine.remove(agent).await.map_err(Status::from);
+        match removed {
+            Err(status) if status.code() != Code::NotFound => return Err(status),
+            // One that was enrolled and is away is not known to the fleet.
+            removed => {
+                if !self.identities.remove_agent(agent).await? {
+                    removed?;
+                }
+            }
+        }
         Ok(Response::new(RemoveAgentResponse {}))
     }
 

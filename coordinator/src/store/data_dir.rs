@@ -80,6 +80,23 @@ impl DataDir {
         })
     }
 
+    /// Whether there is one or could be one, whoever may write to it. Changes nothing.
+    ///
+    /// # Errors
+    /// When something else is in its place, or above it.
+    pub(super) fn check(path: &Path) -> Result<(), StoreError> {
+        match path.ancestors().find(|place| place.exists()) {
+            Some(place) if place.is_dir() => Ok(()),
+            Some(place) if place == path => Err(StoreError::NotADirectory { path: path.into() }),
+            Some(_) => Err(StoreError::CreateDirectory {
+                path: path.into(),
+                source: io::ErrorKind::NotADirectory.into(),
+            }),
+            // Relative to where the process is.
+            None => Ok(()),
+        }
+    }
+
     /// The folder of models in it.
     pub(super) fn models(&self) -> PathBuf {
         self.path.join("models")

@@ -1,6 +1,9 @@
 //! What a store keeps about who may speak to the coordinator: tokens, without their secrets, and the agents that were enrolled.
 
-use std::future::Future;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+};
 
 use batchstep_identity::{TokenId, TokenKind};
 use batchstep_proto::ids::AgentId;
@@ -19,11 +22,24 @@ pub trait IdentityStore: Send + Sync + 'static {
         token: &StoredToken,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Forgets tokens, all or none.
+    fn remove_tokens(
+        &self,
+        tokens: &[TokenId],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Keeps an agent in place of its earlier row, together with the token that it has used: both or nothing.
     fn save_agent(
         &self,
         agent: &EnrolledAgent,
         joined_with: Option<&StoredToken>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Keeps what an agent reports for in place of what it did before, and takes it from whoever had it.
+    fn save_claims(
+        &self,
+        agent: AgentId,
+        claims: &BTreeSet<Claimed>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
@@ -34,6 +50,17 @@ pub struct StoredIdentities {
     pub tokens: Vec<StoredToken>,
     /// By id.
     pub agents: Vec<EnrolledAgent>,
+    /// What is reported for by whom.
+    pub claims: BTreeMap<Claimed, AgentId>,
+}
+
+/// Something that one enrolled agent at a time reports for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claimed {
+    /// A host, by its machine id.
+    Host(String),
+    /// A device, by its id.
+    Device(String),
 }
 
 /// A token, without its secret.
@@ -78,6 +105,8 @@ pub struct EnrolledAgent {
     pub expires_at: Timestamp,
     /// Not welcome any more.
     pub revoked: Option<Revocation>,
+    /// A person took it off the list, and it has not come back since: it holds neither its host nor its devices.
+    pub removed: bool,
 }
 
 /// That an agent is not welcome any more.

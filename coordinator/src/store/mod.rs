@@ -29,7 +29,9 @@ use jiff::Timestamp;
 
 pub use data_dir::{DATABASE, TRANSIENT};
 pub use error::StoreError;
-pub use identity::{EnrolledAgent, IdentityStore, Revocation, StoredIdentities, StoredToken};
+pub use identity::{
+    Claimed, EnrolledAgent, IdentityStore, Revocation, StoredIdentities, StoredToken,
+};
 pub use inventory::{ChangesWanted, Inventory, InventoryStore, KnownInventory, StoredChange};
 pub use memory::Memory;
 pub use models::{Content, Found, ModelError, ModelLimits, Models, StoredModel, Upload};

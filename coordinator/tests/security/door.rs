@@ -141,6 +141,19 @@ async fn requests_that_never_end_their_headers_are_cut_off() {
     coordinator.stop().await;
 }
 
+/// A plain HTTP request, with a token or without one, and all of its answer.
+async fn get(coordinator: &Guarded, path: &str, token: Option<&str>) -> String {
+    let mut stream = shaken(coordinator, b"http/1.1").await;
+    let shown = token.map_or(String::new(), |token| {
+        format!("Authorization: Bearer {token}\r\n")
+    });
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: coordinator\r\n{shown}Connection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let answer = closed("an answer", &mut stream).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
 #[tokio::test]
 async fn metrics_are_for_monitors_and_operators() {
     let coordinator = Guarded::start().await;
@@ -160,18 +173,30 @@ async fn metrics_are_for_monitors_and_operators() {
         (Some("nonsense"), "401"),
         (None, "401"),
     ] {
-        let mut stream = shaken(&coordinator, b"http/1.1").await;
-        let shown = token.map_or(String::new(), |token| {
-            format!("Authorization: Bearer {token}\r\n")
-        });
-        let request = format!(
-            "GET /metrics HTTP/1.1\r\nHost: coordinator\r\n{shown}Connection: close\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let answer = closed("an answer", &mut stream).await;
-        let answer = String::from_utf8_lossy(&answer);
+        let answer = get(&coordinator, "/metrics", token).await;
         let line = format!("HTTP/1.1 {expected} ");
         assert!(answer.starts_with(&line), "{token:?}: {answer}");
     }
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn figures_of_the_lab_are_not_for_everybody() {
+    let coordinator = Guarded::start().await;
+    let operator = coordinator.operator.reveal();
+    let known = soon("the coordinator to be well", async {
+        loop {
+            let answer = get(&coordinator, "/healthz", Some(&operator)).await;
+            if answer.starts_with("HTTP/1.1 200 ") {
+                break answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert!(known.contains("\"active_sweeps\":0"), "{known}");
+    let unknown = get(&coordinator, "/healthz", None).await;
+    let body = unknown.split("\r\n\r\n").nth(1);
+    assert_eq!(body, Some("{\"status\":\"ok\"}\n"), "{unknown}");
     coordinator.stop().await;
 }

@@ -77,7 +77,10 @@ impl Guarded {
     }
 
     pub async fn start_on(store: Memory) -> Self {
-        let directory = TempDir::new().unwrap();
+        Self::start_in(TempDir::new().unwrap(), store).await
+    }
+
+    async fn start_in(directory: TempDir, store: Memory) -> Self {
         let listener = serve::bind_for_tls(([127, 0, 0, 1], 0).into()).await;
         let listener = listener.unwrap();
         let address = listener.local_addr().unwrap();
@@ -114,9 +117,20 @@ impl Guarded {
     }
 
     pub async fn stop(self) {
+        self.end().await;
+    }
+
+    /// Another process with the same authority and this store.
+    pub async fn restart(self, store: Memory) -> Self {
+        let directory = self.end().await;
+        Self::start_in(directory, store).await
+    }
+
+    async fn end(self) -> TempDir {
         self.shutdown.cancel();
         let stopped = soon("the coordinator to stop", self.task).await;
         stopped.unwrap().unwrap();
+        self.directory
     }
 
     /// Its authority, to issue what it would not.

@@ -37,10 +37,11 @@ async fn session(
     Status,
 > {
     let (outbound, queue) = mpsc::channel(8);
-    let hello = wire::AgentHello {
-        agent_id: agent.to_string(),
-        ..hello("CPU-1")
-    };
+    let mut hello = hello("CPU-1");
+    hello.agent_id = agent.to_string();
+    if let Some(host) = &mut hello.host {
+        host.machine_id = format!("m-{agent}");
+    }
     let first = wire::AgentMessage {
         message: Some(Message::Hello(hello)),
     };

@@ -4,16 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use batchstep_coordinator::{
     pki::{Identities, NewToken, PkiError},
-    store::Memory,
+    store::{IdentityStore as _, Memory, StoredToken},
 };
 use batchstep_identity::{Fingerprint, Token, TokenKind};
 use batchstep_proto::wire;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rcgen::KeyPair;
 use tempfile::TempDir;
 use tonic::Code;
 
-use crate::guarded::{Guarded, HOUR, authority_in, join, signing_request};
+use crate::{
+    guarded::{Guarded, HOUR, authority_in, join, signing_request},
+    support::soon,
+};
 
 #[tokio::test]
 async fn a_join_token_brings_in_as_many_agents_as_it_says() {
@@ -212,5 +215,40 @@ async fn what_was_made_and_taken_back_is_so_after_a_restart() {
         matches!(renewed, Err(PkiError::RevokedAgent(_))),
         "{renewed:?}"
     );
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn tokens_are_forgotten_a_month_after_their_end() {
+    let store = Memory::new();
+    let now = Timestamp::now();
+    let ended = |id: &str, days: i64| StoredToken {
+        id: id.parse().unwrap(),
+        kind: TokenKind::Join,
+        name: String::new(),
+        digest: [7; 32],
+        created_at: now - SignedDuration::from_hours(24 * 365),
+        expires_at: now - SignedDuration::from_hours(24 * days),
+        uses: 1,
+        used: 1,
+        revoked: false,
+        agent: None,
+    };
+    let (recent, old) = (ended("00000000000000a1", 29), ended("00000000000000b2", 31));
+    for token in [&recent, &old] {
+        store.save_token(token).await.unwrap();
+    }
+    let coordinator = Guarded::start_on(store.clone()).await;
+    soon("the old token to be forgotten", async {
+        while store.identities().await.unwrap().tokens != [recent.clone()] {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let mut identity = coordinator.identity().await;
+    let listed = identity.list_tokens(wire::ListTokensRequest {}).await;
+    let listed = listed.unwrap().into_inner().tokens;
+    let ids: Vec<_> = listed.into_iter().map(|token| token.id).collect();
+    assert_eq!(ids, [recent.id.to_string()]);
     coordinator.stop().await;
 }

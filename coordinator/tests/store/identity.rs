@@ -1,7 +1,7 @@
 //! Identities in both stores: rows come back as they were written, also in place of earlier ones, and a token's use is written with the agent it let in.
 
 use batchstep_coordinator::store::{
-    EnrolledAgent, IdentityStore as _, Revocation, StoredIdentities, StoredToken,
+    Claimed, EnrolledAgent, IdentityStore as _, Revocation, StoredIdentities, StoredToken,
 };
 use batchstep_identity::TokenKind;
 use batchstep_proto::ids::AgentId;
@@ -11,6 +11,7 @@ use super::{Place, at, contract};
 contract!(
     identities_come_back_as_they_were_written,
     a_row_is_replaced_whole,
+    a_claim_has_one_holder,
 );
 
 fn token(id: &str, kind: TokenKind) -> StoredToken {
@@ -37,6 +38,7 @@ fn agent(token: &StoredToken) -> EnrolledAgent {
         serial: "4a".repeat(16),
         expires_at: at(7200),
         revoked: None,
+        removed: false,
     }
 }
 
@@ -53,10 +55,14 @@ async fn identities_come_back_as_they_were_written(place: impl Place) {
     }
     let agent = agent(&join);
     store.save_agent(&agent, Some(&join)).await.unwrap();
+    let gone = token("00000000000000d4", TokenKind::Join);
+    store.save_token(&gone).await.unwrap();
+    store.remove_tokens(&[gone.id]).await.unwrap();
     drop(store);
     let expected = StoredIdentities {
         tokens: vec![join, operator, monitor],
         agents: vec![agent],
+        ..StoredIdentities::default()
     };
     assert_eq!(place.open().await.identities().await.unwrap(), expected);
 }
@@ -73,11 +79,30 @@ async fn a_row_is_replaced_whole(place: impl Place) {
         at: at(9),
         reason: "stolen".to_owned(),
     });
+    agent.removed = true;
     store.save_agent(&agent, None).await.unwrap();
     drop(store);
     let expected = StoredIdentities {
         tokens: vec![join],
         agents: vec![agent],
+        ..StoredIdentities::default()
     };
     assert_eq!(place.open().await.identities().await.unwrap(), expected);
+}
+
+async fn a_claim_has_one_holder(place: impl Place) {
+    let store = place.open().await;
+    let host = || Claimed::Host("m-1".to_owned());
+    // A host may have the name of a device.
+    let device = |id: &str| Claimed::Device(id.to_owned());
+    let (one, other) = (AgentId::generate(), AgentId::generate());
+    let both = [host(), device("m-1"), device("GPU-1")].into();
+    store.save_claims(one, &both).await.unwrap();
+    let less = [host(), device("GPU-1")].into();
+    store.save_claims(one, &less).await.unwrap();
+    let taken = [device("GPU-1")].into();
+    store.save_claims(other, &taken).await.unwrap();
+    drop(store);
+    let claims = place.open().await.identities().await.unwrap().claims;
+    assert_eq!(claims, [(host(), one), (device("GPU-1"), other)].into());
 }

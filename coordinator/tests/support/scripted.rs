@@ -1,7 +1,7 @@
 //! A store in memory that fails and waits to order.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -9,14 +9,15 @@ use std::{
 };
 
 use batchstep_coordinator::store::{
-    ChangesWanted, EnrolledAgent, IdentityStore, Inventory, InventoryStore, KnownInventory, Memory,
-    Models, Store, StoreError, StoredChange, StoredEvent, StoredHistory, StoredIdentities,
-    StoredSweep, StoredToken,
+    ChangesWanted, Claimed, EnrolledAgent, IdentityStore, Inventory, InventoryStore,
+    KnownInventory, Memory, Models, Store, StoreError, StoredChange, StoredEvent, StoredHistory,
+    StoredIdentities, StoredSweep, StoredToken,
 };
 use batchstep_core::{
     fleet::{Disposition, Record, Restriction, SweepSnapshot},
     inventory::{Observation, Seen},
 };
+use batchstep_identity::TokenId;
 use batchstep_proto::ids::{AgentId, AttemptId, RequestId, SweepId};
 use jiff::Timestamp;
 use tokio::sync::Mutex;
@@ -155,5 +156,17 @@ impl IdentityStore for Scripted {
         joined_with: Option<&StoredToken>,
     ) -> Result<(), StoreError> {
         self.store.save_agent(agent, joined_with).await
+    }
+
+    async fn save_claims(
+        &self,
+        agent: AgentId,
+        claims: &BTreeSet<Claimed>,
+    ) -> Result<(), StoreError> {
+        self.store.save_claims(agent, claims).await
+    }
+
+    async fn remove_tokens(&self, tokens: &[TokenId]) -> Result<(), StoreError> {
+        self.store.remove_tokens(tokens).await
     }
 }

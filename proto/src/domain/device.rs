@@ -55,6 +55,11 @@ pub struct Ineligibility {
     pub message: String,
 }
 
+impl Ineligibility {
+    /// The code of a device that another process of its host measures on. It will be free: whoever waits for it fails at nothing.
+    pub const DEVICE_LOCKED: &'static str = "device_locked";
+}
+
 /// Something a round can be assigned to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {

@@ -2,6 +2,7 @@
 //!
 //! A value of these types has passed every limit of [`crate::limits`]; code behind the boundary does not check again.
 
+mod agent_state;
 mod batch_sizes;
 mod block;
 mod convert;

@@ -2,7 +2,7 @@
 //! has written. Everything that is really written is shown to the ledger.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -10,15 +10,16 @@ use std::{
 use batchstep_coordinator::{
     rpc::report_key,
     store::{
-        ChangesWanted, EnrolledAgent, IdentityStore, Inventory, InventoryStore, KnownInventory,
-        Memory, Models, Store, StoreError, StoredChange, StoredEvent, StoredHistory,
-        StoredIdentities, StoredSweep, StoredToken,
+        ChangesWanted, Claimed, EnrolledAgent, IdentityStore, Inventory, InventoryStore,
+        KnownInventory, Memory, Models, Store, StoreError, StoredChange, StoredEvent,
+        StoredHistory, StoredIdentities, StoredSweep, StoredToken,
     },
 };
 use batchstep_core::{
     fleet::{AttemptState, Disposition, Record, Restriction, SweepSnapshot},
     inventory::{Observation, Seen},
 };
+use batchstep_identity::TokenId;
 use batchstep_proto::{
     domain::AttemptReport,
     ids::{AgentId, AttemptId, RequestId, SweepId},
@@ -281,6 +282,18 @@ impl IdentityStore for SimulatedStore {
         joined_with: Option<&StoredToken>,
     ) -> Result<(), StoreError> {
         self.writable()?.save_agent(agent, joined_with).await
+    }
+
+    async fn save_claims(
+        &self,
+        agent: AgentId,
+        claims: &BTreeSet<Claimed>,
+    ) -> Result<(), StoreError> {
+        self.writable()?.save_claims(agent, claims).await
+    }
+
+    async fn remove_tokens(&self, tokens: &[TokenId]) -> Result<(), StoreError> {
+        self.writable()?.remove_tokens(tokens).await
     }
 }
 

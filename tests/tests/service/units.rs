@@ -59,6 +59,22 @@ fn both_are_notified_watched_and_given_time() {
     }
 }
 
+/// Exit codes of the agent that only a person can do something about.
+#[test]
+fn an_agent_that_is_not_wanted_is_not_started_again() {
+    let unit = directives("batchstep-agent.service");
+    assert_eq!(unit["RestartPreventExitStatus"], "2 4");
+    let help = Process::run(
+        "--help",
+        Command::new(&binaries().agent).args(["run", "--help"]),
+    );
+    assert!(
+        help.stdout.contains("4: the coordinator\ndoes not want it"),
+        "{}",
+        help.stdout
+    );
+}
+
 #[test]
 fn the_agent_is_not_denied_what_cuda_needs() {
     let unit = directives("batchstep-agent.service");

@@ -109,6 +109,12 @@ impl State {
         if self.close_out(series, round) {
             return;
         }
+        if reason.code == Ineligibility::DEVICE_LOCKED {
+            let why = format!("another batchstep measures on it: {}", reason.message);
+            self.back_off(&device, &why);
+            self.reconsider(series);
+            return;
+        }
         let declined = self.tries(series, round, AttemptState::Declined);
         if declined >= self.limit_for(series, self.config.declined_limit) {
             self.give_up(
@@ -282,20 +288,36 @@ impl State {
 
     /// Pauses a device.
     pub(super) fn back_off(&mut self, device: &str, reason: &str) {
-        let now = self.now;
-        let failures = self
-            .lane(device)
-            .back_off
-            .as_ref()
-            .map_or(0, |pause| pause.failures)
-            .saturating_add(1);
-        let until = now + self.config.back_off(failures);
-        self.lane(device).back_off = Some(BackOff {
+        let lane = self.lanes.get(device);
+        let pause = self.longer_pause(lane.and_then(|lane| lane.back_off.as_ref()), reason);
+        self.set_timer(pause.until, Timer::Lane(device.to_owned()));
+        self.lane(device).back_off = Some(pause);
+    }
+
+    /// Pauses a series on a device; others may have that meanwhile, and owe it nothing for that.
+    pub(super) fn pause(&mut self, id: SeriesId, device: &str, reason: &str) {
+        let Some(series) = self.series.get(&id) else {
+            return;
+        };
+        let (sweep, priority) = (series.plan.sweep, series.turn.priority);
+        let lane = self.lanes.get(device);
+        let pause = self.longer_pause(lane.and_then(|lane| lane.pauses.get(&id)), reason);
+        self.set_timer(pause.until, Timer::Lane(device.to_owned()));
+        if let Some(lane) = self.lanes.get(device) {
+            let least = self.least_share(lane, sweep, priority);
+            self.lane(device).catch_up(sweep, least);
+        }
+        self.lane(device).pauses.insert(id, pause);
+    }
+
+    /// The pause after one more failure than the pause before was for.
+    fn longer_pause(&self, before: Option<&BackOff>, reason: &str) -> BackOff {
+        let failures = before.map_or(0, |pause| pause.failures).saturating_add(1);
+        BackOff {
             failures,
-            until,
+            until: self.now + self.config.back_off(failures),
             reason: reason.to_owned(),
-        });
-        self.set_timer(until, Timer::Lane(device.to_owned()));
+        }
     }
 
     /// How long an accepted attempt may take before it counts as stuck, with all that is before it on its device.

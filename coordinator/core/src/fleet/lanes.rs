@@ -46,6 +46,19 @@ pub(super) struct BackOff {
     pub reason: String,
 }
 
+impl BackOff {
+    /// What it keeps from starting at `now`, for people; `None`: it is over.
+    pub fn explain(&self, now: Duration) -> Option<String> {
+        let left = self.until.checked_sub(now).filter(|left| !left.is_zero())?;
+        Some(format!(
+            "backing off after {} failures in a row, tries again in {} s: {}",
+            self.failures,
+            left.as_secs_f64().ceil(),
+            self.reason
+        ))
+    }
+}
+
 /// One device's line of work.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lane {
@@ -56,6 +69,8 @@ pub(super) struct Lane {
     /// Series that are not over.
     pub queue: BTreeSet<Turn>,
     pub back_off: Option<BackOff>,
+    /// Of the series in the queue, those whose rounds were stopped here because the device was in use.
+    pub pauses: BTreeMap<SeriesId, BackOff>,
     /// Of the sweeps in the queue.
     shares: BTreeMap<SweepId, Share>,
 }
@@ -85,6 +100,7 @@ impl Lane {
     /// Takes a series out of the line.
     pub fn leave(&mut self, turn: &Turn) {
         self.queue.remove(turn);
+        self.pauses.remove(&turn.series);
         if self.queue.iter().all(|other| other.sweep != turn.sweep) {
             self.shares.remove(&turn.sweep);
         }

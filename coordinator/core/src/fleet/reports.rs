@@ -116,6 +116,7 @@ impl State {
         self.lane(&device).charge(sweep, elapsed, end.is_some());
         if measured {
             self.lane(&device).back_off = None;
+            self.lane(&device).pauses.remove(&series_id);
             self.note_success(agent);
         }
         let Some((outcome, message)) = end else {
@@ -136,7 +137,12 @@ impl State {
             self.refused((series_id, index), &device, was_called_back, &message);
         } else {
             if is_empty && !was_called_back {
-                self.back_off(&device, &message);
+                // Somebody came. Whoever did not ask for an idle device goes on beside them.
+                if outcome == AttemptOutcome::Stopped && self.waits_for_idle(series_id) {
+                    self.pause(series_id, &device, &message);
+                } else {
+                    self.back_off(&device, &message);
+                }
             }
             if is_empty && outcome == AttemptOutcome::Stopped {
                 self.stopped(series_id, index, was_called_back, &message);
@@ -152,10 +158,7 @@ impl State {
     /// A round was stopped before anything was found out: it waits for another attempt, if it is still wanted.
     fn stopped(&mut self, series: SeriesId, round: u32, was_called_back: bool, message: &str) {
         let stopped = self.in_a_row(series, round, AttemptOutcome::Stopped);
-        let waits = self
-            .series
-            .get(&series)
-            .is_none_or(|series| series.plan.spec.scheduling.idle_only);
+        let waits = self.waits_for_idle(series);
         let limit = self.limit_for(series, self.config.stopped_limit);
         // Whoever asked for idle devices has asked to wait. Else something ends its agent again and again, which may be this very round.
         if !waits && !was_called_back && stopped >= limit {
@@ -165,6 +168,12 @@ impl State {
         } else {
             self.reconsider(series);
         }
+    }
+
+    /// True where nothing may run while somebody else computes on the device.
+    fn waits_for_idle(&self, series: SeriesId) -> bool {
+        let series = self.series.get(&series);
+        series.is_none_or(|series| series.plan.spec.scheduling.idle_only)
     }
 
     fn refused(

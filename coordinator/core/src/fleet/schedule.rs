@@ -73,16 +73,12 @@ impl State {
                 .collect();
             return Some(format!("device {device}: {}", reasons.join("; ")));
         }
-        let pause = self.lanes.get(device)?.back_off.as_ref()?;
-        let left = pause.until.checked_sub(self.now)?;
-        (left > Duration::ZERO).then(|| {
-            format!(
-                "backing off after {} failures in a row, tries again in {} s: {}",
-                pause.failures,
-                left.as_secs_f64().ceil(),
-                pause.reason
-            )
-        })
+        self.lanes.get(device)?.back_off.as_ref()?.explain(self.now)
+    }
+
+    /// Why a series may not start now although its device may; `None`: it may.
+    pub(super) fn own_pause(&self, lane: &Lane, series: SeriesId) -> Option<String> {
+        lane.pauses.get(&series)?.explain(self.now)
     }
 
     fn absence(&self, device: &str) -> String {
@@ -149,6 +145,7 @@ impl State {
             .queue
             .iter()
             .filter(|turn| self.closed_gate(turn.sweep).is_none())
+            .filter(|turn| self.own_pause(lane, turn.series).is_none())
             .map(|turn| {
                 let out = out.get(&turn.sweep).copied().unwrap_or(0);
                 let share = lane.share(turn.sweep, out, USUAL_ROUND);

@@ -253,6 +253,9 @@ impl State {
         if let Some(obstacle) = self.obstacle(device) {
             return obstacle;
         }
+        if let Some(pause) = self.own_pause(lane, series.plan.id) {
+            return pause;
+        }
         if series.must_wait && !series.open.is_empty() {
             return "what follows the rounds that are out is not known before one is over"
                 .to_owned();

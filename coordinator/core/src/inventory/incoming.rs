@@ -12,6 +12,8 @@ use batchstep_proto::{
 
 use super::rows;
 
+/// What the key of a host without a machine id begins with; its agent's id follows.
+const NO_MACHINE_ID: &str = "agent-";
 /// Largest sample, bytes.
 const SAMPLE_BYTES: usize = 1 << 20;
 
@@ -129,7 +131,13 @@ pub fn machine_id(document: &Document, facts: &HostFacts, agent: AgentId) -> Str
         .into_iter()
         .chain([facts.machine_id.clone()])
         .find(|id| !id.is_empty())
-        .unwrap_or_else(|| format!("agent-{agent}"))
+        .unwrap_or_else(|| format!("{NO_MACHINE_ID}{agent}"))
+}
+
+/// The agent that a host without a machine id was named after.
+#[must_use]
+pub fn agent_of_machine(machine_id: &str) -> Option<AgentId> {
+    machine_id.strip_prefix(NO_MACHINE_ID)?.parse().ok()
 }
 
 fn made_of(facts: &HostFacts, devices: &[Device]) -> Document {

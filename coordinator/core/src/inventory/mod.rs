@@ -27,7 +27,7 @@ pub use change::{Change, ChangeKind, Told, UnknownKind};
 pub use filter::{Filter, FilterError};
 pub use findings::{Finding, RULES, Rule, findings};
 pub use fleet::Fleet;
-pub use incoming::{Refused, document_from, machine_id, sample_from};
+pub use incoming::{Refused, agent_of_machine, document_from, machine_id, sample_from};
 pub use json::{change_json, finding_json, model_json};
 
 pub use model::{Member, Model, models};

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::sweep::{
     Contribution, Corrected, Quality, Unsettled, contributions, correct, left_out, misfits,
-    required_rounds, settled,
+    quarantine_note, quarantined, required_rounds, settled,
 };
 
 /// Share of host-bound blocks from which the reason mentions them.
@@ -31,6 +31,8 @@ pub(super) struct Assessment {
     pub inference: Inference,
     pub points: Vec<PointRow>,
     pub out_of_memory_at: Option<u32>,
+    /// Left out because they crashed the worker.
+    pub quarantined: BTreeSet<u32>,
     /// Batch sizes behind the inference.
     pub measured: BTreeSet<u32>,
     pub blocks: u32,
@@ -62,7 +64,8 @@ impl Assessment {
         if verdict != Verdict::Step {
             clear_step(&mut inference);
         }
-        add_remarks(series, &corrected, quality, &mut inference);
+        let crashing = quarantined(series.history);
+        add_remarks(series, &corrected, quality, &crashing, &mut inference);
         let records = &series.history.rounds;
         let peaks = peaks(series);
         Self {
@@ -83,6 +86,7 @@ impl Assessment {
                 })
                 .map(|failure| failure.batch_size)
                 .min(),
+            quarantined: crashing.into_iter().collect(),
             measured: trace
                 .iter()
                 .flat_map(Trace::points)
@@ -221,8 +225,14 @@ fn add_remarks(
     series: &SeriesResult<'_>,
     corrected: &Corrected<'_>,
     quality: Quality,
+    crashing: &[u32],
     inference: &mut Inference,
 ) {
+    // Where nothing was measured the reason is the series' own, which says so.
+    if let Some(note) = quarantine_note(crashing).filter(|note| !inference.reason.contains(note)) {
+        inference.reason.push_str("; ");
+        inference.reason.push_str(&note);
+    }
     if let Some(size) = left_out_at_the_end(series) {
         inference.reason.push_str(&format!(
             "; batch sizes from {size} on take too long for the budget"

@@ -98,6 +98,13 @@ pub(super) fn combine(key: Key, voices: &[Voice<'_>], detailed: bool) -> Option<
             .iter()
             .filter_map(|assessment| assessment.out_of_memory_at)
             .min(),
+        quarantined_batch_sizes: behind
+            .iter()
+            .flat_map(|assessment| &assessment.quarantined)
+            .copied()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
         batch_sizes_measured: count(measured.len()),
         blocks: behind
             .iter()

@@ -78,6 +78,9 @@ pub struct Row {
     pub knee_batch_size: Option<u32>,
     /// Smallest batch size that did not fit into memory.
     pub out_of_memory_at: Option<u32>,
+    /// Batch sizes that crashed the worker and were left out, on any of the devices behind the row; ascending.
+    #[serde(default)]
+    pub quarantined_batch_sizes: Vec<u32>,
     /// Batch sizes with at least one block, of the devices behind the row.
     pub batch_sizes_measured: u32,
     /// Timed blocks, reference and probe blocks included, of the devices behind the row.

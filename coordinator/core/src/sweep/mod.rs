@@ -34,5 +34,6 @@ pub use misfit::{Misfit, misfits};
 pub use plan::{Conclusion, ConclusionReason, Next, next};
 pub use rules::{REQUIRED_ROUNDS, required_rounds};
 pub use settled::{Unsettled, settled};
+pub use standing::{quarantine_note, quarantined};
 
 pub(crate) use cost::median;

@@ -68,7 +68,7 @@ pub enum ConclusionReason {
 pub fn next(plan: &SeriesPlan, history: &History) -> Next {
     let mut next = wanted_next(plan, history);
     if let Next::Done(conclusion) = &mut next
-        && let Some(note) = Standing::of(history).quarantine_note()
+        && let Some(note) = standing::quarantine_note(&standing::quarantined(history))
     {
         conclusion.message.push_str("; ");
         conclusion.message.push_str(&note);

@@ -43,6 +43,31 @@ pub(super) struct Standing {
     pub crashes: BTreeMap<u32, u32>,
 }
 
+/// The batch sizes of a series that are left out because they crashed the worker again, ascending.
+#[must_use]
+pub fn quarantined(history: &History) -> Vec<u32> {
+    let standing = Standing::of(history);
+    let crashing = standing.crashes.keys().copied();
+    crashing
+        .filter(|size| standing.quarantined(*size))
+        .collect()
+}
+
+/// Which batch sizes are quarantined, for people; `None` where none is.
+#[must_use]
+pub fn quarantine_note(batch_sizes: &[u32]) -> Option<String> {
+    let (first, others) = batch_sizes.split_first()?;
+    let (sizes, was, which) = if others.is_empty() {
+        ("batch size", "was", "it")
+    } else {
+        ("batch sizes", "were", "each")
+    };
+    let others: String = others.iter().map(|size| format!(", {size}")).collect();
+    Some(format!(
+        "{sizes} {first}{others} {was} left out: the worker crashed at {which} again"
+    ))
+}
+
 impl Standing {
     pub(super) fn of(history: &History) -> Self {
         let mut standing = Self::default();
@@ -99,21 +124,6 @@ impl Standing {
         self.crashes
             .get(&batch_size)
             .is_some_and(|&crashes| crashes >= CRASHES_TO_QUARANTINE)
-    }
-
-    /// Which batch sizes are quarantined, for people; `None` where none is.
-    pub(super) fn quarantine_note(&self) -> Option<String> {
-        let mut sizes = self.crashes.keys().filter(|&&size| self.quarantined(size));
-        let first = sizes.next()?;
-        let others: String = sizes.map(|size| format!(", {size}")).collect();
-        let (batch_sizes, was, which) = if others.is_empty() {
-            ("batch size", "was", "it")
-        } else {
-            ("batch sizes", "were", "each")
-        };
-        Some(format!(
-            "{batch_sizes} {first}{others} {was} left out: the worker crashed at {which} again"
-        ))
     }
 
     /// True when a limit, crashes or errors rule a batch size out.

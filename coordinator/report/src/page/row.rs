@@ -5,6 +5,9 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::{cells, distinct, plots, siblings};
 
+/// Batch sizes that crashed, in one line; a row with more of them has another problem than each of them.
+const CRASHED_SHOWN: usize = 12;
+
 /// The id of a row's section.
 pub(super) fn anchor(index: usize) -> String {
     format!("row-{}", index + 1)
@@ -120,6 +123,12 @@ fn facts(detailed: &DetailedRow) -> Markup {
             "Out of memory at",
             row.out_of_memory_at
                 .map(|size| format!("batch size {size}")),
+        ),
+        (
+            "Left out after crashes",
+            Some(row.quarantined_batch_sizes.as_slice())
+                .filter(|sizes| !sizes.is_empty())
+                .map(|sizes| cells::batch_sizes(sizes, CRASHED_SHOWN)),
         ),
         (
             "Measured",

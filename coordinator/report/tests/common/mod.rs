@@ -85,6 +85,7 @@ pub fn row(
             best_throughput: best.map(|(batch_size, samples_per_second)| BestThroughput { batch_size, samples_per_second }),
             knee_batch_size: knee.map(|point| point.batch_size),
             out_of_memory_at: None,
+            quarantined_batch_sizes: Vec::new(),
             batch_sizes_measured: u32::try_from(points.len()).unwrap(),
             blocks: 9 * u32::try_from(points.len()).unwrap(),
             measuring_seconds: 93.1,
@@ -265,6 +266,7 @@ pub fn gallery() -> Vec<(&'static str, DetailedRow)> {
     fractional.row.dtype = Dtype::Bf16;
     fractional.row.mode = Mode::Infer;
     fractional.row.out_of_memory_at = Some(288);
+    fractional.row.quarantined_batch_sizes = vec![13, 37];
     fractional.row.devices = vec!["GPU-1".to_owned(), "GPU-2".to_owned()];
     fractional.row.agreeing_devices = 2;
     fractional.row.representative_device = "GPU-1".to_owned();

@@ -1,18 +1,21 @@
 //! The identities of the store in the process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use batchstep_identity::TokenId;
 use batchstep_proto::ids::AgentId;
 
 use super::Memory;
-use crate::store::{EnrolledAgent, IdentityStore, StoreError, StoredIdentities, StoredToken};
+use crate::store::{
+    Claimed, EnrolledAgent, IdentityStore, StoreError, StoredIdentities, StoredToken,
+};
 
 /// What is kept.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tables {
     tokens: BTreeMap<TokenId, StoredToken>,
     agents: BTreeMap<AgentId, EnrolledAgent>,
+    claims: BTreeMap<Claimed, AgentId>,
 }
 
 impl IdentityStore for Memory {
@@ -21,6 +24,7 @@ impl IdentityStore for Memory {
         Ok(StoredIdentities {
             tokens: tables.identity.tokens.values().cloned().collect(),
             agents: tables.identity.agents.values().cloned().collect(),
+            claims: tables.identity.claims.clone(),
         })
     }
 
@@ -29,6 +33,12 @@ impl IdentityStore for Memory {
             .identity
             .tokens
             .insert(token.id, token.clone());
+        Ok(())
+    }
+
+    async fn remove_tokens(&self, tokens: &[TokenId]) -> Result<(), StoreError> {
+        let mut kept = self.tables();
+        kept.identity.tokens.retain(|id, _| !tokens.contains(id));
         Ok(())
     }
 
@@ -43,6 +53,18 @@ impl IdentityStore for Memory {
             tables.tokens.insert(token.id, token.clone());
         }
         tables.agents.insert(agent.agent, agent.clone());
+        Ok(())
+    }
+
+    async fn save_claims(
+        &self,
+        agent: AgentId,
+        claims: &BTreeSet<Claimed>,
+    ) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        let kept = &mut tables.identity.claims;
+        kept.retain(|_, holder| *holder != agent);
+        kept.extend(claims.iter().map(|claimed| (claimed.clone(), agent)));
         Ok(())
     }
 }

@@ -1,12 +1,14 @@
-//! Copies of a database that is in use, and whether a copy is whole. Needs no lock on the data directory: the coordinator goes on writing meanwhile.
+//! Copies of a database that is in use, whether a copy is whole, and whether a coordinator could begin with a database. Needs no lock on the data
+//! directory: the coordinator goes on writing meanwhile.
 
-use std::path::Path;
+use std::{fs::File, io, path::Path};
 
 use sqlx::{
     ConnectOptions as _, Connection as _, Row as _, SqliteConnection, sqlite::SqliteConnectOptions,
 };
 
 use super::{BUSY_TIMEOUT, Sqlite, StoreError, refuse_newer_schema};
+use crate::store::data_dir::{DATABASE, DataDir};
 
 impl Sqlite {
     /// Writes a copy of the database `from`, as it is at one moment, to `to`, where there is nothing yet. A coordinator may be writing to it: in WAL mode
@@ -27,6 +29,27 @@ impl Sqlite {
             .await
             .map_err(failed)?;
         db.close().await.map_err(failed)
+    }
+
+    /// Whether a coordinator could begin with this data directory, as far as that can be told without making or writing anything, and by somebody who may
+    /// have less rights than the coordinator: false where the database could not be looked at.
+    ///
+    /// # Errors
+    /// When it could not.
+    pub async fn check_directory(data_dir: &Path) -> Result<bool, StoreError> {
+        DataDir::check(data_dir)?;
+        let path = data_dir.join(DATABASE);
+        match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            Err(_) => return Ok(false),
+            Ok(_) => {}
+        }
+        // What the version is written in never changes while a coordinator runs.
+        let mut db = open(&path, true).await?;
+        refuse_newer_schema(&mut db, &path).await?;
+        let closed = db.close().await;
+        closed.map_err(|source| StoreError::Database { path, source })?;
+        Ok(true)
     }
 
     /// Reads all of a database that nobody uses: whether it is whole, and of a schema that this build knows.

@@ -1,6 +1,9 @@
 //! The tables of identities: a row is written whole, in place of its earlier form.
 
-use batchstep_identity::TokenKind;
+use std::collections::BTreeSet;
+
+use batchstep_identity::{TokenId, TokenKind};
+use batchstep_proto::ids::AgentId;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
@@ -10,8 +13,12 @@ use super::{
     write::WriteError,
 };
 use crate::store::{
-    EnrolledAgent, IdentityStore, Revocation, StoreError, StoredIdentities, StoredToken,
+    Claimed, EnrolledAgent, IdentityStore, Revocation, StoreError, StoredIdentities, StoredToken,
 };
+
+/// The kinds of claims, as the database says them.
+const HOST: &str = "host";
+const DEVICE: &str = "device";
 
 type Tried<T> = Result<T, WriteError>;
 
@@ -25,9 +32,13 @@ impl IdentityStore for Sqlite {
             let agents = sqlx::query("SELECT * FROM identity_agent ORDER BY agent_id")
                 .fetch_all(&mut *view)
                 .await?;
+            let claims = sqlx::query("SELECT * FROM identity_claim")
+                .fetch_all(&mut *view)
+                .await?;
             Ok(StoredIdentities {
                 tokens: tokens.iter().map(stored_token).collect::<Tried<_>>()?,
                 agents: agents.iter().map(enrolled_agent).collect::<Tried<_>>()?,
+                claims: claims.iter().map(claim).collect::<Tried<_>>()?,
             })
         };
         read.await.map_err(|error: WriteError| self.failed(error))
@@ -41,6 +52,23 @@ impl IdentityStore for Sqlite {
         saved.await.map_err(|error: WriteError| self.failed(error))
     }
 
+    async fn remove_tokens(&self, tokens: &[TokenId]) -> Result<(), StoreError> {
+        let removed = async {
+            let mut transaction = self.begin_write().await?;
+            for token in tokens {
+                sqlx::query("DELETE FROM identity_token WHERE id = ?")
+                    .bind(token.to_string())
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            transaction.commit().await?;
+            Ok(())
+        };
+        removed
+            .await
+            .map_err(|error: WriteError| self.failed(error))
+    }
+
     async fn save_agent(
         &self,
         agent: &EnrolledAgent,
@@ -52,6 +80,38 @@ impl IdentityStore for Sqlite {
                 write_token(&mut transaction, token).await?;
             }
             write_agent(&mut transaction, agent).await?;
+            transaction.commit().await?;
+            Ok(())
+        };
+        saved.await.map_err(|error: WriteError| self.failed(error))
+    }
+
+    async fn save_claims(
+        &self,
+        agent: AgentId,
+        claims: &BTreeSet<Claimed>,
+    ) -> Result<(), StoreError> {
+        let saved = async {
+            let mut transaction = self.begin_write().await?;
+            let holder = agent.to_string();
+            sqlx::query("DELETE FROM identity_claim WHERE agent_id = ?")
+                .bind(&holder)
+                .execute(&mut *transaction)
+                .await?;
+            for claimed in claims {
+                let (kind, name) = match claimed {
+                    Claimed::Host(machine_id) => (HOST, machine_id),
+                    Claimed::Device(id) => (DEVICE, id),
+                };
+                sqlx::query(
+                    "INSERT OR REPLACE INTO identity_claim (kind, name, agent_id) VALUES (?, ?, ?)",
+                )
+                .bind(kind)
+                .bind(name)
+                .bind(&holder)
+                .execute(&mut *transaction)
+                .await?;
+            }
             transaction.commit().await?;
             Ok(())
         };
@@ -82,8 +142,8 @@ async fn write_token(db: &mut SqliteConnection, token: &StoredToken) -> Tried<()
 async fn write_agent(db: &mut SqliteConnection, agent: &EnrolledAgent) -> Tried<()> {
     let revoked = agent.revoked.as_ref();
     sqlx::query(
-        "INSERT OR REPLACE INTO identity_agent (agent_id, hostname, token_id, enrolled_at, serial, expires_at, revoked_at, revoked_for) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO identity_agent (agent_id, hostname, token_id, enrolled_at, serial, expires_at, revoked_at, revoked_for, removed) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(agent.agent.to_string())
     .bind(&agent.hostname)
@@ -93,6 +153,7 @@ async fn write_agent(db: &mut SqliteConnection, agent: &EnrolledAgent) -> Tried<
     .bind(agent.expires_at.to_string())
     .bind(revoked.map(|revocation| revocation.at.to_string()))
     .bind(revoked.map_or("", |revocation| &revocation.reason))
+    .bind(agent.removed)
     .execute(db)
     .await?;
     Ok(())
@@ -135,5 +196,21 @@ fn enrolled_agent(row: &SqliteRow) -> Tried<EnrolledAgent> {
         serial: row.try_get("serial")?,
         expires_at: parsed("end of a certificate", row.try_get("expires_at")?)?,
         revoked,
+        removed: row.try_get("removed")?,
     })
+}
+
+fn claim(row: &SqliteRow) -> Tried<(Claimed, AgentId)> {
+    let name: String = row.try_get("name")?;
+    let claimed = match row.try_get("kind")? {
+        HOST => Claimed::Host(name),
+        DEVICE => Claimed::Device(name),
+        other => {
+            return Err(corrupt(
+                "kind of a claim",
+                &format!("unknown word {other:?}"),
+            ));
+        }
+    };
+    Ok((claimed, parsed("agent id", row.try_get("agent_id")?)?))
 }

@@ -21,7 +21,7 @@ pub struct FileArgs {
     /// Settings that no flag and no environment variable gives; TOML.
     #[arg(long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
-    /// Print what would be used and where each setting comes from, as TOML, and end: with 0 where it can be used, else with 2.
+    /// Print what would be used and where each setting comes from, as TOML, and end: with 0 where it can be used, else with 2, or 3 where what it names cannot.
     #[arg(long)]
     pub check_config: bool,
 }

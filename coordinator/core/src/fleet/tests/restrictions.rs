@@ -268,3 +268,29 @@ fn rounds_that_were_given_back_are_no_refusals() {
     world.run();
     assert_eq!(world.ledger.blocks(), [2]);
 }
+
+#[test]
+fn a_sweep_that_waits_for_an_idle_device_leaves_it_to_others_meanwhile() {
+    let mut world = World::new(1, &[&["GPU-x"]]);
+    world.connect(0);
+    let mut patient = spec();
+    patient.scheduling.idle_only = true;
+    let (patient, _) = world.submit(patient);
+    world.step(0);
+    let attempt = world.held(0);
+    world.finish(0, attempt, AttemptOutcome::Stopped, 0);
+    world.step(0);
+    let why = world.explanation(patient, 0);
+    assert!(why.starts_with("backing off after 1 failures"), "{why}");
+    assert!(world.agents[0].held.is_empty(), "it waits");
+
+    // Without any time passing.
+    let (other, _) = world.submit(spec());
+    assert_eq!(world.agents[0].held.len(), 1, "the other one does not");
+    while world.step(0) {}
+    assert_eq!(world.state.sweep(other), None, "it is done");
+    assert!(world.state.sweep(patient).is_some());
+    world.wait(std::time::Duration::from_secs(60));
+    world.run();
+    assert_eq!(world.ledger.ended.len(), 2);
+}

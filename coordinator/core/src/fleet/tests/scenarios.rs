@@ -105,16 +105,38 @@ fn cancelling_stops_what_runs_and_keeps_what_was_measured() {
 }
 
 fn decline(world: &mut World) {
+    decline_with(world, "busy", "pid 7 computes on it");
+}
+
+fn decline_with(world: &mut World, code: &str, message: &str) {
     let (session, attempt) = (world.agents[0].session.unwrap(), world.held(0));
     world.agents[0].held.clear();
     world.feed(Input::Declined {
         session,
         attempt,
         reason: Ineligibility {
-            code: "busy".to_owned(),
-            message: "pid 7 computes on it".to_owned(),
+            code: code.to_owned(),
+            message: message.to_owned(),
         },
     });
+}
+
+#[test]
+fn a_device_that_another_batchstep_measures_on_is_waited_for() {
+    let mut world = World::new(1, &[&["GPU-x"]]);
+    world.connect(0);
+    let (sweep, _) = world.submit(spec());
+    for _ in 0..30 {
+        decline_with(&mut world, Ineligibility::DEVICE_LOCKED, "pid 7 has it");
+        let why = world.explanation(sweep, 0);
+        assert!(
+            why.ends_with("another batchstep measures on it: pid 7 has it"),
+            "{why}"
+        );
+        world.wait(Duration::from_mins(1));
+    }
+    world.run();
+    assert_eq!(world.ledger.ended[0].1, SweepState::Done);
 }
 
 #[test]

@@ -100,6 +100,19 @@ fn a_staircase_becomes_a_row_with_its_step() {
 }
 
 #[test]
+fn batch_sizes_that_crashed_the_worker_are_named() {
+    let mut device = Simulator::new(staircase(8));
+    device.crashes_at = [13, 16].into();
+    let crashing = Measured::with(plan(spec("1-64", 300), "SIM-a"), &device);
+    let rows = table(&[&crashing, &Measured::staircase("SIM-b", 8)]);
+    let row = &rows[0].row;
+    assert_eq!(row.quarantined_batch_sizes, [13, 16]);
+    let why = "batch sizes 13, 16 were left out: the worker crashed at each again";
+    assert_eq!(row.device_answers[0].reason.matches(why).count(), 1);
+    assert!(!row.device_answers[1].reason.contains("left out"));
+}
+
+#[test]
 fn too_few_rounds_are_insufficient_and_the_next_action_names_a_budget() {
     let plan = plan(spec("1-64", 20), "SIM-a");
     let rows = table(&[&Measured::with(plan, &Simulator::new(staircase(8)))]);

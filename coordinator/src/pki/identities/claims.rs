@@ -1,0 +1,280 @@
+//! Which host and which devices an enrolled agent reports for: whoever said so first, as long as it is enrolled. The services ask before they believe a
+//! hello, a heartbeat or an inventory; where nobody is asked who they are everything is believed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use batchstep_core::inventory;
+use batchstep_proto::{domain::Device, ids::AgentId};
+use jiff::Timestamp;
+
+use super::{Identities, Known};
+use crate::{
+    pki::PkiError,
+    store::{Claimed, EnrolledAgent, Store},
+};
+
+/// What is reported for by whom.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    holders: BTreeMap<Claimed, AgentId>,
+    by_agent: BTreeMap<AgentId, BTreeSet<Claimed>>,
+}
+
+impl From<BTreeMap<Claimed, AgentId>> for Claims {
+    fn from(holders: BTreeMap<Claimed, AgentId>) -> Self {
+        let mut by_agent: BTreeMap<AgentId, BTreeSet<Claimed>> = BTreeMap::new();
+        for (claimed, agent) in &holders {
+            by_agent.entry(*agent).or_default().insert(claimed.clone());
+        }
+        Self { holders, by_agent }
+    }
+}
+
+impl Claims {
+    fn of(&self, agent: AgentId) -> BTreeSet<Claimed> {
+        self.by_agent.get(&agent).cloned().unwrap_or_default()
+    }
+
+    /// Puts an agent's claims in place of its earlier ones, and takes them from whoever had them.
+    fn set(&mut self, agent: AgentId, claims: BTreeSet<Claimed>) {
+        for given_up in self.by_agent.remove(&agent).into_iter().flatten() {
+            self.holders.remove(&given_up);
+        }
+        for claimed in &claims {
+            let before = self.holders.insert(claimed.clone(), agent);
+            if let Some(theirs) = before.and_then(|before| self.by_agent.get_mut(&before)) {
+                theirs.remove(claimed);
+            }
+        }
+        self.by_agent.insert(agent, claims);
+    }
+}
+
+/// What becomes of devices that an agent has and does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unnamed {
+    /// They stay its own.
+    Kept,
+    /// They are given up: it said which ones it has.
+    GivenUp,
+}
+
+/// What an agent is found to report for.
+struct Found {
+    claims: BTreeSet<Claimed>,
+    /// Devices that are others', with whose.
+    foreign: BTreeMap<String, AgentId>,
+    /// There is something to write.
+    is_news: bool,
+}
+
+impl Known {
+    /// Whoever else has it, and is there to have it.
+    fn another(&self, claimed: &Claimed, agent: AgentId, now: Timestamp) -> Option<&EnrolledAgent> {
+        let holder = self
+            .claims
+            .holders
+            .get(claimed)
+            .filter(|it| **it != agent)?;
+        let holder = self.agents.get(holder)?;
+        let holds = holder.revoked.is_none() && !holder.removed && now < holder.expires_at;
+        holds.then_some(holder)
+    }
+
+    /// What an agent on this host with these devices reports for.
+    fn look(
+        &self,
+        agent: AgentId,
+        host: Option<Claimed>,
+        devices: &[Device],
+        unnamed: Unnamed,
+        now: Timestamp,
+    ) -> Found {
+        let before = self.claims.of(agent);
+        let mut claims = before.clone();
+        if host.is_some() {
+            claims.retain(|claimed| matches!(claimed, Claimed::Device(_)));
+        }
+        if unnamed == Unnamed::GivenUp {
+            claims.retain(|claimed| matches!(claimed, Claimed::Host(_)));
+        }
+        claims.extend(host);
+        let mut foreign = BTreeMap::new();
+        for device in devices {
+            let claimed = Claimed::Device(device.id.clone());
+            match self.another(&claimed, agent, now) {
+                Some(holder) => drop(foreign.insert(device.id.clone(), holder.agent)),
+                None => drop(claims.insert(claimed)),
+            }
+        }
+        let is_back = self.agents.get(&agent).is_some_and(|it| it.removed);
+        Found {
+            is_news: is_back || claims != before,
+            claims,
+            foreign,
+        }
+    }
+
+    /// The claim of an agent to a host; `None` where the host has no machine id.
+    ///
+    /// # Errors
+    /// When the host is another agent's.
+    fn host(
+        &self,
+        agent: AgentId,
+        machine_id: &str,
+        now: Timestamp,
+    ) -> Result<Option<Claimed>, PkiError> {
+        let anothers = |holder: AgentId, hostname: &str| {
+            Err(PkiError::AnothersHost {
+                machine_id: machine_id.to_owned(),
+                agent,
+                holder,
+                hostname: hostname.to_owned(),
+            })
+        };
+        // The inventory's name for the host of an agent that has no machine id.
+        match inventory::agent_of_machine(machine_id) {
+            _ if machine_id.is_empty() => return Ok(None),
+            Some(own) if own == agent => return Ok(None),
+            Some(other) => return anothers(other, "without a machine id"),
+            None => {}
+        }
+        let claimed = Claimed::Host(machine_id.to_owned());
+        match self.another(&claimed, agent, now) {
+            Some(holder) => anothers(holder.agent, &holder.hostname),
+            None => Ok(Some(claimed)),
+        }
+    }
+}
+
+impl<S: Store> Identities<S> {
+    /// Holds an agent that says hello to its own host and its own devices: those of others are taken out of `devices`, and those that it has no more are
+    /// free for others.
+    ///
+    /// # Errors
+    /// When the host is another agent's, or it cannot be recorded.
+    pub(crate) async fn greet(
+        &self,
+        agent: AgentId,
+        machine_id: &str,
+        devices: &mut Vec<Device>,
+        now: Timestamp,
+    ) -> Result<(), PkiError> {
+        self.claim(agent, machine_id, devices, Unnamed::GivenUp, now)
+            .await
+    }
+
+    /// Holds an agent to its own host.
+    ///
+    /// # Errors
+    /// When it is another agent's, or it cannot be recorded.
+    pub(crate) async fn claim_host(
+        &self,
+        agent: AgentId,
+        machine_id: &str,
+        now: Timestamp,
+    ) -> Result<(), PkiError> {
+        self.claim(agent, machine_id, &mut Vec::new(), Unnamed::Kept, now)
+            .await
+    }
+
+    /// Takes others' devices out of what an agent offers besides those that it named before.
+    ///
+    /// # Errors
+    /// When it cannot be recorded.
+    pub(crate) async fn claim_devices(
+        &self,
+        agent: AgentId,
+        devices: &mut Vec<Device>,
+        now: Timestamp,
+    ) -> Result<(), PkiError> {
+        self.claim(agent, "", devices, Unnamed::Kept, now).await
+    }
+
+    async fn claim(
+        &self,
+        agent: AgentId,
+        machine_id: &str,
+        devices: &mut Vec<Device>,
+        unnamed: Unnamed,
+        now: Timestamp,
+    ) -> Result<(), PkiError> {
+        if !self.are_required() {
+            return Ok(());
+        }
+        let look = |known: &Known| {
+            let host = known.host(agent, machine_id, now)?;
+            Ok::<_, PkiError>(known.look(agent, host, devices, unnamed, now))
+        };
+        let mut found = look(&self.known())?;
+        if found.is_news {
+            let _change = self.changing.lock().await;
+            // Somebody may have been faster.
+            found = look(&self.known())?;
+            self.keep_claims(agent, &found.claims).await?;
+        }
+        devices.retain(|device| {
+            let holder = found.foreign.get(&device.id);
+            if let Some(holder) = holder {
+                tracing::warn!(%agent, device = device.id, %holder, "An agent offers a device that is another agent's; it is left out. If it was moved, start the other agent again, or remove it with `batchstep agents remove`.");
+            }
+            holder.is_none()
+        });
+        Ok(())
+    }
+
+    /// Writes what an agent reports for; the caller holds `changing`.
+    async fn keep_claims(
+        &self,
+        agent: AgentId,
+        claims: &BTreeSet<Claimed>,
+    ) -> Result<(), PkiError> {
+        self.store.save_claims(agent, claims).await?;
+        self.known().claims.set(agent, claims.clone());
+        let enrolled = self.known().agents.get(&agent).cloned();
+        if let Some(mut enrolled) = enrolled.filter(|enrolled| enrolled.removed) {
+            enrolled.removed = false;
+            self.store.save_agent(&enrolled, None).await?;
+            self.known().agents.insert(agent, enrolled);
+        }
+        Ok(())
+    }
+
+    /// Every agent that was ever enrolled, newest first, with the machine id of its host.
+    pub(crate) fn enrolled(&self) -> Vec<(EnrolledAgent, Option<String>)> {
+        let known = self.known();
+        let with_host = known.agents.values().map(|enrolled| {
+            let claims = known.claims.by_agent.get(&enrolled.agent);
+            let machine_id = claims
+                .into_iter()
+                .flatten()
+                .find_map(|claimed| match claimed {
+                    Claimed::Host(machine_id) => Some(machine_id.clone()),
+                    Claimed::Device(_) => None,
+                });
+            (enrolled.clone(), machine_id)
+        });
+        let mut agents: Vec<_> = with_host.collect();
+        agents.sort_by_key(|(agent, _)| std::cmp::Reverse((agent.enrolled_at, agent.agent)));
+        agents
+    }
+
+    /// Notes that a person took an agent off the list: its host and its devices are free until it comes back. False: it was never enrolled.
+    ///
+    /// # Errors
+    /// When it cannot be recorded.
+    pub(crate) async fn remove_agent(&self, agent: AgentId) -> Result<bool, PkiError> {
+        let _change = self.changing.lock().await;
+        let found = self.known().agents.get(&agent).cloned();
+        let Some(mut enrolled) = found else {
+            return Ok(false);
+        };
+        if !enrolled.removed {
+            enrolled.removed = true;
+            self.store.save_agent(&enrolled, None).await?;
+            self.known().agents.insert(agent, enrolled);
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,250 @@
+//! Whose a host is, and whose a device: an enrolled agent reports for its own, and another one gets them only when it is gone.
+
+use batchstep_coordinator::store::Memory;
+use batchstep_proto::{
+    ids::AgentId,
+    wire::{
+        self, agent_message::Message, agent_service_client::AgentServiceClient,
+        coordinator_message::Message as Answer,
+    },
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status, Streaming, transport::Channel};
+
+use crate::{
+    guarded::{Credentials, Guarded},
+    support::{device, hello, lab::machine, soon, spec},
+};
+
+/// An agent's open stream.
+struct Stream {
+    client: AgentServiceClient<Channel>,
+    outbound: mpsc::Sender<wire::AgentMessage>,
+    inbound: Streaming<wire::CoordinatorMessage>,
+}
+
+impl Stream {
+    /// Says hello from a host with these devices, and waits for the welcome.
+    async fn open(
+        coordinator: &Guarded,
+        credentials: &Credentials,
+        machine_id: &str,
+        devices: &[&str],
+    ) -> Result<Self, Status> {
+        let mut hello = hello("none");
+        hello.agent_id = credentials.agent.to_string();
+        hello.devices = devices.iter().map(|id| device(id).into()).collect();
+        if let Some(host) = &mut hello.host {
+            host.machine_id = machine_id.to_owned();
+        }
+        let (outbound, queue) = mpsc::channel(8);
+        let first = wire::AgentMessage {
+            message: Some(Message::Hello(hello)),
+        };
+        outbound.send(first).await.unwrap();
+        let mut client = coordinator.agents(credentials).await;
+        let answer = soon("a session", client.session(ReceiverStream::new(queue))).await?;
+        let mut stream = Self {
+            client,
+            outbound,
+            inbound: answer.into_inner(),
+        };
+        let welcome = stream.next().await;
+        assert!(matches!(welcome, Some(Answer::Welcome(_))), "{welcome:?}");
+        Ok(stream)
+    }
+
+    async fn next(&mut self) -> Option<Answer> {
+        let message = soon("a message", self.inbound.message()).await.unwrap();
+        message.and_then(|message| message.message)
+    }
+
+    /// The device of the next assignment.
+    async fn assigned(&mut self) -> String {
+        loop {
+            if let Some(Answer::Assignment(assignment)) = self.next().await {
+                return assignment.round.unwrap().device_id;
+            }
+        }
+    }
+
+    /// Offers a device that was not in the hello, and waits until that is taken.
+    async fn offer(&mut self, id: &str) {
+        let heartbeat = wire::Heartbeat {
+            sequence: 1,
+            draining: false,
+            changed: vec![device(id).into()],
+        };
+        let message = wire::AgentMessage {
+            message: Some(Message::Heartbeat(heartbeat)),
+        };
+        self.outbound.send(message).await.unwrap();
+        while !matches!(self.next().await, Some(Answer::HeartbeatAck(_))) {}
+    }
+
+    /// Leaves, and waits until the coordinator has seen it.
+    async fn close(mut self) {
+        drop(self.outbound);
+        soon("the end of the stream", async {
+            while let Ok(Some(_)) = self.inbound.message().await {}
+        })
+        .await;
+    }
+}
+
+/// The devices that the coordinator takes for an agent's.
+async fn devices(coordinator: &Guarded, agent: AgentId) -> Vec<String> {
+    let mut operators = coordinator.operators().await;
+    let listed = operators.list_agents(wire::ListAgentsRequest {}).await;
+    let listed = listed.unwrap().into_inner().agents;
+    let found = listed
+        .iter()
+        .find(|listed| listed.agent_id == agent.to_string());
+    let devices = &found.expect("the agent is listed").devices;
+    devices.iter().map(|device| device.id.clone()).collect()
+}
+
+async fn remove(coordinator: &Guarded, agent: AgentId) -> Result<(), Status> {
+    let mut operators = coordinator.operators().await;
+    let request = wire::RemoveAgentRequest {
+        agent_id: agent.to_string(),
+    };
+    operators.remove_agent(request).await.map(drop)
+}
+
+/// A refusal to `agent` that names whose it is and what to do.
+fn is_anothers(refused: Result<Stream, Status>, agent: &Credentials, holder: &Credentials) {
+    let status = refused.map(drop).unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied, "{status}");
+    let remove = format!("`batchstep agents remove {}`", holder.agent);
+    for part in [&agent.agent.to_string(), &remove] {
+        assert!(status.message().contains(part), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_is_its_first_agents_until_that_is_removed_or_revoked() {
+    let store = Memory::new();
+    let coordinator = Guarded::start_on(store.clone()).await;
+    let (first, second) = (coordinator.agent().await, coordinator.agent().await);
+    let stream = Stream::open(&coordinator, &first, "m-1", &[])
+        .await
+        .unwrap();
+    let refused = Stream::open(&coordinator, &second, "m-1", &[]).await;
+    is_anothers(refused, &second, &first);
+    // Whoever is connected is not removed.
+    let status = remove(&coordinator, first.agent).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
+    stream.close().await;
+    // Gone for a moment, or for as long as the coordinator was: it is still the first one's.
+    let refused = Stream::open(&coordinator, &second, "m-1", &[]).await;
+    is_anothers(refused, &second, &first);
+    let coordinator = coordinator.restart(store).await;
+    let refused = Stream::open(&coordinator, &second, "m-1", &[]).await;
+    is_anothers(refused, &second, &first);
+
+    remove(&coordinator, first.agent).await.unwrap();
+    let stream = Stream::open(&coordinator, &second, "m-1", &[]).await;
+    let stream = stream.unwrap();
+    let refused = Stream::open(&coordinator, &first, "m-1", &[]).await;
+    is_anothers(refused, &first, &second);
+    let revocation = wire::RevokeAgentRequest {
+        agent_id: second.agent.to_string(),
+        reason: String::new(),
+    };
+    coordinator
+        .identity()
+        .await
+        .revoke_agent(revocation)
+        .await
+        .unwrap();
+    let back = Stream::open(&coordinator, &first, "m-1", &[]).await;
+    back.unwrap().close().await;
+    drop(stream);
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn an_inventory_of_anothers_host_is_refused_and_changes_nothing() {
+    let coordinator = Guarded::start().await;
+    let (honest, hostile) = (coordinator.agent().await, coordinator.agent().await);
+    let mut stream = Stream::open(&coordinator, &honest, "m-node", &[])
+        .await
+        .unwrap();
+    let report = |agent: &Credentials, machine_id: &str, document: Vec<u8>| {
+        let mut host = hello("none").host.unwrap();
+        host.machine_id = machine_id.to_owned();
+        wire::ReportInventoryRequest {
+            agent_id: agent.agent.to_string(),
+            host: Some(host),
+            document,
+            ..wire::ReportInventoryRequest::default()
+        }
+    };
+    let document = machine("node", Vec::new()).to_bytes();
+    let own = report(&honest, "m-node", document.clone());
+    stream.client.report_inventory(own).await.unwrap();
+    let mut agents = coordinator.agents(&hostile).await;
+    // In the facts, in the document, and under the name that a host without a machine id has.
+    let unnamed = format!("agent-{}", honest.agent);
+    for (machine_id, document) in [
+        ("m-node", Vec::new()),
+        ("m-other", document),
+        (&unnamed, Vec::new()),
+    ] {
+        let status = agents
+            .report_inventory(report(&hostile, machine_id, document))
+            .await
+            .unwrap_err();
+        assert_eq!(status.code(), Code::PermissionDenied, "{status}");
+        assert!(
+            status.message().contains(&honest.agent.to_string()),
+            "{status}"
+        );
+    }
+    agents
+        .report_inventory(report(&hostile, "", Vec::new()))
+        .await
+        .expect("its own host, which has no machine id");
+    stream.close().await;
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_stays_its_agents_whoever_comes_first() {
+    let store = Memory::new();
+    let coordinator = Guarded::start_on(store.clone()).await;
+    let (honest, hostile) = (coordinator.agent().await, coordinator.agent().await);
+    let own = Stream::open(&coordinator, &honest, "m-1", &["GPU-1"]).await;
+    own.unwrap().close().await;
+    // While its agent is away, and after a restart even before it.
+    let taking = Stream::open(&coordinator, &hostile, "m-2", &["GPU-1", "GPU-2"]).await;
+    assert_eq!(devices(&coordinator, hostile.agent).await, ["GPU-2"]);
+    taking.unwrap().close().await;
+    let coordinator = coordinator.restart(store).await;
+    let mut taking = Stream::open(&coordinator, &hostile, "m-2", &["GPU-1"])
+        .await
+        .unwrap();
+    taking.offer("GPU-1").await;
+    assert!(devices(&coordinator, hostile.agent).await.is_empty());
+    let mut own = Stream::open(&coordinator, &honest, "m-1", &["GPU-1"])
+        .await
+        .unwrap();
+    let request = wire::SubmitSweepRequest {
+        request_id: AgentId::generate().to_string(),
+        spec: Some(spec().into()),
+    };
+    let mut operators = coordinator.operators().await;
+    operators.submit_sweep(request).await.unwrap();
+    assert_eq!(own.assigned().await, "GPU-1");
+    own.close().await;
+
+    // A device that its agent has no more is free for the next host.
+    let without = Stream::open(&coordinator, &honest, "m-1", &[]).await;
+    taking.offer("GPU-1").await;
+    assert_eq!(devices(&coordinator, hostile.agent).await, ["GPU-1"]);
+    without.unwrap().close().await;
+    taking.close().await;
+    coordinator.stop().await;
+}
