@@ -240,10 +240,14 @@ fn a_device_that_somebody_uses_pauses_a_shared_series_on_itself_alone() {
     idle.scheduling.idle_only = true;
     world.submit(idle);
     world.step(0);
-    let attempt = world.held(0);
-    world.finish(0, attempt, AttemptOutcome::Stopped, 0);
-    while world.step(0) {}
-    assert!(world.agents[0].held.is_empty(), "nothing follows there");
+    // Somebody came: what runs is stopped, and what waits behind it.
+    while !world.agents[0].held.is_empty() {
+        let held: Vec<_> = world.agents[0].held.keys().copied().collect();
+        for attempt in held {
+            world.finish(0, attempt, AttemptOutcome::Stopped, 0);
+        }
+        world.step(0);
+    }
     while world.step(1) {}
     assert!(world.state.idle(), "the other device has measured all");
     assert!(measured_by(&world).iter().all(|device| *device == "GPU-b"));
