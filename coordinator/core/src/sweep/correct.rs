@@ -10,9 +10,10 @@ use batchstep_proto::domain::{Block, DeviceKind, RoundKind, VisitRole};
 
 use super::{
     History, SeriesPlan,
-    cost::median,
-    drift::Drift,
-    rules::{DRIFT_LIMIT, DRIFTING_REPEATS, REQUIRED_ROUNDS},
+    drift::{Drift, References},
+    history::Past,
+    medians::median,
+    rules::{DRIFT_LIMIT, REQUIRED_ROUNDS},
 };
 
 /// NVML clock event bits that void a block: HW slowdown, SW thermal, HW thermal, HW power brake (`nvml.h`, `nvmlClocksEventReason*`).
@@ -126,44 +127,85 @@ impl Quality {
 /// Corrects every block by the device's drift while it ran.
 #[must_use]
 pub fn correct<'a>(plan: &SeriesPlan, history: &'a History) -> Corrected<'a> {
-    let drift = Drift::of(history, plan.device.kind);
-    let clock = median_clock(history);
-    let fastest = fastest(history);
-    let mut corrected = Corrected {
-        blocks: Vec::new(),
-        drifting_rounds: Vec::new(),
-    };
-    for (round, record) in history.rounds.iter().enumerate() {
-        let drifting = drift.range(round) > DRIFT_LIMIT;
-        if drifting {
-            corrected.drifting_rounds.push(record.round.index);
+    let past = history.past();
+    Seen::of(&past).corrected(plan)
+}
+
+/// What can be said of blocks without learning the drift: all that the planner asks while batch sizes lack their required blocks.
+#[derive(Debug)]
+pub(super) struct Seen<'p, 'a> {
+    past: &'p Past<'a>,
+    references: References,
+    median_clock: Option<f64>,
+}
+
+impl<'p, 'a> Seen<'p, 'a> {
+    pub(super) fn of(past: &'p Past<'a>) -> Self {
+        Self {
+            past,
+            references: References::of(past),
+            median_clock: median_clock(past),
+        }
+    }
+
+    /// Indices of the rounds in which the reference drifted.
+    pub(super) fn drifting_rounds(&self) -> Vec<u32> {
+        let rounds = self.past.rounds.iter().enumerate();
+        rounds
+            .filter(|(round, _)| self.drifts(*round))
+            .map(|(_, record)| record.round.index)
+            .collect()
+    }
+
+    /// The batch sizes of the measuring blocks that were not throttled, each with the index of its round.
+    pub(super) fn unthrottled(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.past.rounds.iter().flat_map(|record| {
+            let blocks = record.blocks.iter();
+            blocks
+                .filter(|block| block.role == VisitRole::Measure)
+                .filter(|block| !throttled(block, self.median_clock))
+                .map(|block| (record.round.index, block.batch_size))
+        })
+    }
+
+    fn drifts(&self, round: usize) -> bool {
+        self.references.range(round) > DRIFT_LIMIT
+    }
+
+    /// Learns the drift and corrects every block by it.
+    pub(super) fn corrected(&self, plan: &SeriesPlan) -> Corrected<'a> {
+        let drift = Drift::of(self.past, &self.references, plan.device.kind);
+        let fastest = fastest(self.past);
+        let mut corrected = Corrected {
+            blocks: Vec::new(),
+            drifting_rounds: self.drifting_rounds(),
+        };
+        for (round, record) in self.past.rounds.iter().enumerate() {
+            let drifting = self.drifts(round);
+            corrected
+                .blocks
+                .extend(record.blocks.iter().enumerate().map(|(position, block)| {
+                    let seconds = block.seconds_per_iteration();
+                    let mut flags = flags(plan, block, self.median_clock, &fastest);
+                    if drifting {
+                        flags.insert(0, Flag::Drifting);
+                    }
+                    CorrectedBlock {
+                        round: record.round.index,
+                        block,
+                        seconds,
+                        corrected_seconds: drift
+                            .ratio(round, position)
+                            .map(|ratio| seconds / ratio),
+                        flags,
+                    }
+                }));
         }
         corrected
-            .blocks
-            .extend(record.blocks.iter().enumerate().map(|(position, block)| {
-                let seconds = block.seconds_per_iteration();
-                let mut flags = flags(plan, block, clock, &fastest);
-                if drifting {
-                    flags.insert(0, Flag::Drifting);
-                }
-                CorrectedBlock {
-                    round: record.round.index,
-                    block,
-                    seconds,
-                    corrected_seconds: drift.ratio(round, position).map(|ratio| seconds / ratio),
-                    flags,
-                }
-            }));
     }
-    corrected
 }
 
 impl Corrected<'_> {
-    /// The rounds that are measured again because the reference drifted: the first three of them.
-    pub(super) fn repeated_rounds(&self) -> &[u32] {
-        &self.drifting_rounds[..self.drifting_rounds.len().min(DRIFTING_REPEATS)]
-    }
-
     /// What the inference may use: measuring blocks that were not throttled, as far as they are [`undisturbed`].
     #[must_use]
     pub fn observations(&self) -> Vec<Observation> {
@@ -243,11 +285,7 @@ fn flags(
     median_clock: Option<f64>,
     fastest: &BTreeMap<u32, f64>,
 ) -> Vec<Flag> {
-    let bits = block.throttle_reasons.unwrap_or(0);
-    let slow_clock = block
-        .sm_clock_mhz
-        .zip(median_clock)
-        .is_some_and(|(clock, median)| clock < median * CLOCK_SHARE);
+    let power_capped = block.throttle_reasons.unwrap_or(0) & POWER_CAP_BIT != 0;
     let slow = block.role == VisitRole::Measure
         && fastest
             .get(&block.batch_size)
@@ -260,12 +298,19 @@ fn flags(
         (Flag::HostBound, block.host_bound()),
         (Flag::Contended, contended),
         (Flag::Slow, slow),
-        (Flag::Throttled, bits & THROTTLE_BITS != 0 || slow_clock),
-        (Flag::PowerCapped, bits & POWER_CAP_BIT != 0),
+        (Flag::Throttled, throttled(block, median_clock)),
+        (Flag::PowerCapped, power_capped),
     ]
     .into_iter()
     .filter_map(|(flag, set)| set.then_some(flag))
     .collect()
+}
+
+/// Whether the device slowed itself down: by its own word, or by its clock.
+fn throttled(block: &Block, median_clock: Option<f64>) -> bool {
+    let says_so = block.throttle_reasons.unwrap_or(0) & THROTTLE_BITS != 0;
+    let clocks = block.sm_clock_mhz.zip(median_clock);
+    says_so || clocks.is_some_and(|(clock, median)| clock < median * CLOCK_SHARE)
 }
 
 /// Load of other processes that a trial hardly feels: what the cores it leaves idle can take, and a quarter of its threads. A GPU's trial needs one
@@ -279,9 +324,9 @@ fn harmless_foreign_cores(plan: &SeriesPlan) -> f64 {
     (cores - threads).max(0.0) + FOREIGN_SHARE * threads
 }
 
-fn fastest(history: &History) -> BTreeMap<u32, f64> {
+fn fastest(past: &Past<'_>) -> BTreeMap<u32, f64> {
     let mut fastest = BTreeMap::new();
-    for block in blocks_of(history, VisitRole::Measure) {
+    for block in blocks_of(past, VisitRole::Measure) {
         let seconds = block.seconds_per_iteration();
         fastest
             .entry(block.batch_size)
@@ -291,16 +336,15 @@ fn fastest(history: &History) -> BTreeMap<u32, f64> {
     fastest
 }
 
-fn median_clock(history: &History) -> Option<f64> {
-    let clocks: Vec<f64> = blocks_of(history, VisitRole::Measure)
+fn median_clock(past: &Past<'_>) -> Option<f64> {
+    let clocks: Vec<f64> = blocks_of(past, VisitRole::Measure)
         .filter_map(|block| block.sm_clock_mhz)
         .collect();
     (!clocks.is_empty()).then(|| median(clocks))
 }
 
-fn blocks_of(history: &History, role: VisitRole) -> impl Iterator<Item = &Block> {
-    history
-        .rounds
+fn blocks_of<'a>(past: &Past<'a>, role: VisitRole) -> impl Iterator<Item = &'a Block> {
+    past.rounds
         .iter()
         .filter(|record| record.round.kind == RoundKind::Measure)
         .flat_map(|record| &record.blocks)

@@ -11,6 +11,7 @@ mod correct;
 mod cost;
 mod drift;
 pub mod history;
+mod medians;
 mod plan;
 mod range;
 mod refine;
@@ -31,4 +32,4 @@ pub use plan::{Conclusion, ConclusionReason, Next, next};
 pub use rules::{REQUIRED_ROUNDS, required_rounds};
 pub use settled::{Unsettled, settled};
 
-pub(crate) use cost::median;
+pub(crate) use medians::median;

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use batchstep_proto::domain::{AttemptOutcome, RoundKind, VisitFailureKind, VisitRole};
 
 use super::{
-    History, RoundRecord,
+    RoundRecord,
+    history::Past,
     rules::{
         CRASHES_TO_QUARANTINE, EMPTY_ROUNDS_TO_FAIL, ERRORS_TO_LEAVE_OUT, STOPPED_ROUNDS_TO_FAIL,
     },
@@ -44,54 +45,58 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    pub(super) fn of(history: &History) -> Self {
+    pub(super) fn of(past: &Past<'_>) -> Self {
         let mut standing = Self::default();
-        for record in &history.rounds {
-            for block in &record.blocks {
-                let seconds = block.seconds_per_iteration();
-                let reference = block.role == VisitRole::Reference;
-                standing.crashes.remove(&block.batch_size);
-                if record.round.kind == RoundKind::Measure {
-                    standing
-                        .iterations
-                        .entry((block.batch_size, reference))
-                        .or_insert(block.iterations);
-                }
-                match block.role {
-                    VisitRole::Measure => standing
-                        .measured
-                        .entry(block.batch_size)
-                        .or_default()
-                        .push(seconds),
-                    VisitRole::Probe => {
-                        standing.probed.entry(block.batch_size).or_insert(seconds);
-                    }
-                    VisitRole::Reference => {}
-                }
-            }
-            for failure in &record.failures {
-                if !failure.kind.bounds_the_sweep() {
-                    let (count, message) = standing.errors.entry(failure.batch_size).or_default();
-                    *count += 1;
-                    message.clone_from(&failure.message);
-                } else if standing
-                    .bound
-                    .as_ref()
-                    .is_none_or(|bound| failure.batch_size < bound.batch_size)
-                {
-                    standing.bound = Some(Bound {
-                        batch_size: failure.batch_size,
-                        kind: failure.kind,
-                        message: failure.message.clone(),
-                        seconds: too_long_for(record, failure.kind),
-                    });
-                }
-            }
-            if let Some(batch_size) = in_work_at_the_crash(record) {
-                *standing.crashes.entry(batch_size).or_default() += 1;
-            }
+        for record in &past.rounds {
+            standing.add(record);
         }
         standing
+    }
+
+    /// Goes on with the round that follows.
+    pub(super) fn add(&mut self, record: &RoundRecord) {
+        for block in &record.blocks {
+            let seconds = block.seconds_per_iteration();
+            let reference = block.role == VisitRole::Reference;
+            self.crashes.remove(&block.batch_size);
+            if record.round.kind == RoundKind::Measure {
+                self.iterations
+                    .entry((block.batch_size, reference))
+                    .or_insert(block.iterations);
+            }
+            match block.role {
+                VisitRole::Measure => self
+                    .measured
+                    .entry(block.batch_size)
+                    .or_default()
+                    .push(seconds),
+                VisitRole::Probe => {
+                    self.probed.entry(block.batch_size).or_insert(seconds);
+                }
+                VisitRole::Reference => {}
+            }
+        }
+        for failure in &record.failures {
+            if !failure.kind.bounds_the_sweep() {
+                let (count, message) = self.errors.entry(failure.batch_size).or_default();
+                *count += 1;
+                message.clone_from(&failure.message);
+            } else if self
+                .bound
+                .as_ref()
+                .is_none_or(|bound| failure.batch_size < bound.batch_size)
+            {
+                self.bound = Some(Bound {
+                    batch_size: failure.batch_size,
+                    kind: failure.kind,
+                    message: failure.message.clone(),
+                    seconds: too_long_for(record, failure.kind),
+                });
+            }
+        }
+        if let Some(batch_size) = in_work_at_the_crash(record) {
+            *self.crashes.entry(batch_size).or_default() += 1;
+        }
     }
 
     /// True once a batch size has crashed its worker too often.
@@ -160,20 +165,20 @@ fn too_long_for(record: &RoundRecord, kind: VisitFailureKind) -> Option<f64> {
 
 /// The last message of the rounds at the end of the history, when too many in a row ended without a block. Rounds that were stopped count apart: they
 /// say nothing about the device.
-pub(super) fn gives_up(history: &History) -> Option<String> {
+pub(super) fn gives_up(past: &Past<'_>) -> Option<String> {
     let outcome = |record: &RoundRecord| record.outcomes.last().map(|(outcome, _)| *outcome);
-    let is_empty = |record: &&RoundRecord| {
+    let is_empty = |record: &&&RoundRecord| {
         record.blocks.is_empty()
             && record.failures.is_empty()
             && outcome(record) != Some(AttemptOutcome::Finished)
     };
-    let last = || history.rounds.iter().rev().take_while(is_empty);
+    let last = || past.rounds.iter().rev().take_while(is_empty);
     let empty = last().count();
     let stopped = last()
         .filter(|record| outcome(record) == Some(AttemptOutcome::Stopped))
         .count();
     (empty - stopped >= EMPTY_ROUNDS_TO_FAIL || stopped >= STOPPED_ROUNDS_TO_FAIL).then(|| {
-        let message = history
+        let message = past
             .rounds
             .iter()
             .rev()
