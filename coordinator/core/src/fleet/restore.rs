@@ -111,6 +111,9 @@ impl State {
             series.over = Some((snapshot.state, snapshot.message));
             let turn = series.turn;
             self.lane(&device).leave(&turn);
+            if let Some(sweep) = self.sweeps.get_mut(&sweep) {
+                sweep.going -= 1;
+            }
         } else {
             series.remaining = self.planner.remaining(&series.plan, &series.history);
         }

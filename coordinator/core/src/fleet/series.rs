@@ -255,6 +255,9 @@ impl State {
         let device = series.plan.device.id.clone();
         self.lane(&device).leave(&turn);
         self.dirty.insert(device);
+        if let Some(sweep) = self.sweeps.get_mut(&sweep) {
+            sweep.going -= 1;
+        }
         self.persist(Record::SeriesEnded {
             series: id,
             state,
