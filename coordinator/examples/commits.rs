@@ -91,6 +91,7 @@ async fn begin(store: &Sqlite, devices: u32) -> Result<Vec<SeriesPlan>> {
     for ordinal in 0..devices {
         let device = device(&format!("GPU-{ordinal}"));
         let plan = SeriesPlan {
+            others: Vec::new(),
             id: SeriesId::of(sweep, &device.id, "linear"),
             sweep,
             workload: spec.workloads[0].clone(),

@@ -1,6 +1,7 @@
 //! Who gets work and when, as an operator sees it: agents that are drained, cordoned and removed, windows, rounds that make room.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::PermissionsExt as _,
     time::{SystemTime, UNIX_EPOCH},
@@ -243,5 +244,98 @@ fn a_host_whose_workers_cannot_start_is_cordoned() {
     let why = explanation(&lab);
     assert!(why.contains("its agent is cordoned"), "{why}");
     drop(agent);
+    coordinator.stop();
+}
+
+/// The same device at a speed of its own, slow enough to be watched.
+fn of_pace(pace: f64) -> String {
+    format!(
+        "speed = 4\n[[device]]\nmodel = 'Sixteen'\nscatter = {{ sigma = 0.002 }}\n\
+         law = {{ constant = {}, slope = {}, combs = [{{ period = 16, jump = {} }}] }}\n",
+        0.002 * pace,
+        1e-5 * pace,
+        0.001 * pace
+    )
+}
+
+/// Blocks of the last sweep by device.
+fn blocks_by_device(lab: &Lab) -> BTreeMap<String, usize> {
+    let csv = lab.ask(&["export", "last", "--format", "csv"]).stdout;
+    let mut blocks = BTreeMap::new();
+    for line in csv.lines().skip(1) {
+        let device = line.split(',').nth(1).expect("a device after the series");
+        *blocks.entry(device.to_owned()).or_default() += 1;
+    }
+    blocks
+}
+
+#[test]
+fn devices_of_one_model_share_a_sweep_and_the_loss_of_one_delays_nothing() {
+    let lab = Lab::new();
+    let coordinator = lab.start_coordinator();
+    let paces = [("one", 1.0), ("two", 1.06), ("three", 0.95)];
+    let mut started: Vec<Agent> = paces
+        .iter()
+        .map(|(name, pace)| simulate(&lab, name, &of_pace(*pace)))
+        .collect();
+    eventually("three agents", || (agents(&lab).len() == 3).then_some(()));
+    let mut arguments = DETACHED.to_vec();
+    arguments.extend([
+        "--share-across-model",
+        "--strategy",
+        "dense",
+        "--precision",
+        "0.0002",
+    ]);
+    let run = lab.ask(&arguments);
+    assert!(run.status.success(), "{}", run.stderr);
+    let why = explanation(&lab);
+    assert!(why.contains("3 × Sixteen"), "{why}");
+    eventually("blocks of all three", || {
+        (blocks_by_device(&lab).len() == 3).then_some(())
+    });
+
+    // One host burns down: it never comes back.
+    let lost = started.remove(1);
+    lost.0.signal(Signal::SIGKILL);
+    let gone = agent_in(&lab, "unreachable");
+    let sweep = &lab.ask_json(&["sweep", "show", "last"])["sweep"];
+    assert_eq!(sweep["state"], "active", "it was lost in the middle");
+    let [series] = sweep["series"].as_array().expect("a list").as_slice() else {
+        panic!("one series for all: {sweep}");
+    };
+    assert_eq!(series["shared_by"].as_array().map(Vec::len), Some(3));
+    let id = gone["agent_id"].as_str().expect("an id");
+    assert!(lab.ask(&["agents", "remove", id]).status.success());
+    wait_until_done(&lab);
+
+    let shown = lab.ask_json(&["sweep", "show", "last"]);
+    let row = &shown["rows"][0];
+    assert_eq!(row["verdict"], "step", "{row}");
+    assert_eq!(row["step"], 16.0, "{row}");
+    assert_eq!(row["agreeing_devices"], 1, "one measurement, one answer");
+    let blocks = blocks_by_device(&lab);
+    let devices: Vec<&str> = blocks.keys().map(String::as_str).collect();
+    assert_eq!(row["devices"], serde_json::json!(devices));
+    let sharers = row["device_answers"][0]["shared_by"]
+        .as_array()
+        .expect("a list");
+    for sharer in sharers {
+        let device = sharer["device"].as_str().expect("an id");
+        assert_eq!(sharer["blocks"], blocks[device], "{row}");
+    }
+    let times: Vec<f64> = sharers
+        .iter()
+        .filter_map(|sharer| sharer["relative_time"].as_f64())
+        .collect();
+    let (fastest, slowest) = times.iter().fold((f64::MAX, 0.0_f64), |(low, high), time| {
+        (low.min(*time), high.max(*time))
+    });
+    assert!(
+        (slowest / fastest / (1.06 / 0.95) - 1.0).abs() < 0.02,
+        "{times:?}"
+    );
+    let table = lab.ask(&["sweep", "show", "last"]).stdout;
+    assert!(table.contains("shared by 3 devices"), "{table}");
     coordinator.stop();
 }

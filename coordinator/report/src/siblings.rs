@@ -8,11 +8,20 @@ use crate::cells;
 /// From this share on a device is called slower or faster than the one that the row shows.
 const NOTABLE: f64 = 0.005;
 
-/// "2 of 3 devices"; `None` for a row of one device.
+/// "2 of 3 devices", or "2 of 3 answers" where some of them shared one, or "shared by 3 devices"; `None` for a row of one device.
 #[must_use]
 pub fn share(row: &Row) -> Option<String> {
-    let all = row.devices.len();
-    (all > 1).then(|| format!("{} of {all} devices", row.agreeing_devices))
+    let (all, sharing) = (row.answers(), row.shared_by().len());
+    if all > 1 {
+        let noun = if all == row.devices.len() {
+            "devices"
+        } else {
+            "answers"
+        };
+        Some(format!("{} of {all} {noun}", row.agreeing_devices))
+    } else {
+        (sharing > 1).then(|| format!("shared by {sharing} devices"))
+    }
 }
 
 /// The verdict with the share of devices behind it: "step · 2 of 3 devices".
@@ -21,9 +30,11 @@ pub fn verdict(row: &Row) -> String {
     let word = cells::verdict(row.verdict);
     match share(row) {
         Some(_) if row.verdict == Verdict::Disputed => {
-            format!("{word} · {} devices", row.devices.len())
+            format!("{word} · {} devices", row.answers())
         }
-        Some(share) if row.agreeing_devices > 0 => format!("{word} · {share}"),
+        Some(share) if row.agreeing_devices > 0 || row.answers() == 1 => {
+            format!("{word} · {share}")
+        }
         _ => word.to_owned(),
     }
 }
@@ -80,7 +91,11 @@ pub fn answer(answer: &DeviceAnswer) -> String {
 /// "2 % slower" than the device that the row shows; `None` where that is not known or not notable.
 #[must_use]
 pub fn pace(answer: &DeviceAnswer) -> Option<String> {
-    let excess = answer.relative_time? - 1.0;
+    pace_of(answer.relative_time?)
+}
+
+fn pace_of(relative_time: f64) -> Option<String> {
+    let excess = relative_time - 1.0;
     if excess.abs() < NOTABLE {
         return None;
     }
@@ -88,8 +103,23 @@ pub fn pace(answer: &DeviceAnswer) -> Option<String> {
     Some(format!("{} {word}", cells::percent(excess.abs())))
 }
 
+/// Who shared a measurement: "GPU-1 (host-a): 640 blocks; GPU-2 (host-b): 610 blocks, 2 % slower"; `None` for a device's own.
+#[must_use]
+pub fn sharers(answer: &DeviceAnswer) -> Option<String> {
+    let sharers = answer.shared_by.iter().map(|sharer| {
+        let pace = sharer.relative_time.and_then(pace_of);
+        let pace = pace.map_or_else(String::new, |pace| format!(", {pace}"));
+        format!(
+            "{} ({}): {} blocks{pace}",
+            sharer.device, sharer.hostname, sharer.blocks
+        )
+    });
+    let sharers: Vec<String> = sharers.collect();
+    (!sharers.is_empty()).then(|| sharers.join("; "))
+}
+
 /// The lines below a row of several devices: the spread, then every device that a reader has to know of: all of a dispute, else those that do not agree
-/// or differ in speed.
+/// or differ in speed; and who shared a measurement.
 #[must_use]
 pub fn lines(row: &Row) -> Vec<String> {
     if row.devices.len() < 2 {
@@ -101,7 +131,11 @@ pub fn lines(row: &Row) -> Vec<String> {
         .iter()
         .filter(|answer| disputed || !answer.agrees || pace(answer).is_some())
         .map(self::answer);
-    spread(row).into_iter().chain(told).collect()
+    let shared = row
+        .device_answers
+        .iter()
+        .filter_map(|answer| Some(format!("shared by {}", sharers(answer)?)));
+    spread(row).into_iter().chain(told).chain(shared).collect()
 }
 
 /// The answer alone: "step 16", "no step of 0.4 % or more", "contended".

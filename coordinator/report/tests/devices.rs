@@ -5,7 +5,7 @@
 
 mod common;
 
-use batchstep_core::steptable::{DetailedRow, DeviceAnswer, Spread, Verdict};
+use batchstep_core::steptable::{DetailedRow, DeviceAnswer, Sharer, Spread, Verdict};
 use batchstep_report::{html, siblings, table_csv, table_markdown};
 
 fn answer(device: &str, verdict: Verdict, step: Option<f64>, pace: Option<f64>) -> DeviceAnswer {
@@ -27,6 +27,7 @@ fn answer(device: &str, verdict: Verdict, step: Option<f64>, pace: Option<f64>) 
         blocks: 480,
         measuring_seconds: 48.0,
         reason: "because".to_owned(),
+        shared_by: Vec::new(),
     }
 }
 
@@ -81,6 +82,43 @@ fn the_remarks_tell_the_spread_and_the_devices_that_stand_out() {
     let alone = common::staircase().row;
     assert!(siblings::lines(&alone).is_empty());
     assert_eq!(siblings::verdict(&alone), "step");
+}
+
+/// Two devices that shared one measurement, one of them slow.
+fn shared() -> DetailedRow {
+    let sharer = |device: &str, pace| Sharer {
+        device: device.to_owned(),
+        hostname: format!("host-of-{device}"),
+        relative_time: pace,
+        blocks: 240,
+        measuring_seconds: 24.0,
+    };
+    let mut detailed = common::staircase();
+    let row = &mut detailed.row;
+    row.devices = ["GPU-a", "GPU-b"].map(str::to_owned).to_vec();
+    row.agreeing_devices = 1;
+    row.representative_device = "GPU-a".to_owned();
+    row.device_answers = vec![DeviceAnswer {
+        shared_by: vec![sharer("GPU-a", Some(1.0)), sharer("GPU-b", Some(1.04))],
+        ..answer("GPU-a", Verdict::Step, Some(16.0), Some(1.0))
+    }];
+    detailed
+}
+
+#[test]
+fn devices_that_shared_a_measurement_are_named_and_count_once() {
+    let row = shared().row;
+    assert_eq!(siblings::verdict(&row), "step · shared by 2 devices");
+    let who = "GPU-a (host-of-GPU-a): 240 blocks; GPU-b (host-of-GPU-b): 240 blocks, 4 % slower";
+    assert_eq!(siblings::lines(&row), [format!("shared by {who}")]);
+    let page = html(&common::report(vec![shared()], Vec::new()));
+    for part in [
+        format!("Shared by {who}."),
+        "GPU-a, GPU-b (one shared measurement)".to_owned(),
+        "The curve is at the level of GPU-a.".to_owned(),
+    ] {
+        assert!(page.contains(&part), "{part}");
+    }
 }
 
 #[test]

@@ -309,6 +309,10 @@ pub(super) struct SchedulingArgs {
     /// Start only on GPUs that nobody else uses, and stop when somebody does.
     #[arg(long)]
     idle_only: bool,
+    /// Let devices that are alike (model, memory partition, driver, agent version) share the rounds of one measurement: the answer comes sooner, and is one
+    /// answer. Devices without their like measure alone.
+    #[arg(long)]
+    share_across_model: bool,
 }
 
 impl SchedulingArgs {
@@ -334,7 +338,7 @@ impl SchedulingArgs {
             priority: self.priority,
             only_between,
             idle_only: self.idle_only,
-            share_across_model: false,
+            share_across_model: self.share_across_model,
         })
     }
 }

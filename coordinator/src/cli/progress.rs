@@ -17,6 +17,8 @@ const BAR_STEPS: u64 = 1000;
 struct Line {
     label: String,
     device_id: String,
+    /// Several devices measure it.
+    shared: bool,
     state: wire::SeriesState,
     rounds_done: u32,
     blocks: u32,
@@ -129,6 +131,7 @@ impl Progress {
             .or_insert_with(|| Line {
                 label: label_of(series),
                 device_id: series.device_id.clone(),
+                shared: series.shared_by > 1,
                 state: wire::SeriesState::Waiting,
                 rounds_done: 0,
                 blocks: 0,
@@ -150,7 +153,11 @@ impl Progress {
         if let Some(series) = &ended.series {
             self.update(series);
         }
-        let label = self.name(&ended.series_id);
+        let mut label = self.name(&ended.series_id);
+        let line = self.series.get(&ended.series_id);
+        if line.is_some_and(|line| line.shared) {
+            label.push_str(&format!(", {}", ended.device_id));
+        }
         let number = ended.round + 1;
         let outcome = match ended.outcome() {
             wire::AttemptOutcome::Finished => "",

@@ -1,6 +1,6 @@
 //! How sweeps read: lists, one sweep with its series, and the same for programs. Called by `sweep`; asks nothing.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use anyhow::{Context as _, Result};
 use batchstep_proto::{
@@ -176,7 +176,7 @@ pub(super) fn show(sweep: &wire::Sweep, explain: bool) -> String {
                 series.series_id.chars().take(8).collect(),
                 text::short_digests(&series.workload),
                 text::device(series),
-                series.hostname.clone(),
+                hosts(series),
                 series_word(series.state()).to_owned(),
                 series.rounds_done.to_string(),
                 series.blocks.to_string(),
@@ -194,9 +194,10 @@ pub(super) fn show(sweep: &wire::Sweep, explain: bool) -> String {
     if explain {
         for series in &sweep.series {
             let why = match (series.explanation.as_str(), series.state()) {
-                ("", wire::SeriesState::Running) => {
+                ("", wire::SeriesState::Running) if series.devices.is_empty() => {
                     format!("round {} is being measured", series.rounds_done + 1)
                 }
+                ("", wire::SeriesState::Running) => "is being measured".to_owned(),
                 ("", state) => series_word(state).to_owned(),
                 (why, _) => why.to_owned(),
             };
@@ -206,9 +207,35 @@ pub(super) fn show(sweep: &wire::Sweep, explain: bool) -> String {
                 series.workload,
                 device_among(series, &sweep.series)
             );
+            for device in &series.devices {
+                let _ = writeln!(out, "  {}", does(device));
+            }
         }
     }
     out
+}
+
+/// The hosts of a series: one, or how many there are where several devices share it.
+fn hosts(series: &wire::Series) -> String {
+    let hosts: BTreeSet<&str> = series
+        .devices
+        .iter()
+        .map(|it| it.hostname.as_str())
+        .collect();
+    match hosts.len() {
+        0 | 1 => series.hostname.clone(),
+        several => format!("{several} hosts"),
+    }
+}
+
+/// What one of several devices that share a series does.
+fn does(device: &wire::SharingDevice) -> String {
+    let what = match (device.round, device.explanation.as_str()) {
+        (Some(round), _) => format!(": round {} is being measured", round + 1),
+        (None, "") => String::new(),
+        (None, why) => format!(": {why}"),
+    };
+    format!("{} on {}{what}", device.device_id, device.hostname)
 }
 
 /// The device of a series; where others of its model are part of the sweep, too, with the beginning of its id and its host.
@@ -260,6 +287,9 @@ fn describe(spec: &wire::SweepSpec) -> String {
     if scheduling.idle_only {
         out.push_str(", on idle GPUs only");
     }
+    if scheduling.share_across_model {
+        out.push_str(", shared by the devices of a model");
+    }
     out
 }
 
@@ -293,6 +323,12 @@ pub(super) fn as_json(sweep: &wire::Sweep) -> Value {
                 "measuring_seconds": seconds(series.measuring_ns),
                 "remaining_seconds": has_budget.then(|| seconds(series.remaining_ns)),
                 "explanation": series.explanation,
+                "shared_by": series.devices.iter().map(|device| json!({
+                    "device_id": device.device_id,
+                    "hostname": device.hostname,
+                    "round": device.round,
+                    "explanation": device.explanation,
+                })).collect::<Vec<Value>>(),
             })
         })
         .collect();
@@ -307,6 +343,7 @@ pub(super) fn as_json(sweep: &wire::Sweep) -> Value {
         "priority": scheduling.priority,
         "only_between": scheduling.only_between.as_ref().map(ToString::to_string),
         "idle_only": scheduling.idle_only,
+        "share_across_model": scheduling.share_across_model,
         "explanation": sweep.explanation,
         "series": series,
     })

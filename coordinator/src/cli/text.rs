@@ -43,10 +43,14 @@ pub(super) fn print_json(value: &impl serde::Serialize) -> Result<()> {
 /// The device of a series as people know it, with a mark on what is no real device.
 pub(super) fn device(series: &wire::Series) -> String {
     let kind = DeviceKind::from_wire("device_kind", series.device_kind);
-    kind.map_or_else(
+    let name = kind.map_or_else(
         |_| series.device_model.clone(),
         |kind| cells::device_name(&series.device_model, kind),
-    )
+    );
+    match series.shared_by {
+        0 | 1 => name,
+        devices => format!("{devices} × {name}"),
+    }
 }
 
 /// One word of a command line, quoted when the shell would split or expand it.

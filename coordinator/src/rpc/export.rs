@@ -21,7 +21,7 @@ fn series(stored: &StoredHistory) -> Vec<BlockRecord> {
         .zip(attempts)
         .map(|(corrected, attempt)| BlockRecord {
             series_id: plan.id.to_string(),
-            device_id: plan.device.id.clone(),
+            device_id: corrected.device.to_owned(),
             device_model: plan.device.model.clone(),
             workload: plan.workload.labelled().to_string(),
             mode: plan.spec.mode.to_wire(),

@@ -73,7 +73,18 @@ fn merged(stored: StoredSweep, live: Option<wire::Sweep>) -> wire::Sweep {
 }
 
 fn series(stored: StoredSeries) -> wire::Series {
+    let plan = &stored.plan;
+    let sharing = plan.devices().filter(|_| plan.is_shared());
+    let devices: Vec<wire::SharingDevice> = sharing
+        .map(|device| wire::SharingDevice {
+            device_id: device.to_owned(),
+            hostname: plan.host_of(device).to_owned(),
+            ..wire::SharingDevice::default()
+        })
+        .collect();
     wire::Series {
+        shared_by: u32::try_from(devices.len()).unwrap_or(u32::MAX),
+        devices,
         series_id: stored.plan.id.to_string(),
         device_id: stored.plan.device.id,
         device_model: stored.plan.device.model,

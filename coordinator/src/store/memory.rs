@@ -146,6 +146,7 @@ impl Tables {
                 round,
             } => {
                 self.series_mut(round.series)?;
+                let device = round.device_id.clone();
                 let row = self
                     .rounds
                     .entry((round.series, round.index))
@@ -154,6 +155,8 @@ impl Tables {
                         ended: false,
                         attempts: BTreeMap::new(),
                     });
+                // The latest attempt is the one that counts.
+                row.round.device_id.clone_from(&device);
                 if row.attempts.contains_key(&number) {
                     return Err(conflict("attempt", &attempt));
                 }
@@ -162,6 +165,7 @@ impl Tables {
                     StoredAttempt {
                         id: attempt,
                         agent,
+                        device,
                         state: AttemptState::Assigned,
                     },
                 );
@@ -276,7 +280,7 @@ impl Tables {
                     stored: StoredRound {
                         record,
                         ended: row.ended,
-                        attempts: row.attempts.values().copied().collect(),
+                        attempts: row.attempts.values().cloned().collect(),
                     },
                     block_attempts,
                 }

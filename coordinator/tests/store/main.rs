@@ -7,6 +7,7 @@ mod identity;
 mod inventory;
 mod migration;
 mod restrictions;
+mod shared;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -160,7 +160,8 @@ const BLOCK_COLUMNS: [&str; 18] = [
     "foreign_processes",
 ];
 const MEASUREMENT: &str = "measurement";
-const MEASUREMENT_COLUMNS: [&str; 6] = [
+const MEASUREMENT_COLUMNS: [&str; 7] = [
+    "device_id",
     "device_kind",
     "round",
     "batch_size",

@@ -22,6 +22,9 @@ pub fn flags_for_row(row: &Row, batch_sizes: Option<(u32, u32)>) -> Vec<String> 
             row.devices.join(",")
         };
         flags.extend(["--devices".to_owned(), devices]);
+        if !row.shared_by().is_empty() {
+            flags.push("--share-across-model".to_owned());
+        }
     }
     let advised = row.next_action.as_deref().unwrap_or_default();
     let sizes = match batch_sizes {

@@ -110,7 +110,7 @@ impl State {
             return;
         }
         let declined = self.tries(series, round, AttemptState::Declined);
-        if declined >= self.config.declined_limit {
+        if declined >= self.limit_for(series, self.config.declined_limit) {
             self.give_up(
                 series,
                 format!("declined {declined} times in a row: {}", reason.message),

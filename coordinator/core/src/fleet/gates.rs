@@ -104,7 +104,8 @@ impl State {
             .into_iter()
             .flat_map(|sweep| &sweep.series)
             .filter_map(|series| self.series.get(series))
-            .map(|series| series.plan.device.id.clone())
+            .flat_map(|series| series.plan.devices())
+            .map(ToOwned::to_owned)
             .collect();
         let priority = self
             .sweeps

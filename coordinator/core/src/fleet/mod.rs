@@ -13,6 +13,7 @@ mod gates;
 mod input;
 mod lanes;
 mod planner;
+mod pools;
 mod record;
 mod reports;
 mod restore;

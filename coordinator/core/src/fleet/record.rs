@@ -37,7 +37,7 @@ pub enum Record {
         number: u32,
         /// To whom.
         agent: AgentId,
-        /// What; the same for every attempt of the round.
+        /// What; the same for every attempt of the round, but for the device where several share its series.
         round: Round,
     },
     /// The agent has persisted the attempt.
@@ -195,12 +195,14 @@ pub struct StoredRound {
 }
 
 /// An attempt as the store has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAttempt {
     /// Its id.
     pub id: AttemptId,
     /// Whose it is.
     pub agent: AgentId,
+    /// The device it was for.
+    pub device: String,
     /// Where it is.
     pub state: AttemptState,
 }

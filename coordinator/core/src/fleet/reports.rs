@@ -9,6 +9,7 @@ use batchstep_proto::{
 };
 
 use super::{Answer, AttemptState, Disposition, Record, Refusal, ReplyKey, State};
+use crate::sweep::RoundRecord;
 
 impl State {
     /// True when every stored part of this attempt is known here, so that the store need not be asked whether it has one: the attempt was
@@ -96,6 +97,7 @@ impl State {
         };
         let (series_id, index, device) = (attempt.series, attempt.round, attempt.device.clone());
         let (agent, was_called_back) = (attempt.agent, attempt.stopping);
+        let was_given_up = attempt.state == AttemptState::Expired;
         let end = report
             .outcome
             .map(|outcome| (outcome, report.message.clone()));
@@ -117,6 +119,9 @@ impl State {
             self.note_success(agent);
         }
         let Some((outcome, message)) = end else {
+            if was_given_up {
+                self.end_remnants_of(series_id);
+            }
             return;
         };
         self.release(id, AttemptState::Reported);
@@ -151,8 +156,9 @@ impl State {
             .series
             .get(&series)
             .is_none_or(|series| series.plan.spec.scheduling.idle_only);
+        let limit = self.limit_for(series, self.config.stopped_limit);
         // Whoever asked for idle devices has asked to wait. Else something ends its agent again and again, which may be this very round.
-        if !waits && !was_called_back && stopped >= self.config.stopped_limit {
+        if !waits && !was_called_back && stopped >= limit {
             let message =
                 format!("stopped {stopped} times in a row with nothing measured: {message}");
             self.give_up(series, message);
@@ -169,7 +175,7 @@ impl State {
         message: &str,
     ) {
         let refused = self.in_a_row(series, round, AttemptOutcome::Refused);
-        if refused >= self.config.refused_limit {
+        if refused >= self.limit_for(series, self.config.refused_limit) {
             let message = format!("refused {refused} times in a row: {message}");
             self.give_up(series, message);
             return;
@@ -199,7 +205,7 @@ impl State {
         self.series
             .get(&series)
             .and_then(|series| series.open.get(&round))
-            .is_some_and(|record| record.blocks.is_empty() && record.failures.is_empty())
+            .is_some_and(RoundRecord::is_empty)
     }
 }
 

@@ -70,7 +70,6 @@ impl State {
         sweep_state: SweepState,
     ) {
         let id = snapshot.plan.id;
-        let device = snapshot.plan.device.id.clone();
         self.add_series(sweep, snapshot.plan, ordinal);
         let is_over = !matches!(snapshot.state, SeriesState::Waiting | SeriesState::Running);
         let stopping = is_over || sweep_state != SweepState::Active;
@@ -84,7 +83,7 @@ impl State {
                     Attempt {
                         series: id,
                         round: index,
-                        device: round.record.round.device_id.clone(),
+                        device: stored.device.clone(),
                         agent: stored.agent,
                         state: stored.state,
                         stopping,
@@ -110,9 +109,13 @@ impl State {
         if is_over {
             series.over = Some((snapshot.state, snapshot.message));
             let turn = series.turn;
-            self.lane(&device).leave(&turn);
             if let Some(sweep) = self.sweeps.get_mut(&sweep) {
                 sweep.going -= 1;
+            }
+            for device in series.plan.devices() {
+                if let Some(lane) = self.lanes.get_mut(device) {
+                    lane.leave(&turn);
+                }
             }
         } else {
             series.remaining = self.planner.remaining(&series.plan, &series.history);

@@ -151,7 +151,10 @@ impl State {
         failing.attempts >= self.config.cordon_limit
             && !self.is_cordoned(agent)
             && (failing.workloads.len() > 1
-                || failing.series.iter().any(|id| self.works_elsewhere(*id)))
+                || failing
+                    .series
+                    .iter()
+                    .any(|id| self.works_elsewhere(*id) || self.others_measured(*id, agent)))
     }
 
     /// Gives an agent no work any more, since it fails at everything.
@@ -205,6 +208,11 @@ impl State {
                 .flat_map(|lane| &lane.queue)
                 .map(|turn| turn.series)
                 .collect();
+            let no_hope_for = |series: &SeriesId| {
+                let series = self.series.get(series);
+                series.is_some_and(|it| it.plan.devices().all(|id| self.hopeless(id).is_some()))
+            };
+            let line: Vec<SeriesId> = line.into_iter().filter(no_hope_for).collect();
             for series in line {
                 let message = format!("the agent on {host} is cordoned: it fails at everything");
                 self.give_up(series, message);

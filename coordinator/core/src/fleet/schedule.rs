@@ -139,7 +139,7 @@ impl State {
         }
         let line: Vec<SeriesId> = self.line(lane).map(|turn| turn.series).collect();
         line.into_iter()
-            .any(|series| self.offer_next(series, agent))
+            .any(|series| self.offer_next(series, agent, device))
     }
 
     /// The series that may start on a device, in the order in which they would: by priority, then the sweep that had least of the device, then by submission.
@@ -186,35 +186,35 @@ impl State {
     }
 
     /// Gives out the next round of a series; false: all of its rounds are out, and what follows is not known yet.
-    fn offer_next(&mut self, id: SeriesId, agent: AgentId) -> bool {
+    fn offer_next(&mut self, id: SeriesId, agent: AgentId, device: &str) -> bool {
         let ready = |state: &Self| {
             let series = state.series.get(&id)?;
             state.ready_round(series)
         };
         if let Some(index) = ready(self) {
-            self.offer(id, index, agent);
+            self.offer(id, index, agent, device);
             return true;
         }
         if !self.plan_ahead(id) {
             return false;
         }
         ready(self).is_some_and(|index| {
-            self.offer(id, index, agent);
+            self.offer(id, index, agent, device);
             true
         })
     }
 
-    /// Gives an open round of a series to an agent: on record first, then sent.
-    fn offer(&mut self, id: SeriesId, index: u32, agent: AgentId) {
-        let Some(series) = self.series.get(&id) else {
+    /// Gives an open round of a series to an agent for its device: on record first, then sent.
+    fn offer(&mut self, id: SeriesId, index: u32, agent: AgentId, device: &str) {
+        let Some(series) = self.series.get_mut(&id) else {
             return;
         };
-        let Some(record) = series.open.get(&index) else {
+        let Some(record) = series.open.get_mut(&index) else {
             return;
         };
-        let tries = series.tries_of(index);
+        device.clone_into(&mut record.round.device_id);
         let round = record.round.clone();
-        let number = u32::try_from(tries.len()).unwrap_or(u32::MAX);
+        let number = u32::try_from(series.tries_of(index).len()).unwrap_or(u32::MAX);
         let sweep = series.plan.sweep;
         let first_of_series = !series.has_started();
         let attempt = AttemptId::of(round.id, number);

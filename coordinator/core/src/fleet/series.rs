@@ -1,6 +1,6 @@
-//! Series: one workload of a sweep on one device, from its first plan to its end.
+//! Series: one workload of a sweep on one device, or on several that share it, from its first plan to its end.
 //!
-//! Several of its rounds may be out at a time: the one that runs, and the one that waits behind it so that the device never does.
+//! Several of its rounds may be out at a time: on each device the one that runs, and the one that waits behind it so that the device never does.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -92,17 +92,20 @@ impl Series {
 impl State {
     /// Asks the planner how a series goes on, with what its rounds that are over have shown. The caller settles the sweep afterwards.
     pub(super) fn advance(&mut self, id: SeriesId) {
+        let is_over = |series: &Series| series.over.is_some();
+        if self.series.get(&id).is_none_or(is_over) {
+            return;
+        }
+        self.end_remnants(id);
         let Some(series) = self.series.get_mut(&id) else {
             return;
         };
-        if series.over.is_some() {
-            return;
-        }
         series.must_wait = false;
         series.remaining = self.planner.remaining(&series.plan, &series.history);
         match self.planner.next(&series.plan, &series.history) {
             Next::Round(round) => {
-                self.dirty.insert(series.plan.device.id.clone());
+                let devices = series.plan.devices().map(ToOwned::to_owned);
+                self.dirty.extend(devices);
                 if series.open.is_empty() {
                     series.plan_round(round);
                 }
@@ -133,7 +136,7 @@ impl State {
         }
     }
 
-    /// The round that an idle device may be given: one that is planned and not out, the first of them.
+    /// The round that an idle device may be given: one that is planned and not out, the first of them. Of a shared series nothing was measured of it yet.
     pub(super) fn ready_round(&self, series: &Series) -> Option<u32> {
         let mut open = series.open.keys().copied();
         open.find(|index| self.out(series, *index).is_none())
@@ -217,9 +220,10 @@ impl State {
             return;
         };
         let sweep = series.plan.sweep;
+        let device = series.round(index).map(|record| &record.round.device_id);
         let event = wire::event::Kind::RoundEnded(wire::RoundEnded {
             series_id: id.to_string(),
-            device_id: series.plan.device.id.clone(),
+            device_id: device.cloned().unwrap_or_default(),
             round: index,
             outcome: outcome.to_wire(),
             message,
@@ -252,11 +256,13 @@ impl State {
         let turn = series.turn;
         let summary = series.summary;
         let sweep = series.plan.sweep;
-        let device = series.plan.device.id.clone();
-        self.lane(&device).leave(&turn);
-        self.dirty.insert(device);
+        let devices: Vec<String> = series.plan.devices().map(ToOwned::to_owned).collect();
         if let Some(sweep) = self.sweeps.get_mut(&sweep) {
             sweep.going -= 1;
+        }
+        for device in devices {
+            self.lane(&device).leave(&turn);
+            self.dirty.insert(device);
         }
         self.persist(Record::SeriesEnded {
             series: id,

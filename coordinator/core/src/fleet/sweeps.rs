@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use batchstep_proto::{
-    domain::SweepSpec,
+    domain::{SweepSpec, VisitOrder},
     ids::{RequestId, SeriesId, SweepId},
     wire,
 };
@@ -13,7 +13,8 @@ use super::{
     Answer, Record, Refusal, ReplyKey, SeriesState, State, SweepState,
     gates::Gate,
     lanes::Turn,
-    selection::{Candidate, Candidates, select, threads},
+    pools::plans,
+    selection::{Candidate, Candidates, select},
     series::Series,
     window,
 };
@@ -54,8 +55,8 @@ impl State {
             self.reply(reply, Answer::Submitted(known));
             return;
         }
-        if spec.scheduling.share_across_model {
-            let message = "field `scheduling.share_across_model`: devices cannot share a series yet; leave it out";
+        if spec.scheduling.share_across_model && spec.visit_order == VisitOrder::Ascending {
+            let message = "field `scheduling.share_across_model`: devices that share a series are compared by its reference visits, and visit_order ascending has none; leave one of the two out";
             let refusal = Refusal::Invalid(message.to_owned());
             self.reply(reply, Answer::Refused(refusal));
             return;
@@ -182,7 +183,7 @@ impl State {
         self.settle_sweep(id);
     }
 
-    /// Adds a series to its sweep and to its device's line.
+    /// Adds a series to its sweep and to the lines of its devices.
     pub(super) fn add_series(&mut self, sweep: SweepId, plan: SeriesPlan, ordinal: u32) {
         let Some(sweep) = self.sweeps.get_mut(&sweep) else {
             return;
@@ -196,11 +197,13 @@ impl State {
         };
         sweep.series.push(plan.id);
         sweep.going += 1;
-        let lane = self.lanes.get(&plan.device.id);
-        let least = lane.map_or(Duration::ZERO, |lane| {
-            self.least_share(lane, turn.sweep, turn.priority)
-        });
-        self.lane(&plan.device.id).join(turn, least);
+        for device in plan.devices() {
+            let lane = self.lanes.get(device);
+            let least = lane.map_or(Duration::ZERO, |lane| {
+                self.least_share(lane, turn.sweep, turn.priority)
+            });
+            self.lane(device).join(turn, least);
+        }
         self.series.insert(plan.id, Series::new(plan, turn));
     }
 
@@ -302,33 +305,17 @@ impl State {
             .map(|sweep| sweep.series)
             .unwrap_or_default();
         for id in series {
-            if let Some(series) = self.series.remove(&id) {
-                for attempt in series.tries.iter().flatten() {
-                    self.attempts.remove(attempt);
-                }
-                let device = series.plan.device.id;
-                if self.lanes.get(&device).is_some_and(|lane| lane.is_unused()) {
-                    self.lanes.remove(&device);
+            let Some(series) = self.series.remove(&id) else {
+                continue;
+            };
+            for attempt in series.tries.iter().flatten() {
+                self.attempts.remove(attempt);
+            }
+            for device in series.plan.devices() {
+                if self.lanes.get(device).is_some_and(|lane| lane.is_unused()) {
+                    self.lanes.remove(device);
                 }
             }
         }
     }
-}
-
-/// The series of a sweep: every workload on every chosen device, device by device.
-fn plans(sweep: SweepId, spec: &SweepSpec, chosen: &[Candidate<'_>]) -> Vec<SeriesPlan> {
-    chosen
-        .iter()
-        .flat_map(|candidate| {
-            spec.workloads.iter().map(|workload| SeriesPlan {
-                id: SeriesId::of(sweep, &candidate.device.id, &workload.to_string()),
-                sweep,
-                spec: spec.clone(),
-                workload: workload.clone(),
-                device: candidate.device.clone(),
-                hostname: candidate.host.hostname.clone(),
-                threads: threads(spec, candidate),
-            })
-        })
-        .collect()
 }

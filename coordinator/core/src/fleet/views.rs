@@ -42,7 +42,10 @@ impl State {
                 .series
                 .iter()
                 .filter_map(|id| self.series.get(id))
-                .map(|series| self.series_view(series))
+                .map(|series| wire::Series {
+                    devices: self.sharing_devices(series),
+                    ..self.series_view(series)
+                })
                 .collect(),
             explanation: self.sweep_explanation(sweep),
         })
@@ -158,24 +161,56 @@ impl State {
             measuring_ns: nanos(series.summary.measuring),
             remaining_ns: nanos(series.remaining),
             explanation: self.series_explanation(series, state),
+            shared_by: if series.plan.is_shared() {
+                u32::try_from(series.plan.devices().count()).unwrap_or(u32::MAX)
+            } else {
+                0
+            },
+            devices: Vec::new(),
         }
+    }
+
+    /// The devices that share a series and what each of them does; none where it has one of its own.
+    fn sharing_devices(&self, series: &Series) -> Vec<wire::SharingDevice> {
+        let devices = series.plan.devices().filter(|_| series.plan.is_shared());
+        devices
+            .map(|device| {
+                let round = self.measures(series, device);
+                let is_idle = round.is_none() && series.over.is_none();
+                wire::SharingDevice {
+                    device_id: device.to_owned(),
+                    hostname: series.plan.host_of(device).to_owned(),
+                    round,
+                    explanation: if is_idle {
+                        let reason = self.closed_gate(series.plan.sweep);
+                        reason.unwrap_or_else(|| self.why_not_on(series, device))
+                    } else {
+                        String::new()
+                    },
+                }
+            })
+            .collect()
     }
 
     fn series_state(&self, series: &Series) -> SeriesState {
         if let Some((state, _)) = &series.over {
             *state
-        } else if self.runs(series) {
+        } else if series
+            .plan
+            .devices()
+            .any(|device| self.measures(series, device).is_some())
+        {
             SeriesState::Running
         } else {
             SeriesState::Waiting
         }
     }
 
-    fn runs(&self, series: &Series) -> bool {
-        self.lanes
-            .get(&series.plan.device.id)
-            .and_then(|lane| self.attempts.get(lane.out.first()?))
-            .is_some_and(|attempt| attempt.series == series.plan.id)
+    /// The round of a series that has a device now.
+    fn measures(&self, series: &Series, device: &str) -> Option<u32> {
+        let first = self.lanes.get(device)?.out.first()?;
+        let attempt = self.attempts.get(first)?;
+        (attempt.series == series.plan.id).then_some(attempt.round)
     }
 
     /// Why a series is over, or does not run.
@@ -189,7 +224,20 @@ impl State {
         if let Some(reason) = self.closed_gate(series.plan.sweep) {
             return reason;
         }
-        let device = &series.plan.device.id;
+        /// Of a shared series; `--explain` shows all of them.
+        const SHOWN: usize = 3;
+        let mut reasons: Vec<String> = series
+            .plan
+            .devices()
+            .take(SHOWN)
+            .map(|device| self.why_not_on(series, device))
+            .collect();
+        reasons.dedup();
+        reasons.join("; ")
+    }
+
+    /// Why a series that is not over has no round on one of its devices.
+    fn why_not_on(&self, series: &Series, device: &str) -> String {
         let Some(lane) = self.lanes.get(device) else {
             return self.obstacle(device).unwrap_or_default();
         };
@@ -207,6 +255,10 @@ impl State {
         }
         if let Some(obstacle) = self.obstacle(device) {
             return obstacle;
+        }
+        if series.must_wait && !series.open.is_empty() {
+            return "what follows the rounds that are out is not known before one is over"
+                .to_owned();
         }
         let mut line = self.line(lane);
         match line.position(|turn| turn == series.turn).unwrap_or(0) {
@@ -226,7 +278,7 @@ impl State {
         }
         let candidates = self.candidates();
         let series = sweep.series.iter().filter_map(|id| self.series.get(id));
-        let own: BTreeSet<&str> = series.map(|it| it.plan.device.id.as_str()).collect();
+        let own: BTreeSet<&str> = series.flat_map(|it| it.plan.devices()).collect();
         let unfit: Vec<String> = meant(&sweep.spec.devices, &candidates)
             .unwrap_or_default()
             .iter()

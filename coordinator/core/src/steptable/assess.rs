@@ -13,7 +13,10 @@ use super::{
     row::count,
     rows::SeriesResult,
 };
-use crate::sweep::{Corrected, Quality, Unsettled, correct, left_out, required_rounds, settled};
+use crate::sweep::{
+    Contribution, Corrected, Quality, Unsettled, contributions, correct, left_out, misfits,
+    required_rounds, settled,
+};
 
 /// Share of host-bound blocks from which the reason mentions them.
 const HOST_BOUND_SHARE: f64 = 0.2;
@@ -32,6 +35,8 @@ pub(super) struct Assessment {
     pub measured: BTreeSet<u32>,
     pub blocks: u32,
     pub measuring_seconds: f64,
+    /// Of each device that shares the series; empty where there is one.
+    pub contributions: Vec<Contribution>,
     /// The largest batch size behind the inference.
     pub largest: u32,
 }
@@ -88,6 +93,7 @@ impl Assessment {
                 .iter()
                 .map(|record| record.measuring.as_secs_f64())
                 .sum(),
+            contributions: contributions(series.plan, series.history),
             largest: trace
                 .iter()
                 .flat_map(Trace::points)
@@ -226,6 +232,13 @@ fn add_remarks(
         inference.reason.push_str(&format!(
             "; in {:.0} % of the blocks the device waited for its host, which hides steps",
             quality.host_bound * 100.0
+        ));
+    }
+    for misfit in misfits(corrected) {
+        inference.reason.push_str(&format!(
+            "; device {} does not follow the others that share the measurement, by {:.1} % at the usual batch size: measure it alone",
+            misfit.device,
+            misfit.distance * 100.0
         ));
     }
     if !corrected.drifting_rounds.is_empty() {

@@ -10,7 +10,7 @@ use batchstep_inference::Inference;
 use super::{
     agreement::{Agreement, Camp},
     assess::Assessment,
-    device_answer::DeviceAnswer,
+    device_answer::{DeviceAnswer, Sharer},
     key::Key,
     row::{DetailedRow, Row, count},
     spread::{relative_time, representative, spread},
@@ -109,7 +109,10 @@ pub(super) fn combine(key: Key, voices: &[Voice<'_>], detailed: bool) -> Option<
             .sum(),
         devices: voices
             .iter()
-            .map(|voice| voice.device().to_owned())
+            .flat_map(Voice::devices)
+            .map(ToOwned::to_owned)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
             .collect(),
         agreeing_devices: count(agreeing.len()),
         representative_device: shown.device().to_owned(),
@@ -192,6 +195,17 @@ fn answer(voice: &Voice<'_>, shown: &Voice<'_>, agreeing: &[&Voice<'_>]) -> Devi
         blocks: assessment.blocks,
         measuring_seconds: assessment.measuring_seconds,
         reason: inference.reason.clone(),
+        shared_by: assessment
+            .contributions
+            .iter()
+            .map(|contribution| Sharer {
+                device: contribution.device.clone(),
+                hostname: voice.plan.host_of(&contribution.device).to_owned(),
+                relative_time: contribution.relative_time,
+                blocks: count(contribution.blocks),
+                measuring_seconds: contribution.measuring.as_secs_f64(),
+            })
+            .collect(),
     }
 }
 
@@ -202,6 +216,10 @@ fn reason(shown: &Voice<'_>, voices: &[Voice<'_>], agreement: &Agreement<'_, '_>
         return says.join(", ");
     }
     let mut reason = shown.assessment.inference.reason.clone();
+    let sharing = shown.assessment.contributions.len();
+    if sharing > 1 {
+        reason.push_str(&format!("; {sharing} devices shared the measurement"));
+    }
     let (agreeing, all) = (agreement.agreeing(), voices.len());
     if all > 1 {
         let others = others(voices, agreeing).join(", ");

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::verdict::Verdict;
 
-/// One device's own answer, from its most telling series.
+/// One device's own answer, from its most telling series, or that of several which shared it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeviceAnswer {
-    /// GPU or MIG UUID, `CPU-<machine id>`, or `SIM-<name>`.
+    /// GPU or MIG UUID, `CPU-<machine id>`, or `SIM-<name>`; of devices that shared the measurement the first by id.
     pub device: String,
     /// The host it was on.
     pub hostname: String,
@@ -45,6 +45,24 @@ pub struct DeviceAnswer {
     pub measuring_seconds: f64,
     /// Why this verdict, for people.
     pub reason: String,
+    /// The devices that shared the measurement and have this answer together, by id; empty where the device measured alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared_by: Vec<Sharer>,
+}
+
+/// One of several devices that shared a measurement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sharer {
+    /// Its id.
+    pub device: String,
+    /// The host it was on.
+    pub hostname: String,
+    /// Its iteration time over that of the device at whose level the answer is, at the reference batch size; `null` where it never visited that.
+    pub relative_time: Option<f64>,
+    /// Timed blocks, reference and probe blocks included.
+    pub blocks: u32,
+    /// Seconds in timed blocks.
+    pub measuring_seconds: f64,
 }
 
 /// How far the devices with an answer lie apart. The ratio of two throughputs at one batch size is that of the times, so this is the spread of both.

@@ -17,7 +17,7 @@ mod verdict;
 mod voice;
 
 pub use crate::sweep::{Unsettled, settled};
-pub use device_answer::{DeviceAnswer, Spread};
+pub use device_answer::{DeviceAnswer, Sharer, Spread};
 pub use row::{
     BestThroughput, DetailedRow, Edge, EdgeSight, FittedPoint, OtherStep, PointRow, Row,
     SCHEMA_VERSION, StepKind, Table,

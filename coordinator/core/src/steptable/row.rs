@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    device_answer::{DeviceAnswer, Spread},
+    device_answer::{DeviceAnswer, Sharer, Spread},
     verdict::Verdict,
 };
 use batchstep_inference::Point;
@@ -86,7 +86,7 @@ pub struct Row {
     pub measuring_seconds: f64,
     /// All devices that measured this, by id, also those that have no answer.
     pub devices: Vec<String>,
-    /// Devices whose answer is the row's; of a dispute, those of the largest group that agree with each other.
+    /// Devices whose answer is the row's, those that shared one measurement counted once; of a dispute, those of the largest group that agree with each other.
     pub agreeing_devices: u32,
     /// The device whose curve, offset, jumps, good batch sizes and throughput the row shows.
     #[serde(default)]
@@ -94,11 +94,32 @@ pub struct Row {
     /// How far the devices with an answer lie apart; `null` with fewer than two of them.
     #[serde(default)]
     pub spread: Option<Spread>,
-    /// What each device says by itself, in the order of `devices`.
+    /// What each device says by itself, by id; devices that shared a measurement have one answer together.
     #[serde(default)]
     pub device_answers: Vec<DeviceAnswer>,
     /// Versions that are part of the key.
     pub software: Software,
+}
+
+impl Row {
+    /// How many answers there are: devices that shared a measurement have one together.
+    #[must_use]
+    pub fn answers(&self) -> usize {
+        if self.device_answers.is_empty() {
+            self.devices.len()
+        } else {
+            self.device_answers.len()
+        }
+    }
+
+    /// The devices that shared the only measurement there is.
+    #[must_use]
+    pub fn shared_by(&self) -> &[Sharer] {
+        match self.device_answers.as_slice() {
+            [only] => &only.shared_by,
+            _ => &[],
+        }
+    }
 }
 
 /// A row with what its plots are drawn from, where that was asked for.

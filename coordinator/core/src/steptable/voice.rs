@@ -1,4 +1,4 @@
-//! A device's say about one row: the series that counts for it, judged. Made by `rows`, compared by `agreement`, combined by `combine`.
+//! A device's say about one row: the series that counts for it, judged. Devices that shared a series have one say, which is that of the first. Made by `rows`, compared by `agreement`, combined by `combine`.
 
 use batchstep_proto::ids::{SeriesId, SweepId};
 
@@ -16,6 +16,14 @@ impl Voice<'_> {
     /// The device's id.
     pub(super) fn device(&self) -> &str {
         &self.plan.device.id
+    }
+
+    /// Ids of the devices behind it: itself, or those that shared the series.
+    pub(super) fn devices(&self) -> impl Iterator<Item = &str> {
+        let shared = &self.assessment.contributions;
+        let own = shared.is_empty().then(|| self.device());
+        own.into_iter()
+            .chain(shared.iter().map(|it| it.device.as_str()))
     }
 
     /// True when it has an answer.

@@ -14,8 +14,8 @@ use batchstep_proto::domain::{
 };
 
 use super::{
-    History, Next, RoundRecord, SeriesPlan, cost::Costs, history::Past, plan::following,
-    standing::Standing,
+    History, Next, RoundRecord, SeriesPlan, cost::Costs, history::Past, levels::Levels,
+    plan::following, standing::Standing,
 };
 
 /// The round that follows those of the history and those that are out; `None`: wait for them. `open` ascends by index and, with the history, has every
@@ -28,10 +28,12 @@ pub fn ahead(plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Opt
     let mut past = history.past();
     let mut standing = Standing::of(&past);
     let costs = Costs::of(plan, &past, &standing);
-    let latest = latest(&past, open);
+    let levels = Levels::of(plan, &past);
+    let leveled = levels.leveled(&past);
+    let latest = latest(&leveled.past(), open);
     let expected: Vec<RoundRecord> = open
         .iter()
-        .map(|record| as_expected(plan, record, &costs, &latest))
+        .map(|record| as_expected(plan, record, &costs, (&latest, &levels)))
         .collect::<Option<_>>()?;
     let follow = match (past.rounds.last(), expected.first()) {
         (Some(last), Some(first)) => last.round.index < first.round.index,
@@ -76,12 +78,13 @@ fn latest<'a>(past: &Past<'a>, open: &[&RoundRecord]) -> Latest<'a> {
     latest
 }
 
-/// A round as it will have ended: what it has reported, and for every other visit the newest block like it, or one of the expected length.
+/// A round as it will have ended: what it has reported, and for every other visit the newest block like it, at the level of the round's device, or one of
+/// the expected length.
 fn as_expected(
     plan: &SeriesPlan,
     record: &RoundRecord,
     costs: &Costs,
-    latest: &Latest<'_>,
+    (latest, levels): (&Latest<'_>, &Levels<'_>),
 ) -> Option<RoundRecord> {
     let mut expected = record.clone();
     for (position, visit) in (0_u32..).zip(&record.round.visits) {
@@ -97,7 +100,7 @@ fn as_expected(
             Some(&block) => Block {
                 visit: position,
                 started_after: expected.elapsed,
-                ..block.clone()
+                ..levels.on(&record.round.device_id, block)
             },
             // Only a dense sweep wants the same whatever a first block shows.
             None if plan.spec.strategy == Strategy::Dense => {
@@ -167,9 +170,10 @@ mod tests {
         let latest = blocks
             .map(|block| ((block.batch_size, block.role), block))
             .collect();
+        let levels = Levels::of(plan, &past);
         let mut expected = history.clone();
         for record in open {
-            let record = as_expected(plan, record, &costs, &latest)?;
+            let record = as_expected(plan, record, &costs, (&latest, &levels))?;
             expected.rounds.push(record);
         }
         expected.rounds.sort_by_key(|record| record.round.index);

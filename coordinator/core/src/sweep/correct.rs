@@ -9,9 +9,10 @@ use batchstep_inference::Observation;
 use batchstep_proto::domain::{Block, DeviceKind, RoundKind, VisitRole};
 
 use super::{
-    History, SeriesPlan,
+    History, RoundRecord, SeriesPlan,
     drift::{Drift, References},
     history::Past,
+    levels::{Leveled, Levels},
     medians::median,
     rules::{DRIFT_LIMIT, REQUIRED_ROUNDS},
 };
@@ -66,11 +67,13 @@ impl Flag {
 pub struct CorrectedBlock<'a> {
     /// Index of its round in the series.
     pub round: u32,
+    /// Id of the device that timed it.
+    pub device: &'a str,
     /// As reported.
     pub block: &'a Block,
     /// Seconds per iteration, as timed.
     pub seconds: f64,
-    /// The same without drift; `None` for probe blocks and where the round has no reference.
+    /// The same without drift, on the device that stands for all where several share the series; `None` for probe blocks and where the round has no reference.
     pub corrected_seconds: Option<f64>,
     /// Ascending.
     pub flags: Vec<Flag>,
@@ -124,27 +127,30 @@ impl Quality {
     }
 }
 
-/// Corrects every block by the device's drift while it ran.
+/// Corrects every block by its device's level, where several share the series, and by the device's drift while it ran.
 #[must_use]
 pub fn correct<'a>(plan: &SeriesPlan, history: &'a History) -> Corrected<'a> {
     let past = history.past();
-    Seen::of(&past).corrected(plan)
+    Seen::of(plan, &past).corrected(plan)
 }
 
 /// What can be said of blocks without learning the drift: all that the planner asks while batch sizes lack their required blocks.
 #[derive(Debug)]
 pub(super) struct Seen<'p, 'a> {
     past: &'p Past<'a>,
+    leveled: Leveled<'a>,
     references: References,
-    median_clock: Option<f64>,
+    median_clocks: BTreeMap<&'a str, f64>,
 }
 
 impl<'p, 'a> Seen<'p, 'a> {
-    pub(super) fn of(past: &'p Past<'a>) -> Self {
+    pub(super) fn of(plan: &SeriesPlan, past: &'p Past<'a>) -> Self {
+        let leveled = Levels::of(plan, past).leveled(past);
         Self {
             past,
-            references: References::of(past),
-            median_clock: median_clock(past),
+            references: References::of(&leveled.past()),
+            leveled,
+            median_clocks: median_clocks(past),
         }
     }
 
@@ -160,10 +166,11 @@ impl<'p, 'a> Seen<'p, 'a> {
     /// The batch sizes of the measuring blocks that were not throttled, each with the index of its round.
     pub(super) fn unthrottled(&self) -> impl Iterator<Item = (u32, u32)> {
         self.past.rounds.iter().flat_map(|record| {
+            let clock = self.median_clock(record);
             let blocks = record.blocks.iter();
             blocks
                 .filter(|block| block.role == VisitRole::Measure)
-                .filter(|block| !throttled(block, self.median_clock))
+                .filter(move |block| !throttled(block, clock))
                 .map(|block| (record.round.index, block.batch_size))
         })
     }
@@ -172,28 +179,38 @@ impl<'p, 'a> Seen<'p, 'a> {
         self.references.range(round) > DRIFT_LIMIT
     }
 
+    fn median_clock(&self, record: &RoundRecord) -> Option<f64> {
+        let device = record.round.device_id.as_str();
+        self.median_clocks.get(device).copied()
+    }
+
     /// Learns the drift and corrects every block by it.
     pub(super) fn corrected(&self, plan: &SeriesPlan) -> Corrected<'a> {
-        let drift = Drift::of(self.past, &self.references, plan.device.kind);
-        let fastest = fastest(self.past);
+        let leveled = self.leveled.past();
+        let drift = Drift::of(&leveled, &self.references, plan.device.kind);
+        let fastest = fastest(&leveled);
         let mut corrected = Corrected {
             blocks: Vec::new(),
             drifting_rounds: self.drifting_rounds(),
         };
         for (round, record) in self.past.rounds.iter().enumerate() {
+            let clock = self.median_clock(record);
+            let leveled = &leveled.rounds[round].blocks;
             let drifting = self.drifts(round);
             corrected
                 .blocks
                 .extend(record.blocks.iter().enumerate().map(|(position, block)| {
-                    let seconds = block.seconds_per_iteration();
-                    let mut flags = flags(plan, block, self.median_clock, &fastest);
+                    let leveled = &leveled[position];
+                    let seconds = leveled.seconds_per_iteration();
+                    let mut flags = flags(plan, leveled, clock, &fastest);
                     if drifting {
                         flags.insert(0, Flag::Drifting);
                     }
                     CorrectedBlock {
                         round: record.round.index,
+                        device: &record.round.device_id,
                         block,
-                        seconds,
+                        seconds: block.seconds_per_iteration(),
                         corrected_seconds: drift
                             .ratio(round, position)
                             .map(|ratio| seconds / ratio),
@@ -326,7 +343,7 @@ fn harmless_foreign_cores(plan: &SeriesPlan) -> f64 {
 
 fn fastest(past: &Past<'_>) -> BTreeMap<u32, f64> {
     let mut fastest = BTreeMap::new();
-    for block in blocks_of(past, VisitRole::Measure) {
+    for (_, block) in measuring_blocks(past) {
         let seconds = block.seconds_per_iteration();
         fastest
             .entry(block.batch_size)
@@ -336,17 +353,28 @@ fn fastest(past: &Past<'_>) -> BTreeMap<u32, f64> {
     fastest
 }
 
-fn median_clock(past: &Past<'_>) -> Option<f64> {
-    let clocks: Vec<f64> = blocks_of(past, VisitRole::Measure)
-        .filter_map(|block| block.sm_clock_mhz)
-        .collect();
-    (!clocks.is_empty()).then(|| median(clocks))
+/// Of each device, MHz.
+fn median_clocks<'a>(past: &Past<'a>) -> BTreeMap<&'a str, f64> {
+    let mut clocks: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for (device, block) in measuring_blocks(past) {
+        if let Some(clock) = block.sm_clock_mhz {
+            clocks.entry(device).or_default().push(clock);
+        }
+    }
+    clocks
+        .into_iter()
+        .map(|(device, clocks)| (device, median(clocks)))
+        .collect()
 }
 
-fn blocks_of<'a>(past: &Past<'a>, role: VisitRole) -> impl Iterator<Item = &'a Block> {
-    past.rounds
-        .iter()
+/// The blocks that measure a batch size, each with its device.
+fn measuring_blocks<'a>(past: &Past<'a>) -> impl Iterator<Item = (&'a str, &'a Block)> {
+    let rounds = past.rounds.iter().copied();
+    rounds
         .filter(|record| record.round.kind == RoundKind::Measure)
-        .flat_map(|record| &record.blocks)
-        .filter(move |block| block.role == role)
+        .flat_map(|record| {
+            let device = record.round.device_id.as_str();
+            record.blocks.iter().map(move |block| (device, block))
+        })
+        .filter(|(_, block)| block.role == VisitRole::Measure)
 }

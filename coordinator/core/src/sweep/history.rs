@@ -9,8 +9,9 @@ use batchstep_proto::{
     ids::{SeriesId, SweepId},
     workload::WorkloadSpec,
 };
+use serde::{Deserialize, Serialize};
 
-/// What one series measures: one workload of a sweep on one device.
+/// What one series measures: one workload of a sweep on one device, or on several of one model that share its rounds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeriesPlan {
     /// Derived from sweep, device and workload.
@@ -21,18 +22,55 @@ pub struct SeriesPlan {
     pub spec: SweepSpec,
     /// Which of the sweep's workloads.
     pub workload: WorkloadSpec,
-    /// On what.
+    /// On what; of several devices the first by id.
     pub device: Device,
     /// Name of the device's host.
     pub hostname: String,
     /// CPU threads, settled when the series was made; `None` on GPUs.
     pub threads: Option<u32>,
+    /// The further devices that share its rounds, by id; none where a device has a series of its own.
+    pub others: Vec<PoolDevice>,
+}
+
+impl SeriesPlan {
+    /// Ids of all devices that may measure its rounds, ascending.
+    pub fn devices(&self) -> impl Iterator<Item = &str> {
+        let others = self.others.iter().map(|other| other.device.id.as_str());
+        std::iter::once(self.device.id.as_str()).chain(others)
+    }
+
+    /// True when several devices share its rounds.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        !self.others.is_empty()
+    }
+
+    /// Name of the host of one of its devices; empty for any other device.
+    #[must_use]
+    pub fn host_of(&self, device: &str) -> &str {
+        if device == self.device.id {
+            return &self.hostname;
+        }
+        let mut others = self.others.iter();
+        others
+            .find(|other| other.device.id == device)
+            .map_or("", |other| &other.hostname)
+    }
+}
+
+/// One of several devices that share a series, beside the first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PoolDevice {
+    /// As its agent described it when the series was made.
+    pub device: Device,
+    /// Name of its host.
+    pub hostname: String,
 }
 
 /// One round with all that was reported of it, by whichever attempts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoundRecord {
-    /// As it was assigned.
+    /// As it was assigned; the device is that of its latest attempt, which is the only one whose blocks are here.
     pub round: Round,
     /// Blocks in the order they were timed.
     pub blocks: Vec<Block>,
@@ -64,6 +102,12 @@ impl RoundRecord {
             warm_up: Duration::ZERO,
             elapsed: Duration::ZERO,
         }
+    }
+
+    /// True while nothing was found out, not even that a visit fails.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.blocks.is_empty() && self.failures.is_empty()
     }
 
     /// Adds a part of an attempt's report.

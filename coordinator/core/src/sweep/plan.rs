@@ -86,7 +86,7 @@ pub(super) fn following(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing)
 }
 
 fn wanted_next(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Next {
-    if let Some(message) = standing::gives_up(past) {
+    if let Some(message) = standing::gives_up(plan, past) {
         return Next::Failed(message);
     }
     let index = u32::try_from(past.rounds.len()).unwrap_or(u32::MAX);
@@ -114,7 +114,7 @@ fn wanted_next(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Next 
             ),
         };
     };
-    let seen = Seen::of(past);
+    let seen = Seen::of(plan, past);
     // Learning the drift is most of what a plan costs, and matters only once the times decide.
     let corrected = LazyCell::new(|| seen.corrected(plan));
     let (mut aimed, mut certain) = (window, true);

@@ -16,7 +16,7 @@ use batchstep_simulated::{
     Behaviour, Contention, Event, Faults, Machine, Throttling, Timings, Window,
 };
 
-use super::{History, Next, RoundRecord, SeriesPlan, ahead, next};
+use super::{History, Next, PoolDevice, RoundRecord, SeriesPlan, ahead, next};
 
 /// A sweep of `linear` with everything at its default.
 pub(crate) fn spec(batch_sizes: &str, budget_seconds: u64) -> SweepSpec {
@@ -61,6 +61,7 @@ pub(crate) fn plan(spec: SweepSpec, device: &str) -> SeriesPlan {
             ineligible: Vec::new(),
         },
         hostname: "here".to_owned(),
+        others: Vec::new(),
     }
 }
 
@@ -167,6 +168,68 @@ impl<'a> Simulator<'a> {
         }
         panic!("the series did not end within 2000 rounds");
     }
+}
+
+/// A series of `spec` that devices of these names share.
+pub(crate) fn shared_plan(spec: SweepSpec, devices: &[&str]) -> SeriesPlan {
+    let others = devices[1..].iter().map(|device| PoolDevice {
+        device: plan(spec.clone(), device).device,
+        hostname: format!("host of {device}"),
+    });
+    SeriesPlan {
+        others: others.collect(),
+        ..plan(spec.clone(), devices[0])
+    }
+}
+
+/// Runs a shared series to its end on several devices that measure at the same time: whichever is free first has the next round. Also the seconds that
+/// this takes.
+pub(crate) fn run_shared(devices: &[Simulator<'_>], plan: &SeriesPlan) -> (History, Next, f64) {
+    let names: Vec<&str> = plan.devices().collect();
+    let mut machines: Vec<_> = devices.iter().map(Simulator::machine).collect();
+    let mut idle: BTreeSet<usize> = (0..devices.len()).collect();
+    let mut history = History::default();
+    // With the time at which each is over.
+    let mut out: Vec<(f64, usize, RoundRecord)> = Vec::new();
+    let mut now = 0.0;
+    for _ in 0..2000 {
+        let end = match next(plan, &history) {
+            Next::Round(_) => None,
+            end => Some(end),
+        };
+        while let (None, Some(&device)) = (&end, idle.first()) {
+            let mut open: Vec<&RoundRecord> = out.iter().map(|(_, _, record)| record).collect();
+            open.sort_by_key(|record| record.round.index);
+            let round = if open.is_empty() {
+                match next(plan, &history) {
+                    Next::Round(round) => Some(round),
+                    _ => None,
+                }
+            } else {
+                let open: Vec<RoundRecord> = open
+                    .into_iter()
+                    .map(|record| RoundRecord::new(record.round.clone()))
+                    .collect();
+                ahead(plan, &history, &open.iter().collect::<Vec<_>>())
+            };
+            let Some(mut round) = round else { break };
+            check(plan, &round);
+            names[device].clone_into(&mut round.device_id);
+            let record = executed(&mut machines[device], round);
+            out.push((now + record.elapsed.as_secs_f64(), device, record));
+            idle.remove(&device);
+        }
+        let first = (0..out.len()).min_by(|&a, &b| out[a].0.total_cmp(&out[b].0));
+        let Some(first) = first else {
+            return (history, end.unwrap(), now);
+        };
+        let (time, device, record) = out.swap_remove(first);
+        (now, _) = (time, idle.insert(device));
+        let rounds = &mut history.rounds;
+        let at = rounds.partition_point(|other| other.round.index < record.round.index);
+        rounds.insert(at, record);
+    }
+    panic!("the series did not end within 2000 rounds");
 }
 
 /// A round with what an agent would report of it.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use batchstep_proto::domain::{AttemptOutcome, RoundKind, VisitFailureKind, VisitRole};
 
 use super::{
-    RoundRecord,
+    RoundRecord, SeriesPlan,
     history::Past,
     rules::{
         CRASHES_TO_QUARANTINE, EMPTY_ROUNDS_TO_FAIL, ERRORS_TO_LEAVE_OUT, STOPPED_ROUNDS_TO_FAIL,
@@ -164,8 +164,8 @@ fn too_long_for(record: &RoundRecord, kind: VisitFailureKind) -> Option<f64> {
 }
 
 /// The last message of the rounds at the end of the history, when too many in a row ended without a block. Rounds that were stopped count apart: they
-/// say nothing about the device.
-pub(super) fn gives_up(past: &Past<'_>) -> Option<String> {
+/// say nothing about the device. Where several devices share the series, one that fails at everything must not end it: each has as many.
+pub(super) fn gives_up(plan: &SeriesPlan, past: &Past<'_>) -> Option<String> {
     let outcome = |record: &RoundRecord| record.outcomes.last().map(|(outcome, _)| *outcome);
     let is_empty = |record: &&&RoundRecord| {
         record.blocks.is_empty()
@@ -177,7 +177,9 @@ pub(super) fn gives_up(past: &Past<'_>) -> Option<String> {
     let stopped = last()
         .filter(|record| outcome(record) == Some(AttemptOutcome::Stopped))
         .count();
-    (empty - stopped >= EMPTY_ROUNDS_TO_FAIL || stopped >= STOPPED_ROUNDS_TO_FAIL).then(|| {
+    let devices = plan.devices().count();
+    let fails = empty - stopped >= EMPTY_ROUNDS_TO_FAIL * devices;
+    (fails || stopped >= STOPPED_ROUNDS_TO_FAIL * devices).then(|| {
         let message = past
             .rounds
             .iter()

@@ -135,6 +135,7 @@ fn plan(draw: &Draw, strategy: Strategy, precision: f64, seed: u64) -> SeriesPla
     };
     let workload = spec.workloads[0].clone();
     SeriesPlan {
+        others: Vec::new(),
         id: SeriesId::of(sweep, &device, &workload.to_string()),
         sweep,
         threads: spec.threads,

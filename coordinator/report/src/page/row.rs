@@ -45,7 +45,10 @@ pub(super) fn section(
                 }
             }
             @if row.devices.len() > 1 && !detailed.points.is_empty() {
-                p.muted { "The curve is that of " (row.representative_device) "." }
+                p.muted {
+                    @if row.answers() == 1 { "The curve is at the level of " } @else { "The curve is that of " }
+                    (row.representative_device) "."
+                }
             }
             (facts(detailed))
             (devices_table(row))
@@ -151,10 +154,12 @@ fn facts(detailed: &DetailedRow) -> Markup {
 fn devices(row: &Row) -> String {
     match row.devices.len() {
         0 | 1 => row.devices.join(""),
-        count => format!(
-            "{} ({} of {count} agree)",
+        _ if row.answers() == 1 => format!("{} (one shared measurement)", row.devices.join(", ")),
+        _ => format!(
+            "{} ({} of {} agree)",
             row.devices.join(", "),
-            row.agreeing_devices
+            row.agreeing_devices,
+            row.answers()
         ),
     }
 }
@@ -192,6 +197,9 @@ fn devices_table(row: &Row) -> Markup {
                             td.number { (answer.blocks) }
                         } } }
                     }
+                }
+                @for shared in row.device_answers.iter().filter_map(siblings::sharers) {
+                    p.muted { "Shared by " (shared) "." }
                 }
             }
         }

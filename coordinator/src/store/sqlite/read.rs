@@ -101,6 +101,8 @@ async fn series(
     rows.iter()
         .map(|row| {
             let device: &str = row.try_get("device")?;
+            let others: Option<&str> = row.try_get("others")?;
+            let others = others.map(|others| from_json("devices", others));
             Ok(StoredSeries {
                 plan: SeriesPlan {
                     id: parsed("series id", row.try_get("id")?)?,
@@ -110,6 +112,7 @@ async fn series(
                     device: from_json("device", device)?,
                     hostname: row.try_get("hostname")?,
                     threads: row.try_get("threads")?,
+                    others: others.transpose()?.unwrap_or_default(),
                 },
                 state: word::<SeriesState>(row.try_get("state")?)?,
                 message: row.try_get("message")?,
@@ -141,7 +144,7 @@ pub(super) async fn rounds(
     }
     drop(rows);
     let rows = sqlx::query(
-        "SELECT round_id, attempt.id, agent_id, attempt.state FROM series JOIN round ON round.series_id = series.id \
+        "SELECT round_id, attempt.id, agent_id, attempt.state, attempt.device_id FROM series JOIN round ON round.series_id = series.id \
          JOIN attempt ON attempt.round_id = round.id WHERE sweep_id = ? ORDER BY ordinal, idx, number",
     )
     .bind(&id);
@@ -190,10 +193,18 @@ impl Rounds {
     }
 
     fn add_attempt(&mut self, row: &SqliteRow) -> Read<()> {
-        let round = self.round(row.try_get(0)?)?;
-        round.stored.attempts.push(StoredAttempt {
+        let device: Option<String> = row.try_get(4)?;
+        let StoredRound {
+            record, attempts, ..
+        } = &mut self.round(row.try_get(0)?)?.stored;
+        // The latest attempt is the one that counts.
+        if let Some(device) = device {
+            record.round.device_id = device;
+        }
+        attempts.push(StoredAttempt {
             id: parsed("attempt id", row.try_get(1)?)?,
             agent: parsed("agent id", row.try_get(2)?)?,
+            device: record.round.device_id.clone(),
             state: word::<AttemptState>(row.try_get(3)?)?,
         });
         Ok(())

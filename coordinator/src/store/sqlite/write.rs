@@ -112,9 +112,10 @@ async fn submitted(
 
 async fn series(db: &mut SqliteConnection, plan: &SeriesPlan, ordinal: u32) -> Written<()> {
     let device = json("device", &plan.device)?;
+    let others = plan.is_shared().then(|| json("devices", &plan.others));
     sqlx::query(
         "INSERT INTO series (id, sweep_id, ordinal, workload, mode, dtype, threads, device_id, device_model, device_kind, hostname, device, \
-         state, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', '')",
+         others, state, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', '')",
     )
     .bind(plan.id.to_string())
     .bind(plan.sweep.to_string())
@@ -128,13 +129,14 @@ async fn series(db: &mut SqliteConnection, plan: &SeriesPlan, ordinal: u32) -> W
     .bind(plan.device.kind.word())
     .bind(&plan.hostname)
     .bind(device)
+    .bind(others.transpose()?)
     .execute(db)
     .await?;
     Ok(())
 }
 
 async fn assigned(db: &mut SqliteConnection, attempts: &[NewAttempt<'_>]) -> Written<()> {
-    // A round is the same for each of its attempts.
+    // A round is the same for each of its attempts, but for the device, which is read from the attempt.
     QueryBuilder::<Sqlite>::new("INSERT INTO round (id, series_id, idx, kind, assignment, ended) ")
         .push_values(attempts, |mut row, new| {
             row.push_bind(new.round.id.to_string())
@@ -149,13 +151,14 @@ async fn assigned(db: &mut SqliteConnection, attempts: &[NewAttempt<'_>]) -> Wri
         .execute(&mut *db)
         .await?;
     QueryBuilder::<Sqlite>::new(
-        "INSERT INTO attempt (id, round_id, number, agent_id, state, message) ",
+        "INSERT INTO attempt (id, round_id, number, agent_id, device_id, state, message) ",
     )
     .push_values(attempts, |mut row, new| {
         row.push_bind(new.attempt.to_string())
             .push_bind(new.round.id.to_string())
             .push_bind(new.number)
             .push_bind(new.agent.to_string())
+            .push_bind(new.round.device_id.clone())
             .push("'assigned'")
             .push("''");
     })

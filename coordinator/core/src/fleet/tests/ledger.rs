@@ -82,12 +82,18 @@ impl Ledger {
                     });
                 }
                 let stored = &mut series.rounds[round.index as usize];
+                let device = round.device_id.clone();
+                if device != stored.record.round.device_id {
+                    assert!(stored.record.is_empty(), "two devices measured one round");
+                    stored.record.round.device_id.clone_from(&device);
+                }
                 assert_eq!(stored.record.round, round, "attempts of one round differ");
                 assert_eq!(stored.attempts.len(), number as usize);
                 assert!(!stored.ended);
                 stored.attempts.push(StoredAttempt {
                     id: attempt,
                     agent,
+                    device,
                     state: AttemptState::Assigned,
                 });
             }
@@ -243,7 +249,7 @@ impl Ledger {
     pub fn check(&self) {
         let mut busy: BTreeMap<&str, Vec<AgentId>> = BTreeMap::new();
         for (record, attempt) in self.attempts().filter(|(_, attempt)| is_open(attempt)) {
-            let out = busy.entry(&record.round.device_id).or_default();
+            let out = busy.entry(&attempt.device).or_default();
             out.push(attempt.agent);
             assert!(
                 out.len() <= 2,
@@ -326,6 +332,7 @@ fn series_snapshot(state: &State, series: &crate::fleet::series::Series) -> Seri
                     .map(|id| StoredAttempt {
                         id: *id,
                         agent: state.attempts[id].agent,
+                        device: state.attempts[id].device.clone(),
                         state: state.attempts[id].state,
                     })
                     .collect(),

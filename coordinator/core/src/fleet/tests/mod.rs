@@ -10,5 +10,6 @@ mod restrictions;
 mod scenarios;
 mod scheduling;
 mod sessions;
+mod shared;
 mod validation;
 mod world;

@@ -21,8 +21,8 @@ enum Act {
     Reconnect(usize),
     Restart,
     Wait(u64),
-    /// With a priority, and by night only.
-    Submit(i32, bool),
+    /// With a priority, by night only, and with devices that share.
+    Submit(i32, bool, bool),
     Cancel(usize),
     Decline(usize),
     /// The agent's process dies: what ran is broken or was refused.
@@ -46,7 +46,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => agent.clone().prop_map(Act::Reconnect),
         1 => Just(Act::Restart),
         2 => (1..100_u64).prop_map(Act::Wait),
-        1 => (-1..=1_i32, any::<bool>()).prop_map(|(priority, windowed)| Act::Submit(priority, windowed)),
+        1 => (-1..=1_i32, any::<bool>(), any::<bool>()).prop_map(|(priority, windowed, shared)| Act::Submit(priority, windowed, shared)),
         1 => (0..200_u64).prop_map(Act::TimeOfDay),
         1 => agent.clone().prop_map(Act::Remove),
         1 => (0..4_usize).prop_map(Act::Cancel),
@@ -74,11 +74,12 @@ fn perform(world: &mut World, act: Act) {
         }
         Act::Restart => world.restart(),
         Act::Wait(seconds) => world.wait(Duration::from_secs(seconds)),
-        Act::Submit(priority, by_night) => {
+        Act::Submit(priority, by_night, shared) => {
             if world.ledger.sweeps.len() < 4 {
                 let mut spec = spec();
                 spec.scheduling.priority = priority;
                 spec.scheduling.only_between = by_night.then(night);
+                spec.scheduling.share_across_model = shared;
                 world.submit(spec);
             }
         }
@@ -195,11 +196,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_nothing_is_lost_or_counted_twice(acts in prop::collection::vec(act(), 1..120), settles: bool) {
-        let mut world = World::new(3, &[&["GPU-a", "GPU-b"], &["CPU-c"], &["GPU-b"]]);
+    fn whatever_happens_nothing_is_lost_or_counted_twice(acts in prop::collection::vec(act(), 1..120), settles: bool, shared: bool) {
+        let mut world = World::new(3, &[&["GPU-a", "GPU-b"], &["CPU-c"], &["GPU-b", "GPU-d"]]);
         world.script.settles = settles;
         world.state.planner = Box::new(world.script);
-        world.submit(spec());
+        let mut first = spec();
+        first.scheduling.share_across_model = shared;
+        world.submit(first);
         for act in acts {
             perform(&mut world, act);
             let (restored, effects) =

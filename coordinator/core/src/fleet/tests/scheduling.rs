@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use batchstep_proto::{
-    domain::{AttemptOutcome, SweepSpec},
+    domain::{AttemptOutcome, SweepSpec, VisitOrder},
     ids::SweepId,
     wire::event::Kind,
 };
@@ -268,10 +268,11 @@ fn a_round_that_was_lost_is_not_taken_up_outside_its_window() {
 }
 
 #[test]
-fn what_is_not_built_is_refused() {
+fn devices_cannot_share_what_has_no_reference_visits() {
     let mut world = World::new(1, &[&["GPU-x"]]);
     let mut shared = spec();
     shared.scheduling.share_across_model = true;
+    shared.visit_order = VisitOrder::Ascending;
     let (_, answer) = world.submit(shared);
     assert!(matches!(answer, Answer::Refused(Refusal::Invalid(_))));
 }

@@ -1,6 +1,8 @@
-//! Rows from series that simulated devices measured; `devices` has what several devices of a model make of one row.
+//! Rows from series that simulated devices measured; `devices` has what several devices of a model make of one row, `shared` what those do that
+//! shared a series.
 
 mod devices;
+mod shared;
 
 use std::time::Duration;
 
@@ -23,6 +25,10 @@ struct Measured {
 impl Measured {
     fn with(plan: SeriesPlan, device: &Simulator<'_>) -> Self {
         let (history, end) = device.run(&plan);
+        Self::of(plan, history, end)
+    }
+
+    fn of(plan: SeriesPlan, history: History, end: Next) -> Self {
         let message = match end {
             Next::Done(conclusion) => conclusion.message,
             Next::Failed(message) => message,

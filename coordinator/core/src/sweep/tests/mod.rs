@@ -6,6 +6,7 @@ mod budgets;
 mod correction;
 mod planner;
 mod properties;
+mod shared;
 
 use std::collections::BTreeMap;
 

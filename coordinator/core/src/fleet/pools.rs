@@ -1,0 +1,141 @@
+//! Pools: the devices that measure one series together. A device has series of its own, or shares the rounds of those of all devices like it.
+//!
+//! Each round of a shared series is measured by one device. It goes to whichever is free, so a device that is lost delays nothing but the round it has:
+//! what it measured of that counts, and the rest is planned anew.
+
+use std::collections::BTreeMap;
+
+use batchstep_proto::{
+    domain::{DeviceKind, SweepSpec},
+    ids::{AgentId, SeriesId, SweepId},
+    workload::WorkloadSpec,
+};
+
+use super::{
+    State,
+    selection::{Candidate, threads},
+};
+use crate::sweep::{PoolDevice, RoundRecord, SeriesPlan};
+
+/// What makes devices alike: of the key of a row in the step table all that is known before anything was measured.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Likeness<'a> {
+    model: &'a str,
+    kind: DeviceKind,
+    compute_units: Option<u32>,
+    mig_profile: Option<&'a str>,
+    driver: Option<&'a str>,
+    /// Its workers are of the same version.
+    agent: &'a str,
+    threads: Option<u32>,
+}
+
+/// Devices that share series, by id; the first gives the series its name.
+struct Pool<'c, 'a> {
+    lead: &'c Candidate<'a>,
+    others: Vec<&'c Candidate<'a>>,
+}
+
+/// The series of a sweep: every workload on every chosen device, or on all that are alike where they are to share; device by device.
+pub(super) fn plans(sweep: SweepId, spec: &SweepSpec, chosen: &[Candidate<'_>]) -> Vec<SeriesPlan> {
+    let plan = |pool: &Pool<'_, '_>, workload: &WorkloadSpec| SeriesPlan {
+        id: SeriesId::of(sweep, &pool.lead.device.id, &workload.to_string()),
+        sweep,
+        spec: spec.clone(),
+        workload: workload.clone(),
+        device: pool.lead.device.clone(),
+        hostname: pool.lead.host.hostname.clone(),
+        threads: threads(spec, pool.lead),
+        others: pool
+            .others
+            .iter()
+            .map(|candidate| PoolDevice {
+                device: candidate.device.clone(),
+                hostname: candidate.host.hostname.clone(),
+            })
+            .collect(),
+    };
+    pools(spec, chosen)
+        .iter()
+        .flat_map(|pool| {
+            spec.workloads
+                .iter()
+                .map(move |workload| plan(pool, workload))
+        })
+        .collect()
+}
+
+/// The chosen devices, which ascend by id, as they share; in the order of their first ones.
+fn pools<'c, 'a>(spec: &SweepSpec, chosen: &'c [Candidate<'a>]) -> Vec<Pool<'c, 'a>> {
+    let mut pools: Vec<Pool<'c, 'a>> = Vec::new();
+    let mut known: BTreeMap<Likeness<'_>, usize> = BTreeMap::new();
+    for candidate in chosen {
+        let device = candidate.device;
+        let likeness = Likeness {
+            model: &device.model,
+            kind: device.kind,
+            compute_units: device.compute_units,
+            mig_profile: device.mig_profile.as_deref(),
+            driver: device.driver.as_deref(),
+            agent: &candidate.host.agent_version,
+            threads: threads(spec, candidate),
+        };
+        match known.get(&likeness) {
+            Some(&pool) if spec.scheduling.share_across_model => pools[pool].others.push(candidate),
+            _ => {
+                known.insert(likeness, pools.len());
+                pools.push(Pool {
+                    lead: candidate,
+                    others: Vec::new(),
+                });
+            }
+        }
+    }
+    pools
+}
+
+impl State {
+    /// Ends the rounds of a shared series that were begun and are not out: what was measured of them counts, and they wait for no device.
+    pub(super) fn end_remnants(&mut self, id: SeriesId) {
+        let Some(series) = self.series.get(&id).filter(|it| it.plan.is_shared()) else {
+            return;
+        };
+        let remnants: Vec<u32> = series
+            .open
+            .iter()
+            .filter(|(_, record)| !record.is_empty())
+            .map(|(index, _)| *index)
+            .filter(|index| self.out(series, *index).is_none())
+            .collect();
+        for index in remnants {
+            self.end_round(id, index);
+        }
+    }
+
+    /// The same where an attempt that was given up has brought more of its round, and what follows.
+    pub(super) fn end_remnants_of(&mut self, id: SeriesId) {
+        if self.series.get(&id).is_some_and(|it| it.plan.is_shared()) {
+            self.reconsider(id);
+        }
+    }
+
+    /// True when a device that an agent does not offer has measured a series that both share.
+    pub(super) fn others_measured(&self, id: SeriesId, agent: AgentId) -> bool {
+        let (Some(series), Some(agent)) = (self.series.get(&id), self.agents.get(&agent)) else {
+            return false;
+        };
+        let is_other = |record: &RoundRecord| {
+            !record.blocks.is_empty() && !agent.devices.contains_key(&record.round.device_id)
+        };
+        series.plan.is_shared() && series.history.rounds.iter().any(is_other)
+    }
+
+    /// How often something may go wrong with a series before it is given up, where that is `limit` times on a device of its own.
+    pub(super) fn limit_for(&self, id: SeriesId, limit: u32) -> u32 {
+        let devices = self
+            .series
+            .get(&id)
+            .map_or(1, |it| it.plan.devices().count());
+        limit.saturating_mul(u32::try_from(devices).unwrap_or(u32::MAX))
+    }
+}
