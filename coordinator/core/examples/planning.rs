@@ -177,5 +177,6 @@ fn plan(strategy: Strategy, sizes: &str) -> SeriesPlan {
             ineligible: Vec::new(),
         },
         hostname: "here".to_owned(),
+        others: Vec::new(),
     }
 }

@@ -175,8 +175,30 @@ impl<'p, 'a> Seen<'p, 'a> {
         })
     }
 
-    fn drifts(&self, round: usize) -> bool {
+    /// Whether the reference moved within round `round` of the history.
+    pub(super) fn drifts(&self, round: usize) -> bool {
         self.references.range(round) > DRIFT_LIMIT
+    }
+
+    /// Whether block `block` of round `round`, both counted as in the history, is no observation.
+    pub(super) fn is_throttled(&self, (round, block): (usize, usize)) -> bool {
+        let record = self.past.rounds[round];
+        throttled(&record.blocks[block], self.median_clock(record))
+    }
+
+    /// A block by its round and its position there.
+    pub(super) fn block(&self, (round, block): (usize, usize)) -> &'a Block {
+        &self.past.rounds[round].blocks[block]
+    }
+
+    /// The rounds at the level of one device.
+    pub(super) fn leveled(&self) -> Past<'_> {
+        self.leveled.past()
+    }
+
+    /// What the reference shows at that level.
+    pub(super) const fn references(&self) -> &References {
+        &self.references
     }
 
     fn median_clock(&self, record: &RoundRecord) -> Option<f64> {
@@ -343,7 +365,7 @@ fn harmless_foreign_cores(plan: &SeriesPlan) -> f64 {
 
 fn fastest(past: &Past<'_>) -> BTreeMap<u32, f64> {
     let mut fastest = BTreeMap::new();
-    for (_, block) in measuring_blocks(past) {
+    for block in measuring(past).flat_map(measuring_blocks) {
         let seconds = block.seconds_per_iteration();
         fastest
             .entry(block.batch_size)
@@ -356,25 +378,27 @@ fn fastest(past: &Past<'_>) -> BTreeMap<u32, f64> {
 /// Of each device, MHz.
 fn median_clocks<'a>(past: &Past<'a>) -> BTreeMap<&'a str, f64> {
     let mut clocks: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for (device, block) in measuring_blocks(past) {
-        if let Some(clock) = block.sm_clock_mhz {
-            clocks.entry(device).or_default().push(clock);
-        }
+    for record in measuring(past) {
+        let known = measuring_blocks(record).filter_map(|block| block.sm_clock_mhz);
+        clocks
+            .entry(&record.round.device_id)
+            .or_default()
+            .extend(known);
     }
     clocks
         .into_iter()
+        .filter(|(_, clocks)| !clocks.is_empty())
         .map(|(device, clocks)| (device, median(clocks)))
         .collect()
 }
 
-/// The blocks that measure a batch size, each with its device.
-fn measuring_blocks<'a>(past: &Past<'a>) -> impl Iterator<Item = (&'a str, &'a Block)> {
+fn measuring<'a>(past: &Past<'a>) -> impl Iterator<Item = &'a RoundRecord> {
     let rounds = past.rounds.iter().copied();
-    rounds
-        .filter(|record| record.round.kind == RoundKind::Measure)
-        .flat_map(|record| {
-            let device = record.round.device_id.as_str();
-            record.blocks.iter().map(move |block| (device, block))
-        })
-        .filter(|(_, block)| block.role == VisitRole::Measure)
+    rounds.filter(|record| record.round.kind == RoundKind::Measure)
+}
+
+/// The blocks of a round that measure a batch size.
+fn measuring_blocks(record: &RoundRecord) -> impl Iterator<Item = &Block> {
+    let blocks = record.blocks.iter();
+    blocks.filter(|block| block.role == VisitRole::Measure)
 }

@@ -59,6 +59,11 @@ impl References {
         let references = self.attempts[round].iter().flatten();
         references.map(Reference::range).fold(0.0, f64::max)
     }
+
+    /// True when every attempt has one, so that every measuring block will be corrected.
+    fn are_complete(&self) -> bool {
+        self.attempts.iter().flatten().all(Option::is_some)
+    }
 }
 
 /// The drift of a series.
@@ -104,6 +109,74 @@ impl Drift {
     /// Time over the usual one while block `block` of round `round` ran, both counted as in the history.
     pub(super) fn ratio(&self, round: usize, block: usize) -> Option<f64> {
         self.ratios[round][block]
+    }
+}
+
+/// Every way in which the drift may turn out to be learned, before it is known which is best: what is true in all of them needs no choice.
+pub(super) struct Possible {
+    witnesses: Vec<Witness>,
+    /// Above their levels, by the reference and without it.
+    above: Vec<Pair>,
+    neighbours: [Neighbours; REACHES.len()],
+}
+
+impl Possible {
+    /// `None` where some blocks would stay uncorrected beside others that are not.
+    pub(super) fn of(past: &Past<'_>, references: &References) -> Option<Self> {
+        if !references.are_complete() {
+            return None;
+        }
+        let witnesses = witnesses(past, references);
+        let usual: Vec<f64> = witnesses.iter().map(|it| it.by_reference).collect();
+        let none = vec![0.0; witnesses.len()];
+        Some(Self {
+            above: above(&witnesses, [&usual, &none]),
+            witnesses,
+            neighbours: REACHES.map(Neighbours::within),
+        })
+    }
+
+    /// The measuring blocks of each batch size: for [`Self::seconds`], with their rounds of the history and their own positions there.
+    pub(super) fn repeats(&self) -> Vec<Vec<(usize, (usize, usize))>> {
+        let levels = by_level(&self.witnesses, |witness| witness.measures);
+        let placed = |at: usize| (at, self.witnesses[at].place);
+        levels
+            .into_iter()
+            .map(|level| level.into_iter().map(placed).collect())
+            .collect()
+    }
+
+    /// Seconds per iteration of these blocks, corrected in each of the ways and up to a factor that all of them share.
+    pub(super) fn seconds(&self, blocks: &[usize]) -> impl Iterator<Item = Vec<f64>> {
+        let corrected = move |drift: &dyn Fn(usize) -> f64| {
+            let logarithms = blocks
+                .iter()
+                .map(|&at| self.witnesses[at].logarithm - drift(at));
+            logarithms.map(f64::exp).collect::<Vec<f64>>()
+        };
+        let by_reference = move |at: usize| self.witnesses[at].by_reference;
+        let plain = [corrected(&by_reference), corrected(&|_| 0.0)];
+        let with_neighbours = self.neighbours.iter().flat_map(move |neighbours| {
+            let medians: BTreeMap<usize, Pair> = blocks
+                .iter()
+                .map(|&at| (at, self.around(neighbours, at)))
+                .collect();
+            [
+                corrected(&|at| by_reference(at) + medians[&at][0]),
+                corrected(&|at| medians[&at][1]),
+            ]
+        });
+        plain.into_iter().chain(with_neighbours)
+    }
+
+    fn around(&self, neighbours: &Neighbours, at: usize) -> Pair {
+        let attempt = self.witnesses[at].attempt;
+        let is_own = |other: &usize| self.witnesses[*other].attempt == attempt;
+        let reach = neighbours.reach();
+        let low = (at.saturating_sub(reach)..=at).find(is_own).unwrap_or(at);
+        let end = (at + reach + 1).min(self.witnesses.len());
+        let high = (at..end).take_while(is_own).last().unwrap_or(at);
+        neighbours.median(&self.above[low..=high], at - low)
     }
 }
 

@@ -31,7 +31,6 @@ pub(super) fn median_of(values: &mut [f64]) -> f64 {
 /// The medians around each value of a row, by a sorting network: what it compares does not depend on the values, so that it has no branch to mispredict
 /// and both readings pass through it together.
 pub(super) struct Neighbours {
-    /// Values on either side that count.
     reach: usize,
     /// Positions to compare, in order; the lesser value goes to the first.
     comparisons: Vec<(usize, usize)>,
@@ -45,6 +44,11 @@ impl Neighbours {
             reach,
             comparisons: towards_the_middle(2 * reach),
         }
+    }
+
+    /// Values on either side that count.
+    pub(super) const fn reach(&self) -> usize {
+        self.reach
     }
 
     /// The median of what lies around position `at` of `row`, itself left out; 0 where it is alone.

@@ -11,6 +11,7 @@ mod correct;
 mod cost;
 mod drift;
 pub mod history;
+mod imprecise;
 mod levels;
 mod medians;
 mod misfit;

@@ -147,7 +147,15 @@ fn wanted_next(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Next 
     }
     let aim = Aim::of(plan, past, &seen, &aimed, &costs, reference);
     let corrected = || &*corrected;
-    let wanted = match wanted(plan, past, corrected, standing, &costs, &aim, reference) {
+    let wanted = match wanted(
+        plan,
+        past,
+        (&seen, corrected),
+        standing,
+        &costs,
+        &aim,
+        reference,
+    ) {
         Ok(wanted) => wanted,
         Err(_) if !certain => return Next::Done(spent_with(plan, past, standing, aim.least())),
         Err(conclusion) => {
@@ -187,7 +195,7 @@ pub(super) struct Wanted {
 fn wanted<'c, 'a: 'c>(
     plan: &SeriesPlan,
     past: &Past<'_>,
-    corrected: impl FnOnce() -> &'c Corrected<'a>,
+    (seen, corrected): (&Seen<'_, '_>, impl FnOnce() -> &'c Corrected<'a>),
     standing: &Standing,
     costs: &Costs,
     aim: &Aim,
@@ -200,15 +208,14 @@ fn wanted<'c, 'a: 'c>(
             payable: aim.payable,
         });
     }
-    let sizes = refine::refined(
-        plan,
-        past,
-        corrected(),
-        standing,
-        costs,
-        &aim.sizes(),
-        reference,
-    )?;
+    let window = aim.sizes();
+    let is_dense = plan.spec.strategy == Strategy::Dense;
+    let sizes = if is_dense && seen.is_surely_imprecise(&window, plan.spec.precision) {
+        window
+    } else {
+        let corrected = corrected();
+        refine::refined(plan, past, corrected, standing, costs, &window, reference)?
+    };
     let sizes: Vec<u32> = sizes
         .into_iter()
         .filter(|size| {
