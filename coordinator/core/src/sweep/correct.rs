@@ -10,7 +10,7 @@ use batchstep_proto::domain::{Block, DeviceKind, RoundKind, VisitRole};
 
 use super::{
     History, RoundRecord, SeriesPlan,
-    drift::{Drift, References},
+    drift::{Drift, Place, References},
     history::Past,
     levels::{Leveled, Levels},
     medians::median,
@@ -180,14 +180,13 @@ impl<'p, 'a> Seen<'p, 'a> {
         self.references.range(round) > DRIFT_LIMIT
     }
 
-    /// Whether block `block` of round `round`, both counted as in the history, is no observation.
-    pub(super) fn is_throttled(&self, (round, block): (usize, usize)) -> bool {
+    /// Whether a block is no observation.
+    pub(super) fn is_throttled(&self, (round, block): Place) -> bool {
         let record = self.past.rounds[round];
         throttled(&record.blocks[block], self.median_clock(record))
     }
 
-    /// A block by its round and its position there.
-    pub(super) fn block(&self, (round, block): (usize, usize)) -> &'a Block {
+    pub(super) fn block(&self, (round, block): Place) -> &'a Block {
         &self.past.rounds[round].blocks[block]
     }
 

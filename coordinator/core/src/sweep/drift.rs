@@ -73,11 +73,13 @@ pub(super) struct Drift {
     ratios: Vec<Vec<Option<f64>>>,
 }
 
+/// Where a block is: the position of its round in the history, and its own in the round.
+pub(super) type Place = (usize, usize);
+
 /// A block that takes part.
 #[derive(Debug)]
 struct Witness {
-    /// Position of its round in the history, and its own in the round.
-    place: (usize, usize),
+    place: Place,
     /// Counts attempts over the series; neighbours are of one attempt.
     attempt: usize,
     /// Stands for its batch size: counts the series' batch sizes from 0.
@@ -136,8 +138,8 @@ impl Possible {
         })
     }
 
-    /// The measuring blocks of each batch size: for [`Self::seconds`], with their rounds of the history and their own positions there.
-    pub(super) fn repeats(&self) -> Vec<Vec<(usize, (usize, usize))>> {
+    /// The measuring blocks of each batch size, as [`Self::seconds`] takes them and as the history does.
+    pub(super) fn repeats(&self) -> Vec<Vec<(usize, Place)>> {
         let levels = by_level(&self.witnesses, |witness| witness.measures);
         let placed = |at: usize| (at, self.witnesses[at].place);
         levels

@@ -5,7 +5,11 @@
 
 use batchstep_inference::{Observation, Trace};
 
-use super::{correct::Seen, drift::Possible, rules::REQUIRED_ROUNDS};
+use super::{
+    correct::Seen,
+    drift::{Place, Possible},
+    rules::REQUIRED_ROUNDS,
+};
 
 /// What rounding may do to a standard error, relative, and much more.
 const ROUNDING: f64 = 1e-9;
@@ -36,7 +40,7 @@ impl Seen<'_, '_> {
     }
 
     /// Those of the blocks that are observations: not throttled, and of steady rounds where these are enough.
-    fn counting(&self, blocks: &[(usize, (usize, usize))]) -> Vec<usize> {
+    fn counting(&self, blocks: &[(usize, Place)]) -> Vec<usize> {
         let unthrottled = || {
             blocks
                 .iter()
