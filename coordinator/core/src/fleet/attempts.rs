@@ -205,9 +205,13 @@ impl State {
         let Some(attempt) = self.attempts.get(&id) else {
             return;
         };
-        let (agent, device) = (attempt.agent, attempt.device.clone());
+        let (agent, series) = (attempt.agent, attempt.series);
+        let device = attempt.device.clone();
         self.lane(&device).out.push(id);
         self.open.entry(agent).or_default().insert(id);
+        if let Some(sweep) = self.sweep_of(series) {
+            sweep.out += 1;
+        }
     }
 
     /// Takes its device from an attempt that is over; the one behind it has its time from now on.
@@ -215,13 +219,19 @@ impl State {
         let Some(attempt) = self.attempts.get_mut(&id) else {
             return;
         };
+        // One that had expired is reported all the same.
+        let was_open = attempt.is_open();
         attempt.state = state;
+        let series = attempt.series;
         let device = attempt.device.clone();
         if let Some(open) = self.open.get_mut(&attempt.agent) {
             open.remove(&id);
             if open.is_empty() {
                 self.open.remove(&attempt.agent);
             }
+        }
+        if was_open && let Some(sweep) = self.sweep_of(series) {
+            sweep.out -= 1;
         }
         let Some(lane) = self.lanes.get_mut(&device) else {
             return;

@@ -257,6 +257,9 @@ impl State {
         let summary = series.summary;
         let sweep = series.plan.sweep;
         let devices: Vec<String> = series.plan.devices().map(ToOwned::to_owned).collect();
+        if let Some(sweep) = self.sweeps.get_mut(&sweep) {
+            sweep.going -= 1;
+        }
         for device in devices {
             self.lane(&device).leave(&turn);
             self.dirty.insert(device);
