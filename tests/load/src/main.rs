@@ -31,6 +31,9 @@ struct Options {
     /// Only these scenarios.
     #[arg(long, value_delimiter = ',')]
     only: Vec<scenarios::Name>,
+    /// Sizes of the fleets that are compared by their size, instead of 100, 1,000 and 10,000.
+    #[arg(long, value_delimiter = ',', value_name = "AGENTS")]
+    sizes: Vec<u32>,
     /// The figures as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,

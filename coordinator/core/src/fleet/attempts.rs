@@ -205,9 +205,13 @@ impl State {
         let Some(attempt) = self.attempts.get(&id) else {
             return;
         };
-        let (agent, device) = (attempt.agent, attempt.device.clone());
+        let (agent, series) = (attempt.agent, attempt.series);
+        let device = attempt.device.clone();
         self.lane(&device).out.push(id);
         self.open.entry(agent).or_default().insert(id);
+        if let Some(sweep) = self.sweep_of(series) {
+            sweep.out += 1;
+        }
     }
 
     /// Takes its device from an attempt that is over; the one behind it has its time from now on.
@@ -215,13 +219,19 @@ impl State {
         let Some(attempt) = self.attempts.get_mut(&id) else {
             return;
         };
+        // One that had expired is reported all the same.
+        let was_open = attempt.is_open();
         attempt.state = state;
+        let series = attempt.series;
         let device = attempt.device.clone();
         if let Some(open) = self.open.get_mut(&attempt.agent) {
             open.remove(&id);
             if open.is_empty() {
                 self.open.remove(&attempt.agent);
             }
+        }
+        if was_open && let Some(sweep) = self.sweep_of(series) {
+            sweep.out -= 1;
         }
         let Some(lane) = self.lanes.get_mut(&device) else {
             return;
@@ -294,21 +304,20 @@ impl State {
         self.lane(device).back_off = Some(pause);
     }
 
-    /// Pauses a series; others may have its device meanwhile, and owe it nothing for that.
+    /// Pauses a series on a device; others may have that meanwhile, and owe it nothing for that.
     pub(super) fn pause(&mut self, id: SeriesId, device: &str, reason: &str) {
         let Some(series) = self.series.get(&id) else {
             return;
         };
         let (sweep, priority) = (series.plan.sweep, series.turn.priority);
-        let pause = self.longer_pause(series.pause.as_ref(), reason);
+        let lane = self.lanes.get(device);
+        let pause = self.longer_pause(lane.and_then(|lane| lane.pauses.get(&id)), reason);
         self.set_timer(pause.until, Timer::Lane(device.to_owned()));
         if let Some(lane) = self.lanes.get(device) {
             let least = self.least_share(lane, sweep, priority);
             self.lane(device).catch_up(sweep, least);
         }
-        if let Some(series) = self.series.get_mut(&id) {
-            series.pause = Some(pause);
-        }
+        self.lane(device).pauses.insert(id, pause);
     }
 
     /// The pause after one more failure than the pause before was for.

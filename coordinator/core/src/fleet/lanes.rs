@@ -69,6 +69,8 @@ pub(super) struct Lane {
     /// Series that are not over.
     pub queue: BTreeSet<Turn>,
     pub back_off: Option<BackOff>,
+    /// Of the series in the queue, those whose rounds were stopped here because the device was in use.
+    pub pauses: BTreeMap<SeriesId, BackOff>,
     /// Of the sweeps in the queue.
     shares: BTreeMap<SweepId, Share>,
 }
@@ -98,6 +100,7 @@ impl Lane {
     /// Takes a series out of the line.
     pub fn leave(&mut self, turn: &Turn) {
         self.queue.remove(turn);
+        self.pauses.remove(&turn.series);
         if self.queue.iter().all(|other| other.sweep != turn.sweep) {
             self.shares.remove(&turn.sweep);
         }

@@ -116,9 +116,7 @@ impl State {
         self.lane(&device).charge(sweep, elapsed, end.is_some());
         if measured {
             self.lane(&device).back_off = None;
-            if let Some(series) = self.series.get_mut(&series_id) {
-                series.pause = None;
-            }
+            self.lane(&device).pauses.remove(&series_id);
             self.note_success(agent);
         }
         let Some((outcome, message)) = end else {

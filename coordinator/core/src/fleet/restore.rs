@@ -109,6 +109,9 @@ impl State {
         if is_over {
             series.over = Some((snapshot.state, snapshot.message));
             let turn = series.turn;
+            if let Some(sweep) = self.sweeps.get_mut(&sweep) {
+                sweep.going -= 1;
+            }
             for device in series.plan.devices() {
                 if let Some(lane) = self.lanes.get_mut(device) {
                     lane.leave(&turn);

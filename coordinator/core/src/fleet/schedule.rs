@@ -77,8 +77,8 @@ impl State {
     }
 
     /// Why a series may not start now although its device may; `None`: it may.
-    pub(super) fn own_pause(&self, series: SeriesId) -> Option<String> {
-        self.series.get(&series)?.pause.as_ref()?.explain(self.now)
+    pub(super) fn own_pause(&self, lane: &Lane, series: SeriesId) -> Option<String> {
+        lane.pauses.get(&series)?.explain(self.now)
     }
 
     fn absence(&self, device: &str) -> String {
@@ -145,7 +145,7 @@ impl State {
             .queue
             .iter()
             .filter(|turn| self.closed_gate(turn.sweep).is_none())
-            .filter(|turn| self.own_pause(turn.series).is_none())
+            .filter(|turn| self.own_pause(lane, turn.series).is_none())
             .map(|turn| {
                 let out = out.get(&turn.sweep).copied().unwrap_or(0);
                 let share = lane.share(turn.sweep, out, USUAL_ROUND);

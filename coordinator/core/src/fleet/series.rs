@@ -10,11 +10,7 @@ use batchstep_proto::{
     wire,
 };
 
-use super::{
-    Record, SeriesState, SeriesSummary, State,
-    attempts::Attempt,
-    lanes::{BackOff, Turn},
-};
+use super::{Record, SeriesState, SeriesSummary, State, attempts::Attempt, lanes::Turn};
 use crate::sweep::{History, Next, RoundRecord, SeriesPlan};
 
 /// One series of an active sweep.
@@ -30,8 +26,6 @@ pub(super) struct Series {
     pub tries: Vec<Vec<AttemptId>>,
     /// What follows the rounds that are out is not known before one of them is over.
     pub must_wait: bool,
-    /// Its own, after rounds that were stopped because its device was in use. One of its device is another.
-    pub pause: Option<BackOff>,
     /// How and why it ended.
     pub over: Option<(SeriesState, String)>,
     pub summary: SeriesSummary,
@@ -48,7 +42,6 @@ impl Series {
             open: BTreeMap::new(),
             tries: Vec::new(),
             must_wait: false,
-            pause: None,
             over: None,
             summary: SeriesSummary::default(),
             remaining: Duration::ZERO,
@@ -264,6 +257,9 @@ impl State {
         let summary = series.summary;
         let sweep = series.plan.sweep;
         let devices: Vec<String> = series.plan.devices().map(ToOwned::to_owned).collect();
+        if let Some(sweep) = self.sweeps.get_mut(&sweep) {
+            sweep.going -= 1;
+        }
         for device in devices {
             self.lane(&device).leave(&turn);
             self.dirty.insert(device);

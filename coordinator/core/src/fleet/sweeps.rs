@@ -29,6 +29,10 @@ pub(super) struct Sweep {
     pub sequence: u64,
     /// By ordinal; their set is fixed once there is one.
     pub series: Vec<SeriesId>,
+    /// How many of its series are not over.
+    pub going: usize,
+    /// How many attempts at its rounds are open.
+    pub out: usize,
     pub state: SweepState,
     /// Its daily window; `None` without one, and before the time of day is known.
     pub gate: Option<Gate>,
@@ -101,6 +105,8 @@ impl State {
                 spec,
                 sequence,
                 series: Vec::new(),
+                going: 0,
+                out: 0,
                 state,
                 gate: None,
             },
@@ -190,6 +196,7 @@ impl State {
             priority: sweep.spec.scheduling.priority,
         };
         sweep.series.push(plan.id);
+        sweep.going += 1;
         for device in plan.devices() {
             let lane = self.lanes.get(device);
             let least = lane.map_or(Duration::ZERO, |lane| {
@@ -242,22 +249,14 @@ impl State {
         let Some(sweep) = self.sweeps.get(&id) else {
             return;
         };
-        if sweep.state != SweepState::Active || sweep.series.is_empty() {
+        if sweep.state != SweepState::Active || sweep.series.is_empty() || sweep.going > 0 {
             return;
         }
-        let states: Option<Vec<SeriesState>> = sweep
-            .series
-            .iter()
-            .map(|series| {
-                let over = self.series.get(series)?.over.as_ref()?;
-                Some(over.0)
-            })
-            .collect();
-        let Some(states) = states else { return };
-        let all = states.len();
-        let done = states
-            .iter()
-            .filter(|state| **state == SeriesState::Done)
+        let all = sweep.series.len();
+        let over = |id| self.series.get(id)?.over.as_ref();
+        let over = sweep.series.iter().filter_map(over);
+        let done = over
+            .filter(|(state, _)| *state == SeriesState::Done)
             .count();
         let (state, message) = if done == 0 {
             (SweepState::Failed, format!("none of {all} series is done"))
@@ -286,31 +285,19 @@ impl State {
         );
     }
 
+    /// The sweep of a series.
+    pub(super) fn sweep_of(&mut self, series: SeriesId) -> Option<&mut Sweep> {
+        let id = self.series.get(&series)?.plan.sweep;
+        self.sweeps.get_mut(&id)
+    }
+
     /// Lets go of a sweep that is over and has no attempt out. The store keeps it.
     pub(super) fn forget_settled_sweep(&mut self, id: SweepId) {
         let Some(sweep) = self.sweeps.get(&id) else {
             return;
         };
-        let attempts = || {
-            sweep
-                .series
-                .iter()
-                .filter_map(|series| self.series.get(series))
-                .flat_map(|series| series.tries.iter().flatten())
-        };
-        let has_open = || {
-            attempts().any(|id| {
-                self.attempts
-                    .get(id)
-                    .is_some_and(|attempt| attempt.is_open())
-            })
-        };
-        if sweep.state == SweepState::Active || has_open() {
+        if sweep.state == SweepState::Active || sweep.out > 0 {
             return;
-        }
-        let attempts: Vec<_> = attempts().copied().collect();
-        for attempt in attempts {
-            self.attempts.remove(&attempt);
         }
         let series = self
             .sweeps
@@ -321,6 +308,9 @@ impl State {
             let Some(series) = self.series.remove(&id) else {
                 continue;
             };
+            for attempt in series.tries.iter().flatten() {
+                self.attempts.remove(attempt);
+            }
             for device in series.plan.devices() {
                 if self.lanes.get(device).is_some_and(|lane| lane.is_unused()) {
                     self.lanes.remove(device);

@@ -253,7 +253,7 @@ impl State {
         if let Some(obstacle) = self.obstacle(device) {
             return obstacle;
         }
-        if let Some(pause) = self.own_pause(series.plan.id) {
+        if let Some(pause) = self.own_pause(lane, series.plan.id) {
             return pause;
         }
         if series.must_wait && !series.open.is_empty() {

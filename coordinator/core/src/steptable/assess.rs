@@ -15,8 +15,7 @@ use super::{
 };
 use crate::sweep::{
     Contribution, Corrected, Quality, Unsettled, contributions, correct, left_out, misfits,
-    quarantine_note, quarantined,
-    required_rounds, settled,
+    quarantine_note, quarantined, required_rounds, settled,
 };
 
 /// Share of host-bound blocks from which the reason mentions them.

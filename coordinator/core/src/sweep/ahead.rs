@@ -4,36 +4,49 @@
 //! are out are assumed to end as everything so far predicts; the planner then says what comes after them. Where that is not known, as in a probe, or would be the end,
 //! nothing is given out: the truth is waited for.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use batchstep_proto::domain::{
     AttemptOutcome, Block, Round, RoundKind, Strategy, Visit, VisitRole,
 };
 
 use super::{
-    History, Next, RoundRecord, SeriesPlan, cost::Costs, levels::Levels, next, standing::Standing,
+    History, Next, RoundRecord, SeriesPlan, cost::Costs, history::Past, levels::Levels,
+    plan::following, standing::Standing,
 };
 
 /// The round that follows those of the history and those that are out; `None`: wait for them. `open` ascends by index and, with the history, has every
 /// index up to its last.
 #[must_use]
 pub fn ahead(plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Option<Round> {
-    let standing = Standing::of(history);
-    let costs = Costs::of(plan, history, &standing);
-    let levels = Levels::of(plan, history);
-    let leveled = levels.leveled(history);
-    let latest = latest(&leveled);
-    let mut expected = history.clone();
-    for record in open {
-        if record.round.kind != RoundKind::Measure {
-            return None;
-        }
-        expected
-            .rounds
-            .push(as_expected(plan, record, &costs, (&latest, &levels))?);
+    if open.iter().any(|it| it.round.kind != RoundKind::Measure) {
+        return None;
     }
-    expected.rounds.sort_by_key(|record| record.round.index);
-    match next(plan, &expected) {
+    let mut past = history.past();
+    let mut standing = Standing::of(&past);
+    let costs = Costs::of(plan, &past, &standing);
+    let levels = Levels::of(plan, &past);
+    let leveled = levels.leveled(&past);
+    let latest = latest(&leveled.past(), open);
+    let expected: Vec<RoundRecord> = open
+        .iter()
+        .map(|record| as_expected(plan, record, &costs, (&latest, &levels)))
+        .collect::<Option<_>>()?;
+    let follow = match (past.rounds.last(), expected.first()) {
+        (Some(last), Some(first)) => last.round.index < first.round.index,
+        _ => true,
+    };
+    past.rounds.extend(&expected);
+    if follow {
+        expected.iter().for_each(|record| standing.add(record));
+    } else {
+        past.rounds.sort_by_key(|record| record.round.index);
+        standing = Standing::of(&past);
+    }
+    match following(plan, &past, &standing) {
         Next::Round(round) => Some(round),
         Next::Done(_) | Next::Failed(_) => None,
     }
@@ -42,13 +55,27 @@ pub fn ahead(plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Opt
 /// The newest block of each batch size in each role.
 type Latest<'a> = BTreeMap<(u32, VisitRole), &'a Block>;
 
-fn latest(history: &History) -> Latest<'_> {
-    history
+/// As far as the rounds that are out ask for them.
+fn latest<'a>(past: &Past<'a>, open: &[&RoundRecord]) -> Latest<'a> {
+    let visits = open.iter().flat_map(|record| &record.round.visits);
+    let mut asked: BTreeSet<(u32, VisitRole)> =
+        visits.map(|visit| (visit.batch_size, visit.role)).collect();
+    let mut latest = Latest::new();
+    let blocks = past
         .rounds
         .iter()
-        .flat_map(|record| &record.blocks)
-        .map(|block| ((block.batch_size, block.role), block))
-        .collect()
+        .rev()
+        .flat_map(|record| record.blocks.iter().rev());
+    for block in blocks {
+        if asked.is_empty() {
+            break;
+        }
+        let like = (block.batch_size, block.role);
+        if asked.remove(&like) {
+            latest.insert(like, block);
+        }
+    }
+    latest
 }
 
 /// A round as it will have ended: what it has reported, and for every other visit the newest block like it, at the level of the round's device, or one of
@@ -120,4 +147,73 @@ fn estimated(
         throttle_reasons: None,
         foreign_processes: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use batchstep_proto::domain;
+    use proptest::prelude::*;
+
+    use super::{
+        super::{
+            next,
+            simulator::{Simulator, plan, spec},
+        },
+        *,
+    };
+
+    /// By the planner's usual way, on a history of its own.
+    fn plain(plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Option<Round> {
+        let past = history.past();
+        let costs = Costs::of(plan, &past, &Standing::of(&past));
+        let blocks = history.rounds.iter().flat_map(|record| &record.blocks);
+        let latest = blocks
+            .map(|block| ((block.batch_size, block.role), block))
+            .collect();
+        let levels = Levels::of(plan, &past);
+        let mut expected = history.clone();
+        for record in open {
+            let record = as_expected(plan, record, &costs, (&latest, &levels))?;
+            expected.rounds.push(record);
+        }
+        expected.rounds.sort_by_key(|record| record.round.index);
+        match next(plan, &expected) {
+            Next::Round(round) => Some(round),
+            Next::Done(_) | Next::Failed(_) => None,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn what_is_assumed_counts_as_if_it_were_reported(
+            step in 2..40_u32,
+            noise in 0.0..0.05_f64,
+            killed_every in prop_oneof![Just(0), 5..200_u32],
+            budget in 5..200_u64,
+            adaptive in any::<bool>(),
+        ) {
+            let mut spec = spec("1-20,24-96:4", budget);
+            if adaptive {
+                spec.strategy = domain::Strategy::Adaptive;
+            }
+            let plan = plan(spec, "SIM-a");
+            let mut device = Simulator::new(|size| 1e-3 * (1.0 + f64::from(size.div_ceil(step))));
+            (device.noise, device.killed_every) = (noise, killed_every);
+            let (history, _) = device.run(&plan);
+            let measures = |record: &&RoundRecord| record.round.kind == RoundKind::Measure;
+            for record in history.rounds.iter().filter(measures) {
+                let open = RoundRecord::new(record.round.clone());
+                // Those before it are over, and, where another round has overtaken it, one behind it.
+                for further in 0..2 {
+                    let until = record.round.index + further;
+                    let over = history.rounds.iter().filter(|other| other.round.index <= until);
+                    let over = over.filter(|other| other.round.index != record.round.index);
+                    let past = History { rounds: over.cloned().collect() };
+                    prop_assert_eq!(ahead(&plan, &past, &[&open]), plain(&plan, &past, &[&open]));
+                }
+            }
+        }
+    }
 }

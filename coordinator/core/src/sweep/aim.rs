@@ -5,14 +5,14 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
-use batchstep_proto::domain::{BatchSizes, Strategy, VisitRole};
+use batchstep_proto::domain::{BatchSizes, Strategy};
 
 use super::{
-    History, SeriesPlan,
-    budget::spent,
-    correct::{Corrected, Flag},
+    SeriesPlan,
+    correct::Seen,
     cost::Costs,
-    rules::{LEAST_WINDOW, OVERDRAFT_SHARE, required_rounds},
+    history::Past,
+    rules::{DRIFTING_REPEATS, LEAST_WINDOW, OVERDRAFT_SHARE, required_rounds},
 };
 
 /// Share by which the estimate of what is missing may be too high, for each round after the next one.
@@ -30,20 +30,20 @@ pub(super) struct Aim {
 impl Aim {
     pub(super) fn of(
         plan: &SeriesPlan,
-        history: &History,
-        corrected: &Corrected<'_>,
+        past: &Past<'_>,
+        seen: &Seen<'_, '_>,
         window: &[u32],
         costs: &Costs,
         reference: u32,
     ) -> Self {
         let required = required_rounds(&plan.spec);
         let budget = plan.spec.budget.as_secs_f64();
-        let spent = spent(history).as_secs_f64();
+        let spent = past.spent().as_secs_f64();
         let left = (budget - spent).max(0.0);
         let overdrawn = (budget * (1.0 + OVERDRAFT_SHARE) - spent).max(0.0);
         let missing =
             |counts: &BTreeMap<u32, u32>| missing_seconds(counts, required, costs, reference);
-        let counts = counts(corrected, window, |steady| missing(steady) <= left);
+        let counts = counts(seen, window, |steady| missing(steady) <= left);
         let first = |length: usize| -> BTreeMap<u32, u32> {
             counts
                 .iter()
@@ -130,34 +130,30 @@ fn missing_seconds(
 ///
 /// Blocks of the first drifting rounds do not count, so that these rounds are repeated, while what would then be missing is `payable`.
 fn counts(
-    corrected: &Corrected<'_>,
+    seen: &Seen<'_, '_>,
     window: &[u32],
     payable: impl Fn(&BTreeMap<u32, u32>) -> bool,
 ) -> BTreeMap<u32, u32> {
-    let steady = steady_counts(corrected, window);
+    let steady = steady_counts(seen, window);
     if payable(&steady) {
         steady
     } else {
-        counts_without(corrected, window, &[])
+        counts_without(seen, window, &[])
     }
 }
 
 /// Blocks of every batch size of `window`, without those of the drifting rounds that are repeated.
-pub(super) fn steady_counts(corrected: &Corrected<'_>, window: &[u32]) -> BTreeMap<u32, u32> {
-    counts_without(corrected, window, corrected.repeated_rounds())
+pub(super) fn steady_counts(seen: &Seen<'_, '_>, window: &[u32]) -> BTreeMap<u32, u32> {
+    let mut repeated = seen.drifting_rounds();
+    repeated.truncate(DRIFTING_REPEATS);
+    counts_without(seen, window, &repeated)
 }
 
-fn counts_without(
-    corrected: &Corrected<'_>,
-    window: &[u32],
-    repeated: &[u32],
-) -> BTreeMap<u32, u32> {
+fn counts_without(seen: &Seen<'_, '_>, window: &[u32], repeated: &[u32]) -> BTreeMap<u32, u32> {
     let mut counts: BTreeMap<u32, u32> = window.iter().map(|&size| (size, 0)).collect();
-    for block in &corrected.blocks {
-        if block.block.role == VisitRole::Measure
-            && !block.flags.contains(&Flag::Throttled)
-            && !repeated.contains(&block.round)
-            && let Some(count) = counts.get_mut(&block.block.batch_size)
+    for (round, batch_size) in seen.unthrottled() {
+        if !repeated.contains(&round)
+            && let Some(count) = counts.get_mut(&batch_size)
         {
             *count += 1;
         }

@@ -10,6 +10,7 @@ use batchstep_proto::domain::{AttemptOutcome, BatchSizes, Strategy, VisitFailure
 use super::{
     History, RoundRecord, SeriesPlan,
     cost::Costs,
+    history::Past,
     range,
     rules::{
         ITERATION_SHARE_OF_BUDGET, LEAST_WINDOW, PROBE_SHARE_OF_BUDGET, WARM_UP_SHARE_OF_BUDGET,
@@ -42,20 +43,41 @@ pub(super) fn time_of(record: &RoundRecord) -> Duration {
 /// Device time the series has used.
 #[must_use]
 pub fn spent(history: &History) -> Duration {
-    history.rounds.iter().map(time_of).sum()
+    history.past().spent()
 }
 
 /// Device time the series may still use: an upper bound of what it will, since it stops early once the precision is reached.
 #[must_use]
 pub fn remaining(plan: &SeriesPlan, history: &History) -> Duration {
-    plan.spec.budget.saturating_sub(spent(history))
+    history.past().remaining(plan)
+}
+
+impl Past<'_> {
+    /// Device time the series will have used.
+    pub(super) fn spent(&self) -> Duration {
+        self.rounds.iter().map(|record| time_of(record)).sum()
+    }
+
+    /// Device time the series may then still use.
+    pub(super) fn remaining(&self, plan: &SeriesPlan) -> Duration {
+        plan.spec.budget.saturating_sub(self.spent())
+    }
 }
 
 /// A budget that would pay for the required rounds, rounded up to one that people write; `None` before anything was timed.
 #[must_use]
 pub fn sufficient_budget(plan: &SeriesPlan, history: &History) -> Option<Duration> {
-    let standing = Standing::of(history);
-    let costs = Costs::of(plan, history, &standing);
+    let past = history.past();
+    sufficient(plan, &past, &Standing::of(&past))
+}
+
+/// The same for the planner, which knows where the batch sizes stand.
+pub(super) fn sufficient(
+    plan: &SeriesPlan,
+    past: &Past<'_>,
+    standing: &Standing,
+) -> Option<Duration> {
+    let costs = Costs::of(plan, past, standing);
     if costs.know_nothing() {
         return None;
     }
@@ -95,7 +117,11 @@ fn seconds_for(plan: &SeriesPlan, costs: &Costs, window: &[u32]) -> Option<f64> 
 /// listed, or the limit of time that left an automatic window too narrow.
 #[must_use]
 pub fn left_out(plan: &SeriesPlan, history: &History) -> Option<u32> {
-    let standing = Standing::of(history);
+    omitted(plan, &Standing::of(&history.past()))
+}
+
+/// The same for the planner, which knows where the batch sizes stand.
+pub(super) fn omitted(plan: &SeriesPlan, standing: &Standing) -> Option<u32> {
     let required = required_rounds(&plan.spec) as usize;
     let settled = |size: &u32| {
         standing

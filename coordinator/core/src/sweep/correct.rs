@@ -9,11 +9,12 @@ use batchstep_inference::Observation;
 use batchstep_proto::domain::{Block, DeviceKind, RoundKind, VisitRole};
 
 use super::{
-    History, SeriesPlan,
-    cost::median,
-    drift::Drift,
-    levels::Levels,
-    rules::{DRIFT_LIMIT, DRIFTING_REPEATS, REQUIRED_ROUNDS},
+    History, RoundRecord, SeriesPlan,
+    drift::{Drift, Place, References},
+    history::Past,
+    levels::{Leveled, Levels},
+    medians::median,
+    rules::{DRIFT_LIMIT, REQUIRED_ROUNDS},
 };
 
 /// NVML clock event bits that void a block: HW slowdown, SW thermal, HW thermal, HW power brake (`nvml.h`, `nvmlClocksEventReason*`).
@@ -129,50 +130,120 @@ impl Quality {
 /// Corrects every block by its device's level, where several share the series, and by the device's drift while it ran.
 #[must_use]
 pub fn correct<'a>(plan: &SeriesPlan, history: &'a History) -> Corrected<'a> {
-    let leveled = Levels::of(plan, history).leveled(history);
-    let drift = Drift::of(&leveled, plan.device.kind);
-    let clocks = median_clocks(history);
-    let fastest = fastest(&leveled);
-    let mut corrected = Corrected {
-        blocks: Vec::new(),
-        drifting_rounds: Vec::new(),
-    };
-    for (round, record) in history.rounds.iter().enumerate() {
+    let past = history.past();
+    Seen::of(plan, &past).corrected(plan)
+}
+
+/// What can be said of blocks without learning the drift: all that the planner asks while batch sizes lack their required blocks.
+#[derive(Debug)]
+pub(super) struct Seen<'p, 'a> {
+    past: &'p Past<'a>,
+    leveled: Leveled<'a>,
+    references: References,
+    median_clocks: BTreeMap<&'a str, f64>,
+}
+
+impl<'p, 'a> Seen<'p, 'a> {
+    pub(super) fn of(plan: &SeriesPlan, past: &'p Past<'a>) -> Self {
+        let leveled = Levels::of(plan, past).leveled(past);
+        Self {
+            past,
+            references: References::of(&leveled.past()),
+            leveled,
+            median_clocks: median_clocks(past),
+        }
+    }
+
+    /// Indices of the rounds in which the reference drifted.
+    pub(super) fn drifting_rounds(&self) -> Vec<u32> {
+        let rounds = self.past.rounds.iter().enumerate();
+        rounds
+            .filter(|(round, _)| self.drifts(*round))
+            .map(|(_, record)| record.round.index)
+            .collect()
+    }
+
+    /// The batch sizes of the measuring blocks that were not throttled, each with the index of its round.
+    pub(super) fn unthrottled(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.past.rounds.iter().flat_map(|record| {
+            let clock = self.median_clock(record);
+            let blocks = record.blocks.iter();
+            blocks
+                .filter(|block| block.role == VisitRole::Measure)
+                .filter(move |block| !throttled(block, clock))
+                .map(|block| (record.round.index, block.batch_size))
+        })
+    }
+
+    /// Whether the reference moved within round `round` of the history.
+    pub(super) fn drifts(&self, round: usize) -> bool {
+        self.references.range(round) > DRIFT_LIMIT
+    }
+
+    /// Whether a block is no observation.
+    pub(super) fn is_throttled(&self, (round, block): Place) -> bool {
+        let record = self.past.rounds[round];
+        throttled(&record.blocks[block], self.median_clock(record))
+    }
+
+    pub(super) fn block(&self, (round, block): Place) -> &'a Block {
+        &self.past.rounds[round].blocks[block]
+    }
+
+    /// The rounds at the level of one device.
+    pub(super) fn leveled(&self) -> Past<'_> {
+        self.leveled.past()
+    }
+
+    /// What the reference shows at that level.
+    pub(super) const fn references(&self) -> &References {
+        &self.references
+    }
+
+    fn median_clock(&self, record: &RoundRecord) -> Option<f64> {
         let device = record.round.device_id.as_str();
-        let clock = clocks.get(device).copied();
-        let leveled = &leveled.rounds[round].blocks;
-        let drifting = drift.range(round) > DRIFT_LIMIT;
-        if drifting {
-            corrected.drifting_rounds.push(record.round.index);
+        self.median_clocks.get(device).copied()
+    }
+
+    /// Learns the drift and corrects every block by it.
+    pub(super) fn corrected(&self, plan: &SeriesPlan) -> Corrected<'a> {
+        let leveled = self.leveled.past();
+        let drift = Drift::of(&leveled, &self.references, plan.device.kind);
+        let fastest = fastest(&leveled);
+        let mut corrected = Corrected {
+            blocks: Vec::new(),
+            drifting_rounds: self.drifting_rounds(),
+        };
+        for (round, record) in self.past.rounds.iter().enumerate() {
+            let clock = self.median_clock(record);
+            let leveled = &leveled.rounds[round].blocks;
+            let drifting = self.drifts(round);
+            corrected
+                .blocks
+                .extend(record.blocks.iter().enumerate().map(|(position, block)| {
+                    let leveled = &leveled[position];
+                    let seconds = leveled.seconds_per_iteration();
+                    let mut flags = flags(plan, leveled, clock, &fastest);
+                    if drifting {
+                        flags.insert(0, Flag::Drifting);
+                    }
+                    CorrectedBlock {
+                        round: record.round.index,
+                        device: &record.round.device_id,
+                        block,
+                        seconds: block.seconds_per_iteration(),
+                        corrected_seconds: drift
+                            .ratio(round, position)
+                            .map(|ratio| seconds / ratio),
+                        flags,
+                    }
+                }));
         }
         corrected
-            .blocks
-            .extend(record.blocks.iter().enumerate().map(|(position, block)| {
-                let leveled = &leveled[position];
-                let seconds = leveled.seconds_per_iteration();
-                let mut flags = flags(plan, leveled, clock, &fastest);
-                if drifting {
-                    flags.insert(0, Flag::Drifting);
-                }
-                CorrectedBlock {
-                    round: record.round.index,
-                    device,
-                    block,
-                    seconds: block.seconds_per_iteration(),
-                    corrected_seconds: drift.ratio(round, position).map(|ratio| seconds / ratio),
-                    flags,
-                }
-            }));
     }
-    corrected
 }
 
 impl Corrected<'_> {
-    /// The rounds that are measured again because the reference drifted: the first three of them.
-    pub(super) fn repeated_rounds(&self) -> &[u32] {
-        &self.drifting_rounds[..self.drifting_rounds.len().min(DRIFTING_REPEATS)]
-    }
-
     /// What the inference may use: measuring blocks that were not throttled, as far as they are [`undisturbed`].
     #[must_use]
     pub fn observations(&self) -> Vec<Observation> {
@@ -252,11 +323,7 @@ fn flags(
     median_clock: Option<f64>,
     fastest: &BTreeMap<u32, f64>,
 ) -> Vec<Flag> {
-    let bits = block.throttle_reasons.unwrap_or(0);
-    let slow_clock = block
-        .sm_clock_mhz
-        .zip(median_clock)
-        .is_some_and(|(clock, median)| clock < median * CLOCK_SHARE);
+    let power_capped = block.throttle_reasons.unwrap_or(0) & POWER_CAP_BIT != 0;
     let slow = block.role == VisitRole::Measure
         && fastest
             .get(&block.batch_size)
@@ -269,12 +336,19 @@ fn flags(
         (Flag::HostBound, block.host_bound()),
         (Flag::Contended, contended),
         (Flag::Slow, slow),
-        (Flag::Throttled, bits & THROTTLE_BITS != 0 || slow_clock),
-        (Flag::PowerCapped, bits & POWER_CAP_BIT != 0),
+        (Flag::Throttled, throttled(block, median_clock)),
+        (Flag::PowerCapped, power_capped),
     ]
     .into_iter()
     .filter_map(|(flag, set)| set.then_some(flag))
     .collect()
+}
+
+/// Whether the device slowed itself down: by its own word, or by its clock.
+fn throttled(block: &Block, median_clock: Option<f64>) -> bool {
+    let says_so = block.throttle_reasons.unwrap_or(0) & THROTTLE_BITS != 0;
+    let clocks = block.sm_clock_mhz.zip(median_clock);
+    says_so || clocks.is_some_and(|(clock, median)| clock < median * CLOCK_SHARE)
 }
 
 /// Load of other processes that a trial hardly feels: what the cores it leaves idle can take, and a quarter of its threads. A GPU's trial needs one
@@ -288,9 +362,9 @@ fn harmless_foreign_cores(plan: &SeriesPlan) -> f64 {
     (cores - threads).max(0.0) + FOREIGN_SHARE * threads
 }
 
-fn fastest(history: &History) -> BTreeMap<u32, f64> {
+fn fastest(past: &Past<'_>) -> BTreeMap<u32, f64> {
     let mut fastest = BTreeMap::new();
-    for (_, block) in measuring_blocks(history) {
+    for block in measuring(past).flat_map(measuring_blocks) {
         let seconds = block.seconds_per_iteration();
         fastest
             .entry(block.batch_size)
@@ -301,27 +375,29 @@ fn fastest(history: &History) -> BTreeMap<u32, f64> {
 }
 
 /// Of each device, MHz.
-fn median_clocks(history: &History) -> BTreeMap<&str, f64> {
+fn median_clocks<'a>(past: &Past<'a>) -> BTreeMap<&'a str, f64> {
     let mut clocks: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for (device, block) in measuring_blocks(history) {
-        if let Some(clock) = block.sm_clock_mhz {
-            clocks.entry(device).or_default().push(clock);
-        }
+    for record in measuring(past) {
+        let known = measuring_blocks(record).filter_map(|block| block.sm_clock_mhz);
+        clocks
+            .entry(&record.round.device_id)
+            .or_default()
+            .extend(known);
     }
     clocks
         .into_iter()
+        .filter(|(_, clocks)| !clocks.is_empty())
         .map(|(device, clocks)| (device, median(clocks)))
         .collect()
 }
 
-/// The blocks that measure a batch size, each with its device.
-fn measuring_blocks(history: &History) -> impl Iterator<Item = (&str, &Block)> {
-    let rounds = history.rounds.iter();
-    rounds
-        .filter(|record| record.round.kind == RoundKind::Measure)
-        .flat_map(|record| {
-            let device = record.round.device_id.as_str();
-            record.blocks.iter().map(move |block| (device, block))
-        })
-        .filter(|(_, block)| block.role == VisitRole::Measure)
+fn measuring<'a>(past: &Past<'a>) -> impl Iterator<Item = &'a RoundRecord> {
+    let rounds = past.rounds.iter().copied();
+    rounds.filter(|record| record.round.kind == RoundKind::Measure)
+}
+
+/// The blocks of a round that measure a batch size.
+fn measuring_blocks(record: &RoundRecord) -> impl Iterator<Item = &Block> {
+    let blocks = record.blocks.iter();
+    blocks.filter(|block| block.role == VisitRole::Measure)
 }

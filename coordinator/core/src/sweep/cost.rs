@@ -7,7 +7,9 @@ use std::{collections::BTreeMap, time::Duration};
 use batchstep_proto::domain::{AttemptOutcome, RoundKind, Timing, VisitOrder};
 
 use super::{
-    History, SeriesPlan,
+    SeriesPlan,
+    history::Past,
+    medians::median,
     rules::{self, REFERENCE_EVERY, REQUIRED_ROUNDS},
     standing::Standing,
 };
@@ -75,7 +77,7 @@ impl Costs {
     }
 
     /// As everything so far shows them.
-    pub(super) fn of(plan: &SeriesPlan, history: &History, standing: &Standing) -> Self {
+    pub(super) fn of(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Self {
         let mut known = standing.probed.clone();
         for (&size, seconds) in &standing.measured {
             known.insert(size, median(seconds.clone()));
@@ -84,7 +86,7 @@ impl Costs {
             known.extend(bound.seconds.map(|seconds| (bound.batch_size, seconds)));
         }
         let (mut elapsed, mut timed) = (Duration::ZERO, Duration::ZERO);
-        let finished = history
+        let finished = past
             .rounds
             .iter()
             .rev()
@@ -207,20 +209,5 @@ impl Costs {
     /// Seconds per iteration.
     pub(super) fn seconds_per_iteration(&self, batch_size: u32) -> f64 {
         self.model.seconds(batch_size)
-    }
-}
-
-/// The median of at least one value; 0 for none.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    median_of(&mut values)
-}
-
-/// The same in place, for many small medians in a row.
-pub(super) fn median_of(values: &mut [f64]) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    match values.len() {
-        0 => 0.0,
-        count if count % 2 == 1 => values[count / 2],
-        count => f64::midpoint(values[count / 2 - 1], values[count / 2]),
     }
 }

@@ -8,13 +8,17 @@
 //!
 //! A drift that is learned is as noisy as what it is learned from, so the series itself decides how: see [`learned`].
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use batchstep_proto::domain::{Block, DeviceKind, RoundKind, VisitRole};
 
 use super::{
-    History, RoundRecord,
-    cost::{median, median_of},
+    RoundRecord,
+    history::Past,
+    medians::{Neighbours, Pair, median, median_of},
 };
 
 /// Reference blocks that a running median spans.
@@ -29,19 +33,53 @@ const LEAST_BLOCKS: usize = 36;
 /// The moments of a processor that count as undisturbed: who shares it only ever slows it down.
 const UNDISTURBED_SHARE: f64 = 0.1;
 
+/// What the reference shows of a series: all there is to know of its drift before the other blocks have a say.
+#[derive(Debug)]
+pub(super) struct References {
+    /// By round of the history and attempt; `None` for attempts without a reference.
+    attempts: Vec<Vec<Option<Reference>>>,
+}
+
+impl References {
+    pub(super) fn of(past: &Past<'_>) -> Self {
+        let baseline = reference_medians(past);
+        let of_round = |record: &RoundRecord| match record.round.kind {
+            RoundKind::Probe => Vec::new(),
+            RoundKind::Measure => attempts(record)
+                .map(|blocks| Reference::of(blocks, &baseline))
+                .collect(),
+        };
+        Self {
+            attempts: past.rounds.iter().map(|record| of_round(record)).collect(),
+        }
+    }
+
+    /// By how much the highest reference exceeds the lowest in the worst attempt of round `round` of the history, relative; 0 without one.
+    pub(super) fn range(&self, round: usize) -> f64 {
+        let references = self.attempts[round].iter().flatten();
+        references.map(Reference::range).fold(0.0, f64::max)
+    }
+
+    /// True when every attempt has one, so that every measuring block will be corrected.
+    fn are_complete(&self) -> bool {
+        self.attempts.iter().flatten().all(Option::is_some)
+    }
+}
+
 /// The drift of a series.
 #[derive(Debug)]
 pub(super) struct Drift {
     /// By round of the history and block of the round, the time over the usual one; `None` for blocks of attempts without a reference.
     ratios: Vec<Vec<Option<f64>>>,
-    /// By round of the history, by how much the highest reference exceeds the lowest in the worst attempt, relative; 0 without one.
-    ranges: Vec<f64>,
 }
 
+/// Where a block is: the position of its round in the history, and its own in the round.
+pub(super) type Place = (usize, usize);
+
 /// A block that takes part.
+#[derive(Debug)]
 struct Witness {
-    /// Position of its round in the history, and its own in the round.
-    place: (usize, usize),
+    place: Place,
     /// Counts attempts over the series; neighbours are of one attempt.
     attempt: usize,
     /// Stands for its batch size: counts the series' batch sizes from 0.
@@ -55,44 +93,104 @@ struct Witness {
 
 impl Drift {
     /// Learns the drift from all blocks of the measuring rounds.
-    pub(super) fn of(history: &History, kind: DeviceKind) -> Self {
-        let (witnesses, ranges) = witnesses(history);
-        let rounds = history.rounds.iter();
+    pub(super) fn of(past: &Past<'_>, references: &References, kind: DeviceKind) -> Self {
+        let witnesses = witnesses(past, references);
+        let rounds = past.rounds.iter();
         let mut ratios: Vec<Vec<Option<f64>>> = rounds
             .map(|record| vec![None; record.blocks.len()])
             .collect();
         let logarithms = learned(&witnesses);
-        let usual = usual(&logarithms, kind);
+        let usual = usual(logarithms.clone(), kind);
         for (witness, logarithm) in witnesses.iter().zip(logarithms) {
             let (round, block) = witness.place;
             ratios[round][block] = Some((logarithm - usual).exp());
         }
-        Self { ratios, ranges }
+        Self { ratios }
     }
 
     /// Time over the usual one while block `block` of round `round` ran, both counted as in the history.
     pub(super) fn ratio(&self, round: usize, block: usize) -> Option<f64> {
         self.ratios[round][block]
     }
+}
 
-    /// By how much the reference moved within round `round`, relative.
-    pub(super) fn range(&self, round: usize) -> f64 {
-        self.ranges[round]
+/// Every way in which the drift may turn out to be learned, before it is known which is best: what is true in all of them needs no choice.
+pub(super) struct Possible {
+    witnesses: Vec<Witness>,
+    /// Above their levels, by the reference and without it.
+    above: Vec<Pair>,
+    neighbours: [Neighbours; REACHES.len()],
+}
+
+impl Possible {
+    /// `None` where some blocks would stay uncorrected beside others that are not.
+    pub(super) fn of(past: &Past<'_>, references: &References) -> Option<Self> {
+        if !references.are_complete() {
+            return None;
+        }
+        let witnesses = witnesses(past, references);
+        let usual: Vec<f64> = witnesses.iter().map(|it| it.by_reference).collect();
+        let none = vec![0.0; witnesses.len()];
+        Some(Self {
+            above: above(&witnesses, [&usual, &none]),
+            witnesses,
+            neighbours: REACHES.map(Neighbours::within),
+        })
+    }
+
+    /// The measuring blocks of each batch size, as [`Self::seconds`] takes them and as the history does.
+    pub(super) fn repeats(&self) -> Vec<Vec<(usize, Place)>> {
+        let levels = by_level(&self.witnesses, |witness| witness.measures);
+        let placed = |at: usize| (at, self.witnesses[at].place);
+        levels
+            .into_iter()
+            .map(|level| level.into_iter().map(placed).collect())
+            .collect()
+    }
+
+    /// Seconds per iteration of these blocks, corrected in each of the ways and up to a factor that all of them share.
+    pub(super) fn seconds(&self, blocks: &[usize]) -> impl Iterator<Item = Vec<f64>> {
+        let corrected = move |drift: &dyn Fn(usize) -> f64| {
+            let logarithms = blocks
+                .iter()
+                .map(|&at| self.witnesses[at].logarithm - drift(at));
+            logarithms.map(f64::exp).collect::<Vec<f64>>()
+        };
+        let by_reference = move |at: usize| self.witnesses[at].by_reference;
+        let plain = [corrected(&by_reference), corrected(&|_| 0.0)];
+        let with_neighbours = self.neighbours.iter().flat_map(move |neighbours| {
+            let medians: BTreeMap<usize, Pair> = blocks
+                .iter()
+                .map(|&at| (at, self.around(neighbours, at)))
+                .collect();
+            [
+                corrected(&|at| by_reference(at) + medians[&at][0]),
+                corrected(&|at| medians[&at][1]),
+            ]
+        });
+        plain.into_iter().chain(with_neighbours)
+    }
+
+    fn around(&self, neighbours: &Neighbours, at: usize) -> Pair {
+        let attempt = self.witnesses[at].attempt;
+        let is_own = |other: &usize| self.witnesses[*other].attempt == attempt;
+        let reach = neighbours.reach();
+        let low = (at.saturating_sub(reach)..=at).find(is_own).unwrap_or(at);
+        let end = (at + reach + 1).min(self.witnesses.len());
+        let high = (at..end).take_while(is_own).last().unwrap_or(at);
+        neighbours.median(&self.above[low..=high], at - low)
     }
 }
 
-/// The blocks that take part, in the order of time, and by how much the reference moved in each round of the history.
-fn witnesses(history: &History) -> (Vec<Witness>, Vec<f64>) {
-    let baseline = reference_medians(history);
+/// The blocks that take part, in the order of time.
+fn witnesses(past: &Past<'_>, references: &References) -> Vec<Witness> {
     let mut witnesses = Vec::new();
     let mut levels = BTreeMap::new();
-    let mut ranges = vec![0.0_f64; history.rounds.len()];
     let mut attempt = 0;
-    for (round, record) in measuring(history) {
+    for (round, record) in measuring(past) {
         let mut first = 0;
-        for part in attempts(record) {
-            if let Some(reference) = Reference::of(part, &baseline) {
-                ranges[round] = ranges[round].max(reference.range());
+        for (part, reference) in attempts(record).zip(&references.attempts[round]) {
+            if let Some(reference) = reference {
                 witnesses.extend(part.iter().enumerate().map(|(position, block)| {
                     let next = levels.len();
                     Witness {
@@ -109,7 +207,7 @@ fn witnesses(history: &History) -> (Vec<Witness>, Vec<f64>) {
             attempt += 1;
         }
     }
-    (witnesses, ranges)
+    witnesses
 }
 
 /// The drift at each witness, logarithms.
@@ -121,110 +219,108 @@ fn learned(witnesses: &[Witness]) -> Vec<f64> {
         .iter()
         .map(|witness| witness.by_reference)
         .collect();
-    let Some(least) = scatter(witnesses, &usual) else {
+    let repeats = by_level(witnesses, |witness| witness.measures);
+    let Some(least) = scatter(witnesses, &repeats, &usual) else {
         return usual;
     };
     let none = vec![0.0; witnesses.len()];
-    let mut others: Vec<Vec<f64>> = with_neighbours(witnesses, &usual).collect();
-    others.extend(with_neighbours(witnesses, &none));
+    let mut others = with_neighbours(witnesses, [&usual, &none]);
     others.push(none);
     others
         .into_iter()
-        .filter_map(|drift| Some((scatter(witnesses, &drift)?, drift)))
+        .filter_map(|drift| Some((scatter(witnesses, &repeats, &drift)?, drift)))
         .filter(|&(scatter, _)| scatter < CLEARLY_LESS * least)
         .min_by(|(one, _), (other, _)| one.total_cmp(other))
         .map_or(usual, |(_, drift)| drift)
 }
 
-/// The drift at each witness with what its neighbours have above it, for every reach, logarithms.
-fn with_neighbours(witnesses: &[Witness], drift: &[f64]) -> impl Iterator<Item = Vec<f64>> {
-    let above: Vec<f64> = residuals(witnesses, drift, |_| true)
-        .into_iter()
-        .map(|(_, residual)| residual)
-        .collect();
-    REACHES.into_iter().map(move |reach| {
-        let mut neighbours = Vec::with_capacity(2 * reach);
-        drift
-            .iter()
-            .enumerate()
-            .map(|(at, drift)| drift + around(witnesses, &above, at, reach, &mut neighbours))
-            .collect()
-    })
-}
-
-/// The median of what the neighbours of witness `at` have above their levels, itself left out. `neighbours` is room for them.
-fn around(
-    witnesses: &[Witness],
-    above: &[f64],
-    at: usize,
-    reach: usize,
-    neighbours: &mut Vec<f64>,
-) -> f64 {
-    let last = (at + reach).min(witnesses.len() - 1);
-    neighbours.clear();
-    neighbours.extend(
-        (at.saturating_sub(reach)..=last)
-            .filter(|&other| other != at && witnesses[other].attempt == witnesses[at].attempt)
-            .map(|other| above[other]),
-    );
-    median_of(neighbours)
-}
-
-/// What each of the witnesses that are asked for has above its batch size's median once `drift` is taken out, with the number of its repeats.
-fn residuals(
-    witnesses: &[Witness],
-    drift: &[f64],
-    asked: impl Fn(&Witness) -> bool,
-) -> Vec<(usize, f64)> {
-    let corrected: Vec<(usize, f64)> = witnesses
-        .iter()
-        .zip(drift)
-        .filter(|(witness, _)| asked(witness))
-        .map(|(witness, drift)| (witness.level, witness.logarithm - drift))
-        .collect();
-    let count = corrected.iter().map(|&(level, _)| level + 1).max();
-    let mut by_level = vec![Vec::new(); count.unwrap_or(0)];
-    for &(level, logarithm) in &corrected {
-        by_level[level].push(logarithm);
+/// Positions of those witnesses that are asked for, by level.
+fn by_level(witnesses: &[Witness], asked: impl Fn(&Witness) -> bool) -> Vec<Vec<usize>> {
+    let count = witnesses.iter().map(|witness| witness.level + 1).max();
+    let mut levels = vec![Vec::new(); count.unwrap_or(0)];
+    for (at, witness) in witnesses.iter().enumerate() {
+        if asked(witness) {
+            levels[witness.level].push(at);
+        }
     }
-    let levels: Vec<(usize, f64)> = by_level
-        .into_iter()
-        .map(|logarithms| (logarithms.len(), median(logarithms)))
-        .collect();
-    corrected
-        .into_iter()
-        .map(|(level, logarithm)| {
-            let (repeats, level) = levels[level];
-            (repeats, logarithm - level)
-        })
-        .collect()
+    levels
 }
 
-/// Median distance of a corrected measuring block from its batch size's median; `None` while too few of them are repeats.
-fn scatter(witnesses: &[Witness], drift: &[f64]) -> Option<f64> {
-    let distances: Vec<f64> = residuals(witnesses, drift, |witness| witness.measures)
-        .into_iter()
-        .filter(|&(repeats, _)| repeats >= LEAST_REPEATS)
-        .map(|(_, residual)| residual.abs())
-        .collect();
-    (distances.len() >= LEAST_BLOCKS).then(|| median(distances))
+/// Either drift at each witness with what its neighbours have above it, for every reach, logarithms; all of the first drift, then all of the second.
+fn with_neighbours(witnesses: &[Witness], drifts: [&[f64]; 2]) -> Vec<Vec<f64>> {
+    let above = above(witnesses, drifts);
+    let mut others: [Vec<Vec<f64>>; 2] = Default::default();
+    for reach in REACHES {
+        let neighbours = Neighbours::within(reach);
+        let mut medians = Vec::with_capacity(witnesses.len());
+        // Neighbours are of one attempt.
+        for attempt in witnesses.chunk_by(|one, next| one.attempt == next.attempt) {
+            let row = &above[medians.len()..medians.len() + attempt.len()];
+            medians.extend((0..row.len()).map(|at| neighbours.median(row, at)));
+        }
+        for (which, (others, drift)) in others.iter_mut().zip(drifts).enumerate() {
+            let medians = medians.iter().map(|median: &Pair| median[which]);
+            let drift = drift.iter().zip(medians);
+            others.push(drift.map(|(drift, more)| drift + more).collect());
+        }
+    }
+    others.into_iter().flatten().collect()
+}
+
+/// What each witness has above its batch size's median once either drift is taken out.
+fn above(witnesses: &[Witness], drifts: [&[f64]; 2]) -> Vec<Pair> {
+    let mut above = vec![[0.0; 2]; witnesses.len()];
+    let mut corrected = Vec::new();
+    for level in by_level(witnesses, |_| true) {
+        for (which, drift) in drifts.into_iter().enumerate() {
+            corrected.clear();
+            corrected.extend(level.iter().map(|&at| witnesses[at].logarithm - drift[at]));
+            for (&at, corrected) in level.iter().zip(&corrected) {
+                above[at][which] = *corrected;
+            }
+            let usual = median_of(&mut corrected);
+            for &at in &level {
+                above[at][which] -= usual;
+            }
+        }
+    }
+    above
+}
+
+/// Median distance of a corrected measuring block from its batch size's median, where it has repeats; `None` while too few do.
+fn scatter(witnesses: &[Witness], levels: &[Vec<usize>], drift: &[f64]) -> Option<f64> {
+    let mut distances: Vec<f64> = Vec::with_capacity(witnesses.len());
+    let mut corrected = Vec::new();
+    for level in levels.iter().filter(|level| level.len() >= LEAST_REPEATS) {
+        corrected.clear();
+        corrected.extend(level.iter().map(|&at| witnesses[at].logarithm - drift[at]));
+        let first = distances.len();
+        distances.extend_from_slice(&corrected);
+        let usual = median_of(&mut corrected);
+        for distance in &mut distances[first..] {
+            *distance = (*distance - usual).abs();
+        }
+    }
+    (distances.len() >= LEAST_BLOCKS).then(|| median_of(&mut distances))
 }
 
 /// The drift that counts as none, a logarithm. A processor is at its usual speed when nobody else slows it down, so that two runs agree however
 /// loaded their hosts were; a device of its own drifts in both directions, and its usual state is the one it is mostly in.
-fn usual(logarithms: &[f64], kind: DeviceKind) -> f64 {
+fn usual(mut logarithms: Vec<f64>, kind: DeviceKind) -> f64 {
     match kind {
         DeviceKind::Cpu => {
-            let mut sorted = logarithms.to_vec();
-            sorted.sort_by(f64::total_cmp);
-            let rank = (sorted.len() as f64 * UNDISTURBED_SHARE) as usize;
-            sorted.get(rank).copied().unwrap_or(0.0)
+            let rank = (logarithms.len() as f64 * UNDISTURBED_SHARE) as usize;
+            if logarithms.is_empty() {
+                return 0.0;
+            }
+            *logarithms.select_nth_unstable_by(rank, f64::total_cmp).1
         }
-        DeviceKind::Cuda | DeviceKind::Simulated => median(logarithms.to_vec()),
+        DeviceKind::Cuda | DeviceKind::Simulated => median(logarithms),
     }
 }
 
 /// The reference's time along one attempt, relative to its median over the series.
+#[derive(Debug)]
 struct Reference {
     /// Seconds since the attempt's start, and the logarithm of the ratio there; ascending in time, at least one.
     knots: Vec<(f64, f64)>,
@@ -292,18 +388,15 @@ fn smoothed(knots: &[(f64, f64)]) -> Vec<(f64, f64)> {
     smooth
 }
 
-fn measuring(history: &History) -> impl Iterator<Item = (usize, &RoundRecord)> {
-    history
-        .rounds
-        .iter()
-        .enumerate()
-        .filter(|(_, record)| record.round.kind == RoundKind::Measure)
+fn measuring<'a>(past: &Past<'a>) -> impl Iterator<Item = (usize, &'a RoundRecord)> {
+    let rounds = past.rounds.iter().copied().enumerate();
+    rounds.filter(|(_, record)| record.round.kind == RoundKind::Measure)
 }
 
 /// Median seconds of the reference, for each batch size that was one.
-fn reference_medians(history: &History) -> BTreeMap<u32, f64> {
+fn reference_medians(past: &Past<'_>) -> BTreeMap<u32, f64> {
     let mut by_size: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
-    let blocks = measuring(history).flat_map(|(_, record)| &record.blocks);
+    let blocks = measuring(past).flat_map(|(_, record)| &record.blocks);
     for block in blocks.filter(|block| block.role == VisitRole::Reference) {
         by_size
             .entry(block.batch_size)

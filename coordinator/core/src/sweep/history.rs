@@ -133,3 +133,19 @@ pub struct History {
     /// Ascending by `round.index`; one that is still out may be missing.
     pub rounds: Vec<RoundRecord>,
 }
+
+impl History {
+    /// All of it, with nothing assumed.
+    pub(super) fn past(&self) -> Past<'_> {
+        Past {
+            rounds: self.rounds.iter().collect(),
+        }
+    }
+}
+
+/// The rounds that a plan follows from: those of a history, and with them those that are taken to be over.
+#[derive(Debug, Clone)]
+pub(super) struct Past<'a> {
+    /// Ascending by `round.index`.
+    pub rounds: Vec<&'a RoundRecord>,
+}

@@ -4,11 +4,11 @@
 //! every batch size. The factor is read off the reference batch, which each measuring round visits throughout, and nothing else: no staircase takes part.
 //! The series of one device is left as it is, to the last bit.
 
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use batchstep_proto::domain::{Block, RoundKind, VisitRole};
 
-use super::{History, RoundRecord, SeriesPlan, cost::median};
+use super::{History, RoundRecord, SeriesPlan, history::Past, medians::median};
 
 /// What one of several devices that share a series has measured of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,11 +32,11 @@ pub(super) struct Levels<'a>(BTreeMap<&'a str, f64>);
 
 impl<'a> Levels<'a> {
     /// As the references of all measuring rounds show them; empty for the series of one device.
-    pub(super) fn of(plan: &SeriesPlan, history: &'a History) -> Self {
+    pub(super) fn of(plan: &SeriesPlan, past: &Past<'a>) -> Self {
         if !plan.is_shared() {
             return Self::default();
         }
-        let references = references(history);
+        let references = references(past);
         let count = |device: &str| -> usize { references[device].values().map(Vec::len).sum() };
         // Of equals the first by id.
         let richest = references.keys().rev().max_by_key(|device| count(device));
@@ -69,19 +69,22 @@ impl<'a> Levels<'a> {
         )
     }
 
-    /// The history as the device that stands for all would have made it.
-    pub(super) fn leveled<'h>(&self, history: &'h History) -> Cow<'h, History> {
+    /// The rounds as the device that stands for all would have made them.
+    pub(super) fn leveled<'h>(&self, past: &Past<'h>) -> Leveled<'h> {
         if self.0.is_empty() {
-            return Cow::Borrowed(history);
+            return Leveled::AsTheyAre(past.clone());
         }
-        let mut leveled = history.clone();
-        for record in &mut leveled.rounds {
+        let leveled = past.rounds.iter().map(|&record| {
+            let mut record = record.clone();
             let level = self.level(&record.round.device_id);
             for block in &mut record.blocks {
                 scale(block, 1.0 / level);
             }
-        }
-        Cow::Owned(leveled)
+            record
+        });
+        Leveled::Scaled(History {
+            rounds: leveled.collect(),
+        })
     }
 
     /// A block of a leveled history as `device` would time it.
@@ -97,10 +100,29 @@ impl<'a> Levels<'a> {
     }
 }
 
+/// The rounds of a series at one level.
+#[derive(Debug)]
+pub(super) enum Leveled<'h> {
+    /// Of one device, or of devices that cannot be compared.
+    AsTheyAre(Past<'h>),
+    /// Copies with other times.
+    Scaled(History),
+}
+
+impl Leveled<'_> {
+    pub(super) fn past(&self) -> Past<'_> {
+        match self {
+            Self::AsTheyAre(past) => past.clone(),
+            Self::Scaled(history) => history.past(),
+        }
+    }
+}
+
 /// What each device of a shared series has measured, by id; empty for the series of one device.
 #[must_use]
 pub fn contributions(plan: &SeriesPlan, history: &History) -> Vec<Contribution> {
-    let levels = Levels::of(plan, history);
+    let past = history.past();
+    let levels = Levels::of(plan, &past);
     let mut by_device: BTreeMap<&str, (usize, Duration)> = BTreeMap::new();
     for record in history.rounds.iter().filter(|_| plan.is_shared()) {
         let (blocks, measuring) = by_device.entry(&record.round.device_id).or_default();
@@ -122,10 +144,10 @@ pub fn contributions(plan: &SeriesPlan, history: &History) -> Vec<Contribution> 
 }
 
 /// Logarithms of the reference's seconds per iteration, by device and batch size.
-fn references(history: &History) -> BTreeMap<&str, BTreeMap<u32, Vec<f64>>> {
+fn references<'a>(past: &Past<'a>) -> BTreeMap<&'a str, BTreeMap<u32, Vec<f64>>> {
     let mut references: BTreeMap<&str, BTreeMap<u32, Vec<f64>>> = BTreeMap::new();
     let is_measuring = |record: &&RoundRecord| record.round.kind == RoundKind::Measure;
-    for record in history.rounds.iter().filter(is_measuring) {
+    for record in past.rounds.iter().copied().filter(is_measuring) {
         let blocks = record.blocks.iter();
         for block in blocks.filter(|block| block.role == VisitRole::Reference) {
             references

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use batchstep_proto::domain::VisitRole;
 
-use super::{Corrected, Flag, cost::median};
+use super::{Corrected, Flag, medians::median};
 
 /// Batch sizes a device must have in common with others before it is compared with them: half of a short run of neighbours may be odd by chance.
 const LEAST_SIZES: usize = 12;

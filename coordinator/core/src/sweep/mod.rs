@@ -11,7 +11,9 @@ mod correct;
 mod cost;
 mod drift;
 pub mod history;
+mod imprecise;
 mod levels;
+mod medians;
 mod misfit;
 mod plan;
 mod range;
@@ -36,4 +38,4 @@ pub use rules::{REQUIRED_ROUNDS, required_rounds};
 pub use settled::{Unsettled, settled};
 pub use standing::{quarantine_note, quarantined};
 
-pub(crate) use cost::median;
+pub(crate) use medians::median;

@@ -4,15 +4,18 @@
 //! strategy says which batch sizes matter, for as long as the budget pays for them. Otherwise, and in a dense sweep, rounds visit the least measured
 //! batch sizes first until each has the required blocks; then the points that still matter are refined until they are precise or the budget is spent.
 
+use std::cell::LazyCell;
+
 use batchstep_proto::domain::{Round, RoundKind, Strategy, VisitFailureKind, VisitOrder};
 
 use super::{
     History, SeriesPlan,
     adaptive::{self, Ask, Missing, Situation},
     aim::{self, Aim},
-    budget::{as_option, left_out, remaining, sufficient_budget},
-    correct::{Corrected, correct},
+    budget::{as_option, omitted, sufficient},
+    correct::{Corrected, Seen},
     cost::Costs,
+    history::Past,
     range, refine,
     rounds::{self, ordered},
     rules::{MOST_REPEATS, ROUND_LEAST_SECONDS, ROUND_MOST_SECONDS, required_rounds},
@@ -66,9 +69,15 @@ pub enum ConclusionReason {
 /// The next round of a series, with the index that follows its history.
 #[must_use]
 pub fn next(plan: &SeriesPlan, history: &History) -> Next {
-    let mut next = wanted_next(plan, history);
+    let past = history.past();
+    following(plan, &past, &Standing::of(&past))
+}
+
+/// What comes after `past`, in which the batch sizes stand so.
+pub(super) fn following(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Next {
+    let mut next = wanted_next(plan, past, standing);
     if let Next::Done(conclusion) = &mut next
-        && let Some(note) = standing::quarantine_note(&standing::quarantined(history))
+        && let Some(note) = standing::quarantine_note(&standing.quarantined_sizes())
     {
         conclusion.message.push_str("; ");
         conclusion.message.push_str(&note);
@@ -76,26 +85,25 @@ pub fn next(plan: &SeriesPlan, history: &History) -> Next {
     next
 }
 
-fn wanted_next(plan: &SeriesPlan, history: &History) -> Next {
-    let standing = Standing::of(history);
-    if let Some(message) = standing::gives_up(plan, history) {
+fn wanted_next(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Next {
+    if let Some(message) = standing::gives_up(plan, past) {
         return Next::Failed(message);
     }
-    let index = u32::try_from(history.rounds.len()).unwrap_or(u32::MAX);
-    let unprobed = range::unprobed(plan, &standing);
+    let index = u32::try_from(past.rounds.len()).unwrap_or(u32::MAX);
+    let unprobed = range::unprobed(plan, standing);
     if !unprobed.is_empty() {
-        return if remaining(plan, history).is_zero() {
-            Next::Done(spent_with(plan, history, 0))
+        return if past.remaining(plan).is_zero() {
+            Next::Done(spent_with(plan, past, standing, 0))
         } else {
             Next::Round(rounds::probe(plan, index, &unprobed))
         };
     }
     if standing.probed.is_empty() {
-        return nothing_timed(plan, history, &standing);
+        return nothing_timed(plan, past, standing);
     }
-    let window = range::window(plan, history, &standing);
-    let costs = Costs::of(plan, history, &standing);
-    let Some(reference) = reference(history, &standing, &costs, &window) else {
+    let window = range::window(plan, past, standing);
+    let costs = Costs::of(plan, past, standing);
+    let Some(reference) = reference(past, standing, &costs, &window) else {
         return match standing.last_error() {
             Some(message) if standing.measured.is_empty() => {
                 Next::Failed(format!("every batch size failed: {message}"))
@@ -106,46 +114,57 @@ fn wanted_next(plan: &SeriesPlan, history: &History) -> Next {
             ),
         };
     };
-    let corrected = correct(plan, history);
+    let seen = Seen::of(plan, past);
+    // Learning the drift is most of what a plan costs, and matters only once the times decide.
+    let corrected = LazyCell::new(|| seen.corrected(plan));
     let (mut aimed, mut certain) = (window, true);
     if adaptive::applies(plan, &aimed) {
-        let counts = aim::steady_counts(&corrected, &aimed);
-        let situation = Situation::of(plan, &aimed, &counts, corrected.observations());
+        let counts = aim::steady_counts(&seen, &aimed);
+        let situation = Situation::of(plan, &aimed, &counts, || corrected.observations());
         let ask = match situation.ask() {
             Ask::Enough { why, step } => {
-                match wider(plan, history, &standing, &costs, &aimed, reference) {
+                match wider(plan, past, standing, &costs, &aimed, reference) {
                     Some(look) if !step => Ask::Measure(look),
-                    _ => return Next::Done(with_omissions(plan, history, why)),
+                    _ => return Next::Done(with_omissions(plan, past, standing, why)),
                 }
             }
             ask => ask,
         };
         if let Ask::Measure(missing) = ask {
-            let payable = remaining(plan, history).as_secs_f64();
+            let payable = past.remaining(plan).as_secs_f64();
             let with_least = situation.with_least(&missing);
             if costs.passes(&adaptive::passes(&with_least), reference) <= payable {
                 let wanted = Wanted {
                     passes: adaptive::passes(&missing),
                     payable,
                 };
-                let sizes = fitted(plan, index, &standing, &costs, &wanted, reference);
+                let sizes = fitted(plan, index, standing, &costs, &wanted, reference);
                 return Next::Round(rounds::measure(plan, index, &sizes, reference, &costs));
             }
             // What is left does not pay for it: complete what was begun, the smallest batch sizes first.
             (aimed, certain) = (situation.begun(), false);
         }
     }
-    let aim = Aim::of(plan, history, &corrected, &aimed, &costs, reference);
+    let aim = Aim::of(plan, past, &seen, &aimed, &costs, reference);
+    let corrected = || &*corrected;
     let wanted = match wanted(
-        plan, history, &corrected, &standing, &costs, &aim, reference,
+        plan,
+        past,
+        (&seen, corrected),
+        standing,
+        &costs,
+        &aim,
+        reference,
     ) {
         Ok(wanted) => wanted,
-        Err(_) if !certain => return Next::Done(spent_with(plan, history, aim.least())),
-        Err(conclusion) => return Next::Done(with_omissions(plan, history, conclusion)),
+        Err(_) if !certain => return Next::Done(spent_with(plan, past, standing, aim.least())),
+        Err(conclusion) => {
+            return Next::Done(with_omissions(plan, past, standing, conclusion));
+        }
     };
-    let sizes = fitted(plan, index, &standing, &costs, &wanted, reference);
+    let sizes = fitted(plan, index, standing, &costs, &wanted, reference);
     if sizes.is_empty() {
-        return Next::Done(spent_with(plan, history, aim.least()));
+        return Next::Done(spent_with(plan, past, standing, aim.least()));
     }
     Next::Round(rounds::measure(plan, index, &sizes, reference, &costs))
 }
@@ -153,7 +172,7 @@ fn wanted_next(plan: &SeriesPlan, history: &History) -> Next {
 /// The first look into a wider range than `window`, where the budget pays for it and what would follow.
 fn wider(
     plan: &SeriesPlan,
-    history: &History,
+    past: &Past<'_>,
     standing: &Standing,
     costs: &Costs,
     window: &[u32],
@@ -162,7 +181,7 @@ fn wider(
     let wider = range::widened(plan, standing, window);
     let (look, all) = adaptive::look_into(window, &wider, required_rounds(&plan.spec));
     let price = costs.passes(&adaptive::passes(&all), reference);
-    (!look.is_empty() && price <= remaining(plan, history).as_secs_f64()).then_some(look)
+    (!look.is_empty() && price <= past.remaining(plan).as_secs_f64()).then_some(look)
 }
 
 /// Batch sizes to visit next, and how often each at most.
@@ -173,10 +192,10 @@ pub(super) struct Wanted {
     pub payable: f64,
 }
 
-fn wanted(
+fn wanted<'c, 'a: 'c>(
     plan: &SeriesPlan,
-    history: &History,
-    corrected: &Corrected<'_>,
+    past: &Past<'_>,
+    (seen, corrected): (&Seen<'_, '_>, impl FnOnce() -> &'c Corrected<'a>),
     standing: &Standing,
     costs: &Costs,
     aim: &Aim,
@@ -189,15 +208,14 @@ fn wanted(
             payable: aim.payable,
         });
     }
-    let sizes = refine::refined(
-        plan,
-        history,
-        corrected,
-        standing,
-        costs,
-        &aim.sizes(),
-        reference,
-    )?;
+    let window = aim.sizes();
+    let is_dense = plan.spec.strategy == Strategy::Dense;
+    let sizes = if is_dense && seen.is_surely_imprecise(&window, plan.spec.precision) {
+        window
+    } else {
+        let corrected = corrected();
+        refine::refined(plan, past, corrected, standing, costs, &window, reference)?
+    };
     let sizes: Vec<u32> = sizes
         .into_iter()
         .filter(|size| {
@@ -217,7 +235,7 @@ fn wanted(
     }
     Ok(Wanted {
         passes: vec![sizes; REFINING_PASSES],
-        payable: remaining(plan, history).as_secs_f64(),
+        payable: past.remaining(plan).as_secs_f64(),
     })
 }
 
@@ -278,9 +296,8 @@ fn fitted(
 }
 
 /// The reference of earlier rounds while it can be used, else a new one.
-fn reference(history: &History, standing: &Standing, costs: &Costs, window: &[u32]) -> Option<u32> {
-    history
-        .rounds
+fn reference(past: &Past<'_>, standing: &Standing, costs: &Costs, window: &[u32]) -> Option<u32> {
+    past.rounds
         .iter()
         .rev()
         .filter(|record| record.round.kind == RoundKind::Measure)
@@ -291,7 +308,7 @@ fn reference(history: &History, standing: &Standing, costs: &Costs, window: &[u3
 }
 
 /// The end of a series whose probe did not time anything.
-fn nothing_timed(plan: &SeriesPlan, history: &History, standing: &Standing) -> Next {
+fn nothing_timed(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Next {
     match (&standing.bound, standing.last_error()) {
         (Some(bound), _) if bound.kind == VisitFailureKind::TimeLimit => done(
             ConclusionReason::BudgetSpent,
@@ -299,7 +316,7 @@ fn nothing_timed(plan: &SeriesPlan, history: &History, standing: &Standing) -> N
                 "one iteration at batch size {} is too long for the budget ({}){}",
                 bound.batch_size,
                 bound.message,
-                advice(plan, history)
+                advice(plan, past, standing)
             ),
         ),
         (Some(bound), _) => done(
@@ -318,7 +335,7 @@ fn nothing_timed(plan: &SeriesPlan, history: &History, standing: &Standing) -> N
 }
 
 /// The end of a budget that brought every batch size to `least` blocks.
-fn spent_with(plan: &SeriesPlan, history: &History, least: u32) -> Conclusion {
+fn spent_with(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing, least: u32) -> Conclusion {
     let required = required_rounds(&plan.spec);
     let conclusion = |message: String| Conclusion {
         reason: ConclusionReason::BudgetSpent,
@@ -332,32 +349,37 @@ fn spent_with(plan: &SeriesPlan, history: &History, least: u32) -> Conclusion {
                 false,
             ),
         };
-        let mut end = with_omissions(plan, history, conclusion(message.to_owned()));
+        let mut end = with_omissions(plan, past, standing, conclusion(message.to_owned()));
         // What was left out brings its own advice.
-        if advised && left_out(plan, history).is_none() {
-            end.message.push_str(&advice(plan, history));
+        if advised && omitted(plan, standing).is_none() {
+            end.message.push_str(&advice(plan, past, standing));
         }
         return end;
     }
     conclusion(format!(
         "the budget is spent after {least} of the {required} measuring rounds needed{}",
-        advice(plan, history)
+        advice(plan, past, standing)
     ))
 }
 
 /// Adds to a conclusion that batch sizes were left out because of the time they take.
-fn with_omissions(plan: &SeriesPlan, history: &History, mut conclusion: Conclusion) -> Conclusion {
-    if let Some(size) = left_out(plan, history) {
+fn with_omissions(
+    plan: &SeriesPlan,
+    past: &Past<'_>,
+    standing: &Standing,
+    mut conclusion: Conclusion,
+) -> Conclusion {
+    if let Some(size) = omitted(plan, standing) {
         conclusion.message.push_str(&format!(
             "; batch sizes from {size} on take too long for the budget{}",
-            advice(plan, history)
+            advice(plan, past, standing)
         ));
     }
     conclusion
 }
 
-fn advice(plan: &SeriesPlan, history: &History) -> String {
-    sufficient_budget(plan, history)
+fn advice(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> String {
+    sufficient(plan, past, standing)
         .map(|budget| format!("; give --budget {}", as_option(budget)))
         .unwrap_or_default()
 }

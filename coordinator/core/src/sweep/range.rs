@@ -7,8 +7,9 @@ use std::time::Duration;
 use batchstep_proto::domain::{BatchSizes, DeviceKind, RoundKind, VisitFailureKind};
 
 use super::{
-    History, SeriesPlan,
+    SeriesPlan,
     cost::Costs,
+    history::Past,
     rules::{self, AIMED_ROUNDS, LEAST_WINDOW, REQUIRED_ROUNDS, WIDEST_WINDOW},
     standing::Standing,
 };
@@ -97,11 +98,11 @@ fn undoubled(plan: &SeriesPlan, standing: &Standing) -> Vec<u32> {
 }
 
 /// The batch sizes to measure, ascending: all that are listed, or a dense window as large as the budget pays for.
-pub(super) fn window(plan: &SeriesPlan, history: &History, standing: &Standing) -> Vec<u32> {
+pub(super) fn window(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Vec<u32> {
     match &plan.spec.batch_sizes {
         BatchSizes::Listed(sizes) => sizes.clone(),
         BatchSizes::Auto => {
-            let base = base_window(plan, history, standing);
+            let base = base_window(plan, past, standing);
             let Some((&low, &high)) = base.first().zip(base.last()) else {
                 return base;
             };
@@ -147,17 +148,17 @@ fn largest(plan: &SeriesPlan, standing: &Standing) -> u32 {
     }
 }
 
-fn base_window(plan: &SeriesPlan, history: &History, standing: &Standing) -> Vec<u32> {
+fn base_window(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Vec<u32> {
     let costs = Costs::from_probe(plan, standing);
     let cap = rules::window_cap(plan.device.kind);
     let low = lowest(plan, standing, cap);
     let high = (low + cap - 1).min(largest(plan, standing)).max(low);
     let sizes: Vec<u32> = (low..=high).collect();
-    let probing: Duration = history
+    let probing: Duration = past
         .rounds
         .iter()
         .filter(|record| record.round.kind == RoundKind::Probe)
-        .map(super::budget::time_of)
+        .map(|record| super::budget::time_of(record))
         .sum();
     let left = plan.spec.budget.saturating_sub(probing).as_secs_f64() * PLANNED_SHARE;
     let reference = reference(&costs, &sizes).unwrap_or(low);

@@ -8,10 +8,10 @@ use batchstep_inference::{Inference, Options, Trace, Verdict, infer};
 use batchstep_proto::domain::Strategy;
 
 use super::{
-    Conclusion, ConclusionReason, History, SeriesPlan,
-    budget::remaining,
+    Conclusion, ConclusionReason, SeriesPlan,
     correct::Corrected,
     cost::Costs,
+    history::Past,
     range,
     rules::{HIGH_CONFIDENCE, required_rounds},
     standing::Standing,
@@ -20,7 +20,7 @@ use super::{
 /// The batch sizes worth another block, or the conclusion that there are none.
 pub(super) fn refined(
     plan: &SeriesPlan,
-    history: &History,
+    past: &Past<'_>,
     corrected: &Corrected<'_>,
     standing: &Standing,
     costs: &Costs,
@@ -65,7 +65,7 @@ pub(super) fn refined(
     let wider = range::widened(plan, standing, window);
     if !wider.is_empty() {
         let price = costs.round(&wider, reference) * f64::from(required_rounds(&plan.spec));
-        if price <= remaining(plan, history).as_secs_f64() {
+        if price <= past.remaining(plan).as_secs_f64() {
             return Ok(wider);
         }
     }

@@ -8,6 +8,7 @@ use batchstep_proto::domain::{AttemptOutcome, RoundKind, VisitFailureKind, Visit
 
 use super::{
     History, RoundRecord, SeriesPlan,
+    history::Past,
     rules::{
         CRASHES_TO_QUARANTINE, EMPTY_ROUNDS_TO_FAIL, ERRORS_TO_LEAVE_OUT, STOPPED_ROUNDS_TO_FAIL,
     },
@@ -46,11 +47,7 @@ pub(super) struct Standing {
 /// The batch sizes of a series that are left out because they crashed the worker again, ascending.
 #[must_use]
 pub fn quarantined(history: &History) -> Vec<u32> {
-    let standing = Standing::of(history);
-    let crashing = standing.crashes.keys().copied();
-    crashing
-        .filter(|size| standing.quarantined(*size))
-        .collect()
+    Standing::of(&history.past()).quarantined_sizes()
 }
 
 /// Which batch sizes are quarantined, for people; `None` where none is.
@@ -69,54 +66,58 @@ pub fn quarantine_note(batch_sizes: &[u32]) -> Option<String> {
 }
 
 impl Standing {
-    pub(super) fn of(history: &History) -> Self {
+    pub(super) fn of(past: &Past<'_>) -> Self {
         let mut standing = Self::default();
-        for record in &history.rounds {
-            for block in &record.blocks {
-                let seconds = block.seconds_per_iteration();
-                let reference = block.role == VisitRole::Reference;
-                standing.crashes.remove(&block.batch_size);
-                if record.round.kind == RoundKind::Measure {
-                    standing
-                        .iterations
-                        .entry((block.batch_size, reference))
-                        .or_insert(block.iterations);
-                }
-                match block.role {
-                    VisitRole::Measure => standing
-                        .measured
-                        .entry(block.batch_size)
-                        .or_default()
-                        .push(seconds),
-                    VisitRole::Probe => {
-                        standing.probed.entry(block.batch_size).or_insert(seconds);
-                    }
-                    VisitRole::Reference => {}
-                }
-            }
-            for failure in &record.failures {
-                if !failure.kind.bounds_the_sweep() {
-                    let (count, message) = standing.errors.entry(failure.batch_size).or_default();
-                    *count += 1;
-                    message.clone_from(&failure.message);
-                } else if standing
-                    .bound
-                    .as_ref()
-                    .is_none_or(|bound| failure.batch_size < bound.batch_size)
-                {
-                    standing.bound = Some(Bound {
-                        batch_size: failure.batch_size,
-                        kind: failure.kind,
-                        message: failure.message.clone(),
-                        seconds: too_long_for(record, failure.kind),
-                    });
-                }
-            }
-            if let Some(batch_size) = in_work_at_the_crash(record) {
-                *standing.crashes.entry(batch_size).or_default() += 1;
-            }
+        for record in &past.rounds {
+            standing.add(record);
         }
         standing
+    }
+
+    /// Goes on with the round that follows.
+    pub(super) fn add(&mut self, record: &RoundRecord) {
+        for block in &record.blocks {
+            let seconds = block.seconds_per_iteration();
+            let reference = block.role == VisitRole::Reference;
+            self.crashes.remove(&block.batch_size);
+            if record.round.kind == RoundKind::Measure {
+                self.iterations
+                    .entry((block.batch_size, reference))
+                    .or_insert(block.iterations);
+            }
+            match block.role {
+                VisitRole::Measure => self
+                    .measured
+                    .entry(block.batch_size)
+                    .or_default()
+                    .push(seconds),
+                VisitRole::Probe => {
+                    self.probed.entry(block.batch_size).or_insert(seconds);
+                }
+                VisitRole::Reference => {}
+            }
+        }
+        for failure in &record.failures {
+            if !failure.kind.bounds_the_sweep() {
+                let (count, message) = self.errors.entry(failure.batch_size).or_default();
+                *count += 1;
+                message.clone_from(&failure.message);
+            } else if self
+                .bound
+                .as_ref()
+                .is_none_or(|bound| failure.batch_size < bound.batch_size)
+            {
+                self.bound = Some(Bound {
+                    batch_size: failure.batch_size,
+                    kind: failure.kind,
+                    message: failure.message.clone(),
+                    seconds: too_long_for(record, failure.kind),
+                });
+            }
+        }
+        if let Some(batch_size) = in_work_at_the_crash(record) {
+            *self.crashes.entry(batch_size).or_default() += 1;
+        }
     }
 
     /// True once a batch size has crashed its worker too often.
@@ -124,6 +125,12 @@ impl Standing {
         self.crashes
             .get(&batch_size)
             .is_some_and(|&crashes| crashes >= CRASHES_TO_QUARANTINE)
+    }
+
+    /// The batch sizes that have, ascending.
+    pub(super) fn quarantined_sizes(&self) -> Vec<u32> {
+        let crashing = self.crashes.keys().copied();
+        crashing.filter(|size| self.quarantined(*size)).collect()
     }
 
     /// True when a limit, crashes or errors rule a batch size out.
@@ -170,14 +177,14 @@ fn too_long_for(record: &RoundRecord, kind: VisitFailureKind) -> Option<f64> {
 
 /// The last message of the rounds at the end of the history, when too many in a row ended without a block. Rounds that were stopped count apart: they
 /// say nothing about the device. Where several devices share the series, one that fails at everything must not end it: each has as many.
-pub(super) fn gives_up(plan: &SeriesPlan, history: &History) -> Option<String> {
+pub(super) fn gives_up(plan: &SeriesPlan, past: &Past<'_>) -> Option<String> {
     let outcome = |record: &RoundRecord| record.outcomes.last().map(|(outcome, _)| *outcome);
-    let is_empty = |record: &&RoundRecord| {
+    let is_empty = |record: &&&RoundRecord| {
         record.blocks.is_empty()
             && record.failures.is_empty()
             && outcome(record) != Some(AttemptOutcome::Finished)
     };
-    let last = || history.rounds.iter().rev().take_while(is_empty);
+    let last = || past.rounds.iter().rev().take_while(is_empty);
     let empty = last().count();
     let stopped = last()
         .filter(|record| outcome(record) == Some(AttemptOutcome::Stopped))
@@ -185,7 +192,7 @@ pub(super) fn gives_up(plan: &SeriesPlan, history: &History) -> Option<String> {
     let devices = plan.devices().count();
     let fails = empty - stopped >= EMPTY_ROUNDS_TO_FAIL * devices;
     (fails || stopped >= STOPPED_ROUNDS_TO_FAIL * devices).then(|| {
-        let message = history
+        let message = past
             .rounds
             .iter()
             .rev()

@@ -44,6 +44,8 @@ pub struct Bench {
     batchstep: PathBuf,
     disk: PathBuf,
     quick: bool,
+    /// Of fleets that are compared; none: the usual ones.
+    sizes: Vec<u32>,
     /// What is printed.
     pub page: Page,
 }
@@ -71,6 +73,7 @@ pub async fn run(options: &Options) -> Result<()> {
         batchstep,
         disk: options.disk.clone(),
         quick: options.quick,
+        sizes: options.sizes.clone(),
         page: Page::default(),
     };
     bench.preamble()?;

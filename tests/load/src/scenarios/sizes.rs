@@ -36,7 +36,11 @@ pub async fn measure(bench: &mut Bench) -> Result<()> {
             "CPU per round", "wait p50", "p99", "memory", "per 1,000", "failures",
         ],
     );
-    for agents in bench.scale(vec![100, 1000, 10_000], vec![100, 1000]) {
+    let sizes = match bench.sizes.as_slice() {
+        [] => bench.scale(vec![100, 1000, 10_000], vec![100, 1000]),
+        sizes => sizes.to_vec(),
+    };
+    for agents in sizes {
         fleet_of(bench, agents).await?;
     }
     Ok(())

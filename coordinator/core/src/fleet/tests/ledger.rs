@@ -283,6 +283,13 @@ pub fn kept(state: &State) -> Kept {
 fn snapshots(state: &State) -> Vec<SweepSnapshot> {
     let mut sweeps: Vec<_> = state.sweeps.iter().collect();
     sweeps.sort_by_key(|(_, sweep)| sweep.sequence);
+    for (_, sweep) in &sweeps {
+        let series = || sweep.series.iter().map(|id| &state.series[id]);
+        let going = series().filter(|series| series.over.is_none()).count();
+        let attempts = series().flat_map(|series| series.tries.iter().flatten());
+        let out = attempts.filter(|id| state.attempts[*id].is_open()).count();
+        assert_eq!((sweep.going, sweep.out), (going, out));
+    }
     sweeps
         .into_iter()
         .map(|(id, sweep)| SweepSnapshot {

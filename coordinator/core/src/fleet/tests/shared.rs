@@ -230,3 +230,25 @@ fn a_cancelled_sweep_leaves_every_lane() {
     assert!(world.state.idle());
     assert!(world.state.lanes.values().all(|lane| lane.queue.is_empty()));
 }
+
+#[test]
+fn a_device_that_somebody_uses_pauses_a_shared_series_on_itself_alone() {
+    let mut world = World::new(8, &[&["GPU-a"], &["GPU-b"]]);
+    world.connect(0);
+    world.connect(1);
+    let mut idle = shared();
+    idle.scheduling.idle_only = true;
+    world.submit(idle);
+    world.step(0);
+    // Somebody came: what runs is stopped, and what waits behind it.
+    while !world.agents[0].held.is_empty() {
+        let held: Vec<_> = world.agents[0].held.keys().copied().collect();
+        for attempt in held {
+            world.finish(0, attempt, AttemptOutcome::Stopped, 0);
+        }
+        world.step(0);
+    }
+    while world.step(1) {}
+    assert!(world.state.idle(), "the other device has measured all");
+    assert!(measured_by(&world).iter().all(|device| *device == "GPU-b"));
+}

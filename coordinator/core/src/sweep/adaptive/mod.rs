@@ -63,6 +63,9 @@ pub(super) struct Situation<'a> {
     window: &'a [u32],
     /// Blocks that count towards the required ones, for every batch size of the window.
     counts: &'a BTreeMap<u32, u32>,
+    /// The last level whose batch sizes have all been looked at.
+    reached: Option<usize>,
+    /// Empty before the first level is reached.
     observations: Vec<Observation>,
     required: u32,
     precision: f64,
@@ -73,23 +76,29 @@ impl<'a> Situation<'a> {
         plan: &SeriesPlan,
         window: &'a [u32],
         counts: &'a BTreeMap<u32, u32>,
-        observations: Vec<Observation>,
+        observe: impl FnOnce() -> Vec<Observation>,
     ) -> Self {
-        Self {
+        let mut situation = Self {
             window,
             counts,
-            observations,
+            reached: None,
+            observations: Vec::new(),
             required: required_rounds(&plan.spec),
             precision: plan.spec.precision,
+        };
+        situation.reached = (0..=LAST_LEVEL)
+            .take_while(|&one| situation.missing(level(window, one), 1).is_empty())
+            .last();
+        if situation.reached.is_some() {
+            situation.observations = observe();
         }
+        situation
     }
 
     /// What is worth measuring next, or why nothing is.
     pub(super) fn ask(&self) -> Ask {
-        let reached = (0..=LAST_LEVEL)
-            .take_while(|&one| self.missing(level(self.window, one), 1).is_empty())
-            .last();
-        let (Some(reached), Ok(seen)) = (reached, Trace::new(self.observations.clone())) else {
+        let (Some(reached), Ok(seen)) = (self.reached, Trace::new(self.observations.clone()))
+        else {
             return Ask::Measure(self.missing(level(self.window, 0), 1));
         };
         let sight = infer(&seen, &Options::default());

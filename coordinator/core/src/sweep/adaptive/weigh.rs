@@ -7,7 +7,7 @@ use batchstep_inference::{
     EdgeSight, Inference, LEAST_DETECTABLE, Point, Trace, Verdict, percent, period_words as period,
 };
 
-use crate::sweep::{cost::median, rules::HIGH_CONFIDENCE};
+use crate::sweep::{medians::median, rules::HIGH_CONFIDENCE};
 
 /// Confirmed edges after which another one says the same, where the range holds so many. Three switches of an algorithm can lie as three edges do.
 const ENOUGH_EDGES: usize = 4;

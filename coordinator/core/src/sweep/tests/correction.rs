@@ -7,7 +7,7 @@ use batchstep_proto::domain::{DeviceKind, VisitOrder, VisitRole};
 use super::{
     super::{
         ConclusionReason, Corrected, CorrectedBlock, Flag, correct,
-        cost::median,
+        medians::median,
         simulator::{Simulator, plan, spec, staircase},
     },
     conclusion,

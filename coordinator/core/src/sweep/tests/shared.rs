@@ -5,7 +5,7 @@ use batchstep_proto::domain::{Strategy, SweepSpec, VisitRole};
 
 use super::super::{
     Corrected, Flag, History, SeriesPlan, contributions, correct,
-    cost::median,
+    medians::median,
     misfits,
     simulator::{Simulator, plan, run_shared, shared_plan, spec},
 };

@@ -1,0 +1,114 @@
+//! Whether a batch size is less precise than asked for, whatever the drift turns out to be.
+//!
+//! Called by the planner when a dense sweep has its required blocks, instead of learning the drift: which of the ways to learn it is best takes all blocks
+//! of the series and most of a plan's time, and rarely matters for whether more blocks are wanted. Decides nothing; where it cannot tell, the drift is learned.
+
+use batchstep_inference::{Observation, Trace};
+
+use super::{
+    correct::Seen,
+    drift::{Place, Possible},
+    rules::REQUIRED_ROUNDS,
+};
+
+/// What rounding may do to a standard error, relative, and much more.
+const ROUNDING: f64 = 1e-9;
+
+impl Seen<'_, '_> {
+    /// True only if [`Corrected::observations`] are of a batch size in `window`, ascending, whose relative standard error is above `precision`.
+    ///
+    /// [`Corrected::observations`]: super::Corrected::observations
+    pub(super) fn is_surely_imprecise(&self, window: &[u32], precision: f64) -> bool {
+        let leveled = self.leveled();
+        let Some(possible) = Possible::of(&leveled, self.references()) else {
+            return false;
+        };
+        let repeats = possible.repeats();
+        repeats.into_iter().any(|blocks| {
+            let size = blocks
+                .first()
+                .map(|&(_, place)| self.block(place).batch_size);
+            if size.is_none_or(|size| window.binary_search(&size).is_err()) {
+                return false;
+            }
+            let counting = self.counting(&blocks);
+            !counting.is_empty()
+                && possible
+                    .seconds(&counting)
+                    .all(|seconds| error(&seconds) > precision * (1.0 + ROUNDING))
+        })
+    }
+
+    /// Those of the blocks that are observations: not throttled, and of steady rounds where these are enough.
+    fn counting(&self, blocks: &[(usize, Place)]) -> Vec<usize> {
+        let unthrottled = || {
+            blocks
+                .iter()
+                .filter(|(_, place)| !self.is_throttled(*place))
+        };
+        let steady: Vec<usize> = unthrottled()
+            .filter(|(_, (round, _))| !self.drifts(*round))
+            .map(|&(at, _)| at)
+            .collect();
+        if steady.len() >= REQUIRED_ROUNDS as usize {
+            return steady;
+        }
+        unthrottled().map(|&(at, _)| at).collect()
+    }
+}
+
+/// Relative standard error of repeats; 0 where there is none to speak of.
+fn error(seconds: &[f64]) -> f64 {
+    let repeats = seconds.iter().zip(0_u32..);
+    let observations = repeats.map(|(&seconds, round)| Observation {
+        batch_size: 1,
+        round,
+        seconds,
+    });
+    let trace = Trace::new(observations.collect());
+    trace.map_or(0.0, |trace| trace.points()[0].relative_standard_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{
+        super::{
+            correct,
+            simulator::{Simulator, plan, spec},
+        },
+        *,
+    };
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn what_is_surely_imprecise_is_so_with_the_drift_that_is_learned(
+            noise in 0.0..0.02_f64,
+            drift in 0.0..0.1_f64,
+            pace in 0.3..20.0_f64,
+            killed_every in prop_oneof![Just(0), 5..200_u32],
+        ) {
+            const WINDOW: std::ops::RangeInclusive<u32> = 1..=20;
+            let plan = plan(spec("1-20", 60), "SIM-a");
+            let mut device = Simulator::new(|size| 2e-3 * f64::from(size.div_ceil(4)));
+            (device.noise, device.killed_every) = (noise, killed_every);
+            device.drift = Box::new(move |now| 1.0 + drift * (now / pace).sin());
+            let (history, _) = device.run(&plan);
+            let past = history.past();
+            let trace = Trace::new(correct(&plan, &history).observations()).unwrap();
+            let errors = || trace.points().iter().map(|point| point.relative_standard_error);
+            let worst = errors().fold(0.0, f64::max);
+            let window: Vec<u32> = WINDOW.collect();
+            let seen = Seen::of(&plan, &past);
+            for precision in errors().chain([0.0, worst * 0.5, worst * 0.9]) {
+                let is_sure = seen.is_surely_imprecise(&window, precision);
+                prop_assert!(!is_sure || worst > precision, "{worst} {precision}");
+            }
+            // Nothing repeats so well that it has no error at all, and without gaps in the reference that is seen.
+            prop_assert!(killed_every > 0 || seen.is_surely_imprecise(&window, 0.0));
+        }
+    }
+}
