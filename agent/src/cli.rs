@@ -54,7 +54,7 @@ A device is measured by one process of a host at a time. The locks for that are 
 then be the same for all agents of the host. GPUs are read through NVML, libtorch is found by the worker: `batchstep-agent doctor` shows both.
 
 Exit code 0: it was told to stop. 2: the command line, or a file that it names, cannot be followed. 3: something stopped it. 4: the coordinator
-does not want it again, or its certificate has ended; the last line says what to do.";
+does not want it again; the last line says what to do.";
 
 const DOCTOR_EXAMPLES: &str = "\
 Examples:

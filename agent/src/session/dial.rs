@@ -29,13 +29,15 @@ pub enum DialError {
     NotEnrolled(String),
     /// The agent's certificate has ended, by the clock of this host.
     #[error(
-        "this agent's certificate ended at {ended}; if the clock is right, enrol it again: make a token with `batchstep token create --agent {agent}`, and use it with `batchstep-agent enroll --replace`"
+        "this agent's certificate ended at {ended}, and by the clock of this host it is {now}; if that is wrong (`date`), set it, and the agent goes on by itself; else stop the agent and enrol it again: make a token with `batchstep token create --agent {agent}`, and use it with `batchstep-agent enroll --replace`"
     )]
     Expired {
         /// Whose.
         agent: String,
         /// When, RFC 3339.
         ended: String,
+        /// What the clock says, RFC 3339.
+        now: String,
     },
     /// TLS cannot be set up.
     #[error("the agent's key and certificate cannot be used: {0}")]
@@ -51,10 +53,10 @@ pub enum DialError {
 }
 
 impl DialError {
-    /// True where trying again cannot help.
+    /// True where trying again cannot help. A certificate that has ended is good again once a wrong clock is set, as after a boot without a battery.
     #[must_use]
     pub const fn is_final(&self) -> bool {
-        !matches!(self, Self::Connect { .. })
+        !matches!(self, Self::Connect { .. } | Self::Expired { .. })
     }
 }
 
@@ -158,6 +160,7 @@ fn client_config(credentials: &Credentials, now: SystemTime) -> Result<ClientCon
         return Err(DialError::Expired {
             agent: identity.agent().to_string(),
             ended: humantime::format_rfc3339_seconds(ended).to_string(),
+            now: humantime::format_rfc3339_seconds(now).to_string(),
         });
     }
     identity.client_config().map_err(DialError::Credentials)
@@ -165,7 +168,10 @@ fn client_config(credentials: &Credentials, now: SystemTime) -> Result<ClientCon
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::credentials::tests::issued;
 
     #[test]
     fn addresses_are_checked_before_the_first_dial() {
@@ -188,6 +194,28 @@ mod tests {
             TcpDialer::new("https://host:1"),
             Err(DialError::NotEnrolled(_))
         ));
+    }
+
+    #[test]
+    fn a_certificate_that_ended_is_good_again_once_the_clock_is_set() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("identity.pem");
+        let begins = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
+        let ends = begins + Duration::from_secs(1000);
+        Credentials::write(&path, &issued(begins, ends)).unwrap();
+        let credentials = Credentials::read(&path).unwrap().unwrap();
+        let error = client_config(&credentials, ends + Duration::from_secs(1)).unwrap_err();
+        assert!(!error.is_final(), "{error}");
+        let told = error.to_string();
+        for part in [
+            "ended at 2033-05-18T03:50:00Z",
+            "it is 2033-05-18T03:50:01Z",
+            "`date`",
+            "enroll --replace",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        assert!(client_config(&credentials, begins).is_ok());
     }
 
     #[tokio::test]

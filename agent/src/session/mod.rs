@@ -57,7 +57,10 @@ pub(crate) async fn keep(dialer: Arc<impl Dialer>, line: Line) {
     let mut lost_at = Instant::now();
     // An outage is logged once when it begins and once when it ends.
     let mut told = false;
+    // Nobody but somebody on this host can mend that, so it is told within an outage, too.
+    let mut told_expired = false;
     loop {
+        let mut has_expired = false;
         let why = match dialer.dial().await {
             Ok(channel) => {
                 let run = connection::serve(channel, &line, &mut backoff).await;
@@ -66,6 +69,7 @@ pub(crate) async fn keep(dialer: Arc<impl Dialer>, line: Line) {
                     welcomed = true;
                     lost_at = Instant::now();
                     told = false;
+                    told_expired = false;
                     if line.leaving.is_cancelled() {
                         return;
                     }
@@ -86,17 +90,21 @@ pub(crate) async fn keep(dialer: Arc<impl Dialer>, line: Line) {
                     .await;
                 return;
             }
-            Err(error) => error.to_string(),
+            Err(error) => {
+                has_expired = matches!(error, DialError::Expired { .. });
+                error.to_string()
+            }
         };
         let outage = lost_at.elapsed();
         let wait = backoff.next(outage, welcomed, retry::random());
-        if told || (!welcomed && outage < retry::START_PHASE) {
+        let was_told = if has_expired { told_expired } else { told };
+        if was_told || (!welcomed && outage < retry::START_PHASE) {
             tracing::debug!(
                 reason = why,
                 retry_in_ms = wait.as_millis(),
                 "The coordinator was not reached."
             );
-        } else if welcomed {
+        } else if welcomed && !has_expired {
             info!(
                 reason = why,
                 "The connection to the coordinator was lost; trying again until it is back."
@@ -108,7 +116,53 @@ pub(crate) async fn keep(dialer: Arc<impl Dialer>, line: Line) {
                 "The coordinator was not reached; trying again until it is."
             );
             told = true;
+            told_expired |= has_expired;
         }
         time::sleep(wait).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Has nothing to show for itself, and says how often it tried.
+    struct Expired(mpsc::UnboundedSender<()>);
+
+    impl Dialer for Expired {
+        async fn dial(&self) -> Result<Channel, DialError> {
+            let _ = self.0.send(());
+            Err(DialError::Expired {
+                agent: "0190d3a0-0000-7000-8000-00000000000a".to_owned(),
+                ended: "2033-05-18T03:50:00Z".to_owned(),
+                now: "2033-05-18T03:50:01Z".to_owned(),
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_that_ended_is_tried_again_and_does_not_end_the_agent() {
+        let (events, mut heard) = mpsc::channel(8);
+        let (channel, _channel) = watch::channel(None);
+        let (_draining, draining) = watch::channel(false);
+        let (tried, mut tries) = mpsc::unbounded_channel();
+        let line = Line {
+            events,
+            channel,
+            draining,
+            leaving: CancellationToken::new(),
+        };
+        let keeping = tokio::spawn(keep(Arc::new(Expired(tried)), line));
+        time::sleep(Duration::from_secs(3600)).await;
+        assert!(!keeping.is_finished() && heard.try_recv().is_err());
+        let mut count = 0;
+        while tries.try_recv().is_ok() {
+            count += 1;
+        }
+        // 20 quick ones in the first second, then as seldom as for any coordinator that is away.
+        assert!((40..1000).contains(&count), "{count}");
+        keeping.abort();
     }
 }
