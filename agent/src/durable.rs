@@ -24,25 +24,29 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(UNFINISHED);
+    let unfinished = Path::new(&unfinished);
     // A leftover of a crash keeps its own mode.
-    let _ = fs::remove_file(&unfinished);
-    let result = File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(&unfinished)
-        .and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::rename(&unfinished, path));
+    let _ = fs::remove_file(unfinished);
+    let mut file = create(unfinished, mode)?;
+    let result = file
+        .write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(unfinished, path));
     if result.is_err() {
         // A half-written file would keep a full disk full.
-        let _ = fs::remove_file(&unfinished);
+        let _ = fs::remove_file(unfinished);
         return result;
     }
     sync_parent(path)
+}
+
+/// A file that was not there before: nobody has put a link to another one in its place.
+fn create(path: &Path, mode: u32) -> io::Result<File> {
+    File::options()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
 }
 
 /// Renames a file whose content is on the disk already, and flushes the directory.
@@ -100,5 +104,21 @@ mod tests {
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         remove(&path).unwrap();
         remove(&path).unwrap();
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_an_unfinished_file_is_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let other = directory.path().join("other");
+        fs::write(&other, b"of somebody else").unwrap();
+        let unfinished = directory.path().join("file.tmp");
+        std::os::unix::fs::symlink(&other, &unfinished).unwrap();
+        let refused = create(&unfinished, 0o600).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        // One that was there before is a leftover, and goes.
+        let path = directory.path().join("file");
+        write(&path, b"own").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"own");
+        assert_eq!(fs::read(&other).unwrap(), b"of somebody else");
     }
 }

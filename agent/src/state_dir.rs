@@ -5,6 +5,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -86,7 +87,14 @@ pub struct StateDir {
     path: PathBuf,
     agent_id: AgentId,
     credentials: Option<Credentials>,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for StateDir {
+    /// Closing the file is not enough: a child that is just being started still has it open, until it becomes another program.
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
+    }
 }
 
 impl StateDir {
@@ -107,6 +115,8 @@ impl StateDir {
             .create(true)
             .truncate(false)
             .write(true)
+            // Root may open it in another user's folder: nothing there may lead elsewhere, or make it wait.
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
             .open(path.join("lock"))
             .map_err(not_writable)?;
         match lock.try_lock() {
@@ -132,7 +142,7 @@ impl StateDir {
             path: path.to_owned(),
             agent_id,
             credentials,
-            _lock: lock,
+            lock,
         })
     }
 
@@ -245,6 +255,36 @@ mod tests {
             StateDir::open(&path),
             Err(StateDirError::BadAgentId { .. })
         ));
+    }
+
+    #[test]
+    fn a_lock_that_is_a_link_or_a_pipe_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = directory.path().join("lock");
+        let other = directory.path().join("other");
+        let refused = || {
+            let error = StateDir::open(directory.path()).unwrap_err();
+            assert!(
+                matches!(error, StateDirError::NotWritable { .. }),
+                "{error}"
+            );
+        };
+        std::os::unix::fs::symlink(&other, &lock).unwrap();
+        refused();
+        assert!(!other.exists());
+        fs::remove_file(&lock).unwrap();
+        nix::unistd::mkfifo(&lock, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        refused();
+    }
+
+    #[test]
+    fn a_directory_is_free_at_once_also_while_a_child_has_its_lock_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
+        let of_a_child = state.lock.try_clone().unwrap();
+        drop(state);
+        StateDir::open(directory.path()).unwrap();
+        drop(of_a_child);
     }
 
     #[test]
