@@ -17,7 +17,7 @@ use batchstep_agent::{
     config::Config,
     device::{self, Host, LockDir, SelectionError},
     doctor::{self, Report},
-    enroll::enroll,
+    enroll::{EnrollError, enroll},
     executor::ProcessExecutor,
     inventory::{Depth, Inventory, Page},
     own_workers::OwnWorkers,
@@ -39,7 +39,7 @@ use signals::Parent;
 use tokio::{sync::watch, time};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::warn;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 /// The command line, or a file that it names, cannot be followed.
 const EXIT_USAGE: u8 = 2;
@@ -76,13 +76,21 @@ async fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
-        // A GPU that is not there may come back; a wrong file stays wrong.
         ExitCode::from(match error.downcast_ref() {
             Some(AgentError::Rejected { .. }) => EXIT_REJECTED,
-            _ if error.is::<FileError>() => EXIT_USAGE,
+            _ if stays_wrong(&error) => EXIT_USAGE,
             _ => EXIT_FAILED,
         })
     })
+}
+
+/// True of what was written wrong, and will be the next time. A GPU that is not there may come back, and an agent that is not enrolled be enrolled.
+fn stays_wrong(error: &anyhow::Error) -> bool {
+    let is_address = matches!(
+        error.downcast_ref(),
+        Some(DialError::Address(_) | DialError::PlainText(_))
+    ) || matches!(error.downcast_ref(), Some(EnrollError::Address(_)));
+    is_address || error.is::<FileError>() || error.is::<ParseError>()
 }
 
 /// Says why a command line cannot be followed, or prints the help that it asks for.
