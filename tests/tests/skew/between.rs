@@ -3,7 +3,10 @@
 use std::{
     convert::Infallible,
     net::TcpListener,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     thread::{self, JoinHandle},
 };
@@ -39,9 +42,27 @@ pub struct Message {
 
 type Alter = dyn Fn(Message) -> Vec<Message> + Send + Sync;
 
+/// How many messages did not go on as they came.
+#[derive(Default)]
+struct Altered {
+    from_agents: AtomicUsize,
+    from_coordinator: AtomicUsize,
+}
+
+impl Altered {
+    const fn of(&self, is_from_agent: bool) -> &AtomicUsize {
+        if is_from_agent {
+            &self.from_agents
+        } else {
+            &self.from_coordinator
+        }
+    }
+}
+
 /// The proxy, until it is dropped.
 pub struct Between {
     port: u16,
+    altered: Arc<Altered>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -55,6 +76,8 @@ impl Between {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
         let (stop, stopped) = oneshot::channel::<()>();
+        let altered = Arc::<Altered>::default();
+        let counted = Arc::clone(&altered);
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -66,6 +89,7 @@ impl Between {
                 let calls = Calls {
                     coordinator: Endpoint::from_shared(url).expect("a URL").connect_lazy(),
                     alter: Arc::new(alter),
+                    altered: counted,
                 };
                 let serving = Server::builder()
                     .add_service(calls)
@@ -79,6 +103,7 @@ impl Between {
         });
         Self {
             port,
+            altered,
             stop: Some(stop),
             thread: Some(thread),
         }
@@ -87,6 +112,11 @@ impl Between {
     /// Where agents dial.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// How many messages of this direction were altered so far.
+    pub fn altered(&self, is_from_agent: bool) -> usize {
+        self.altered.of(is_from_agent).load(Ordering::Relaxed)
     }
 }
 
@@ -104,6 +134,7 @@ impl Drop for Between {
 struct Calls {
     coordinator: Channel,
     alter: Arc<Alter>,
+    altered: Arc<Altered>,
 }
 
 impl NamedService for Calls {
@@ -148,14 +179,20 @@ impl Call {
         tokio::spawn(async move {
             let mut is_first = true;
             while let Some(read) = messages.next().await {
-                let mut alter = |body| {
+                let mut alter = |body: Vec<u8>| {
+                    let before = body.clone();
                     let message = Message {
                         path: call.path.clone(),
                         is_from_agent,
                         is_first: std::mem::take(&mut is_first),
                         body,
                     };
-                    (call.calls.alter)(message)
+                    let after = (call.calls.alter)(message);
+                    if !matches!(after.as_slice(), [same] if same.body == before) {
+                        let count = call.calls.altered.of(is_from_agent);
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                    after
                 };
                 let altered = match read {
                     Ok(body) => alter(body).into_iter().map(|it| Ok(it.body)).collect(),

@@ -31,10 +31,11 @@ const UNHEARD_OF: [u8; 4] = [0x80, 0xd3, 0x0e, 0x07];
 
 /// A lab whose agent reaches its coordinator through `alter`.
 struct Pair {
-    lab: Lab,
     agent: Process,
-    _between: Between,
+    between: Between,
     _coordinator: batchstep_tests::Coordinator,
+    /// Last: its folder outlives whoever uses it.
+    lab: Lab,
 }
 
 impl Pair {
@@ -53,9 +54,9 @@ impl Pair {
             .arg(&file);
         Self {
             agent: Process::start("batchstep-agent", &mut command),
-            lab,
-            _between: between,
+            between,
             _coordinator: coordinator,
+            lab,
         }
     }
 
@@ -70,6 +71,15 @@ impl Pair {
         );
         let listed = self.lab.ask_json(&["agents", "list"]);
         assert_eq!(listed["agents"][0]["state"], "online", "{listed}");
+    }
+
+    /// The agent's messages were altered, and the coordinator's were or were not: without it a test is one of two equal builds.
+    fn altered(&self, coordinators_too: bool) {
+        let (agents, coordinators) = (self.between.altered(true), self.between.altered(false));
+        assert!(
+            agents > 0 && (coordinators > 0) == coordinators_too,
+            "{agents} of the agent's messages, {coordinators} of the coordinator's"
+        );
     }
 }
 
@@ -90,12 +100,16 @@ fn speaking(min: u32, max: u32) -> impl Fn(Message) -> Vec<Message> {
 
 #[test]
 fn an_agent_of_the_next_protocol_measures_for_this_coordinator() {
-    Pair::start(speaking(1, 2)).answers();
+    let mut pair = Pair::start(speaking(1, 2));
+    pair.answers();
+    pair.altered(false);
 }
 
 #[test]
 fn an_agent_of_the_protocol_before_measures_for_this_coordinator() {
-    Pair::start(speaking(0, 1)).answers();
+    let mut pair = Pair::start(speaking(0, 1));
+    pair.answers();
+    pair.altered(false);
 }
 
 #[test]
@@ -139,6 +153,7 @@ fn what_a_newer_build_adds_is_passed_over_by_both_sides() {
         messages
     });
     pair.answers();
+    pair.altered(true);
 }
 
 /// The premise of the test above: nothing here knows the field.
