@@ -160,7 +160,7 @@ async fn drain(
     reason: Option<String>,
 ) -> Result<Exit> {
     let mut connection = Connection::open(coordinator).await?;
-    let agent = find(&mut connection, wanted).await?;
+    let agent = find(&mut connection, wanted, Meant::AtWork).await?;
     let request = wire::DrainAgentRequest {
         agent_id: agent.id().to_owned(),
         drain: reason.is_some(),
@@ -185,7 +185,7 @@ async fn drain(
 
 async fn remove(options: Remove) -> Result<Exit> {
     let mut connection = Connection::open(&options.coordinator).await?;
-    let agent = find(&mut connection, &options.agent).await?;
+    let agent = find(&mut connection, &options.agent, Meant::AtWork).await?;
     let request = wire::RemoveAgentRequest {
         agent_id: agent.id().to_owned(),
     };
@@ -201,7 +201,7 @@ async fn remove(options: Remove) -> Result<Exit> {
 
 async fn revoke(options: Revoke) -> Result<Exit> {
     let mut connection = Connection::open_with_authority(&options.coordinator).await?;
-    let agent = find(&mut connection, &options.agent).await?;
+    let agent = find(&mut connection, &options.agent, Meant::Enrolled).await?;
     let agent_id = agent.id().to_owned();
     let request = wire::RevokeAgentRequest {
         agent_id: agent_id.clone(),
@@ -234,11 +234,20 @@ async fn all(connection: &mut Connection) -> Result<Vec<Listed>> {
     Ok(Listed::join(known, enrolled))
 }
 
+/// Whom a part of an id or a host's name means where several have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meant {
+    /// Rather one that has said hello since the coordinator started than one that is enrolled only.
+    AtWork,
+    /// Nobody: who is locked out must be named.
+    Enrolled,
+}
+
 /// The agent that a person means: rather one that is wanted than one that was revoked or removed, which may have had the same host.
 ///
 /// # Errors
 /// When it is none, or several.
-async fn find(connection: &mut Connection, wanted: &str) -> Result<Listed> {
+async fn find(connection: &mut Connection, wanted: &str, meant: Meant) -> Result<Listed> {
     let lower = wanted.to_lowercase();
     let mut agents = all(connection).await?;
     agents.retain(|agent| {
@@ -247,6 +256,9 @@ async fn find(connection: &mut Connection, wanted: &str) -> Result<Listed> {
     });
     if agents.iter().any(Listed::is_wanted) {
         agents.retain(Listed::is_wanted);
+    }
+    if meant == Meant::AtWork && agents.iter().any(Listed::has_said_hello) {
+        agents.retain(Listed::has_said_hello);
     }
     match agents.len() {
         1 => Ok(agents.remove(0)),

@@ -59,6 +59,11 @@ impl Listed {
         !self.is_revoked() && (self.known.is_some() || !self.is_removed())
     }
 
+    /// Since the coordinator started.
+    pub(super) const fn has_said_hello(&self) -> bool {
+        self.known.is_some()
+    }
+
     /// For sentences.
     pub(super) fn name(&self) -> String {
         format!("The agent {} on {}", self.short(), self.host())

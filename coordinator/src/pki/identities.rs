@@ -20,6 +20,7 @@ use crate::store::{EnrolledAgent, Revocation, Store, StoredIdentities, StoredTok
 mod claims;
 
 use claims::Claims;
+pub(crate) use claims::Foreign;
 
 /// Longest name of a token, characters.
 const NAME_CHARACTERS: usize = 64;

@@ -1,6 +1,6 @@
 //! `AgentService`: the session stream, reports and inventories.
 
-use std::{ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use batchstep_core::{
     fleet::{Disposition, HeldAttempt, HeldState, Hello, Input, Progress, SessionKey},
@@ -28,7 +28,7 @@ use super::{id, invalid, models, store_failed};
 use crate::{
     engine::Engine,
     inventory::{Inventories, ReportError},
-    pki::{Caller, Identities, PkiError},
+    pki::{Caller, Foreign, Identities, PkiError},
     store::{Inventory, Store},
 };
 
@@ -94,7 +94,8 @@ impl<S: Store> AgentService for Agents<S> {
         let agent = hello.agent;
         caller.must_be(agent)?;
         let machine_id = hello.host.machine_id.clone();
-        self.identities
+        let foreign = self
+            .identities
             .greet(agent, &machine_id, &mut hello.devices, Timestamp::now())
             .await?;
         let greeting = Greeting {
@@ -103,15 +104,26 @@ impl<S: Store> AgentService for Agents<S> {
             agent_version: hello.host.agent_version.clone(),
         };
         let session = self.engine.open(hello).await?;
+        // Somebody may have taken it off the list before it was there.
+        let kept = self
+            .identities
+            .claim_host(agent, &greeting.machine_id, Timestamp::now());
+        if let Err(error) = kept.await {
+            let (session, reason) = (session.key, error.to_string());
+            let _ = self.engine.tell(Input::Disconnected { session, reason }).await;
+            return Err(error.into());
+        }
         self.inventories.connected(agent, session.key.0, greeting);
-        let listener = Listener {
+        let mut listener = Listener {
             engine: self.engine.clone(),
             inventories: Arc::clone(&self.inventories),
             identities: Arc::clone(&self.identities),
             agent,
             session: session.key,
             has_warned: false,
+            left_out: BTreeMap::new(),
         };
+        listener.leave_out(foreign);
         let identities = Arc::clone(&self.identities);
         tokio::spawn(async move {
             let inventories = Arc::clone(&listener.inventories);
@@ -210,6 +222,8 @@ struct Listener<S> {
     session: SessionKey,
     /// A sample was refused, and that was told.
     has_warned: bool,
+    /// Devices that it offers and others have.
+    left_out: BTreeMap<String, Device>,
 }
 
 impl<S: Store> Listener<S> {
@@ -246,14 +260,37 @@ impl<S: Store> Listener<S> {
         }
     }
 
-    /// Leaves out devices that are another agent's.
-    async fn keep_own(&self, changed: &mut Vec<Device>) -> Result<(), PkiError> {
+    /// Takes devices that are another agent's out of what this one offers, and adds those that were and are so no more: it does not offer them again
+    /// by itself.
+    async fn keep_own(&mut self, changed: &mut Vec<Device>) -> Result<(), PkiError> {
+        let again = self.left_out.values();
+        let again: Vec<Device> = again
+            .filter(|left_out| changed.iter().all(|device| device.id != left_out.id))
+            .cloned()
+            .collect();
+        changed.extend(again);
         if changed.is_empty() {
             return Ok(());
         }
-        self.identities
+        let foreign = self
+            .identities
             .claim_devices(self.agent, changed, Timestamp::now())
-            .await
+            .await?;
+        self.leave_out(foreign);
+        Ok(())
+    }
+
+    /// Remembers what is left out, and says so the first time.
+    fn leave_out(&mut self, foreign: Vec<Foreign>) {
+        let before = std::mem::take(&mut self.left_out);
+        for Foreign { device, holder } in foreign {
+            if !before.contains_key(&device.id) {
+                tracing::warn!(agent = %self.agent, device = device.id, %holder, "An agent offers a device that is another agent's; it is left out until it is that one's no more. If it was moved, start the other agent again, or remove it with `batchstep agents remove`.");
+            }
+            if self.left_out.len() < limits::DEVICES_PER_AGENT {
+                self.left_out.insert(device.id.clone(), device);
+            }
+        }
     }
 
     /// Takes a sample of live values. One that breaks a rule is left out: it is no reason to end a session with work in it.

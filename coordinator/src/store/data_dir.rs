@@ -32,7 +32,14 @@ pub const TRANSIENT: [&str; 7] = [
 pub(super) struct DataDir {
     path: PathBuf,
     /// Its lock is given up by the kernel when the file is closed, so a crashed coordinator never leaves one behind.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for DataDir {
+    /// A process that is being started at this moment still has the file open, too: closing it here would not be enough.
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
+    }
 }
 
 impl DataDir {
@@ -76,7 +83,7 @@ impl DataDir {
         fs::remove_file(&probe).map_err(unwritable)?;
         Ok(Self {
             path: path.into(),
-            _lock: lock,
+            lock,
         })
     }
 

@@ -34,7 +34,7 @@ impl Stream {
     ) -> Result<Self, Status> {
         let mut hello = hello("none");
         hello.agent_id = credentials.agent.to_string();
-        hello.devices = devices.iter().map(|id| device(id).into()).collect();
+        hello.devices = devices.iter().map(|id| gpu(id)).collect();
         if let Some(host) = &mut hello.host {
             host.machine_id = machine_id.to_owned();
         }
@@ -71,10 +71,15 @@ impl Stream {
 
     /// Offers a device that was not in the hello, and waits until that is taken.
     async fn offer(&mut self, id: &str) {
+        self.beat(vec![gpu(id)]).await;
+    }
+
+    /// A heartbeat, and its answer.
+    async fn beat(&mut self, changed: Vec<wire::Device>) {
         let heartbeat = wire::Heartbeat {
             sequence: 1,
             draining: false,
-            changed: vec![device(id).into()],
+            changed,
         };
         let message = wire::AgentMessage {
             message: Some(Message::Heartbeat(heartbeat)),
@@ -90,6 +95,13 @@ impl Stream {
             while let Ok(Some(_)) = self.inbound.message().await {}
         })
         .await;
+    }
+}
+
+fn gpu(id: &str) -> wire::Device {
+    wire::Device {
+        kind: wire::DeviceKind::Cuda as i32,
+        ..device(id).into()
     }
 }
 
@@ -240,11 +252,35 @@ async fn a_device_stays_its_agents_whoever_comes_first() {
     assert_eq!(own.assigned().await, "GPU-1");
     own.close().await;
 
-    // A device that its agent has no more is free for the next host.
+    // An agent without any GPU may have come up before its driver: nothing is free yet.
     let without = Stream::open(&coordinator, &honest, "m-1", &[]).await;
-    taking.offer("GPU-1").await;
-    assert_eq!(devices(&coordinator, hostile.agent).await, ["GPU-1"]);
+    taking.beat(Vec::new()).await;
+    assert!(devices(&coordinator, hostile.agent).await.is_empty());
     without.unwrap().close().await;
+    // A device that its agent has no more is free for the next host, which has offered it before.
+    let others = Stream::open(&coordinator, &honest, "m-1", &["GPU-3"]).await;
+    taking.beat(Vec::new()).await;
+    assert_eq!(devices(&coordinator, hostile.agent).await, ["GPU-1"]);
+    others.unwrap().close().await;
     taking.close().await;
+    coordinator.stop().await;
+}
+
+/// Ids of devices cost memory and a row each, and an agent can make up as many as it likes.
+#[tokio::test]
+async fn an_agent_has_no_more_devices_than_the_fleet_takes_of_one() {
+    let coordinator = Guarded::start().await;
+    let (greedy, other) = (coordinator.agent().await, coordinator.agent().await);
+    let mut greedy = Stream::open(&coordinator, &greedy, "m-1", &["GPU-own"])
+        .await
+        .unwrap();
+    for part in 0..3 {
+        let many = (0..200).map(|number| gpu(&format!("GPU-{part}-{number}")));
+        greedy.beat(many.collect()).await;
+    }
+    let stream = Stream::open(&coordinator, &other, "m-2", &["GPU-0-0", "GPU-2-199"]).await;
+    assert_eq!(devices(&coordinator, other.agent).await, ["GPU-2-199"]);
+    greedy.close().await;
+    stream.unwrap().close().await;
     coordinator.stop().await;
 }

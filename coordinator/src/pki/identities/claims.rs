@@ -4,7 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use batchstep_core::inventory;
-use batchstep_proto::{domain::Device, ids::AgentId};
+use batchstep_proto::{
+    domain::{Device, DeviceKind},
+    ids::AgentId,
+    limits,
+};
 use jiff::Timestamp;
 
 use super::{Identities, Known};
@@ -59,6 +63,14 @@ enum Unnamed {
     GivenUp,
 }
 
+/// A device that an agent offers and another one has.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Foreign {
+    pub device: Device,
+    /// Whose it is.
+    pub holder: AgentId,
+}
+
 /// What an agent is found to report for.
 struct Found {
     claims: BTreeSet<Claimed>,
@@ -100,11 +112,14 @@ impl Known {
         }
         claims.extend(host);
         let mut foreign = BTreeMap::new();
+        // As many as an agent can have, and its host; what is offered beyond that the fleet does not take either.
+        let room = limits::DEVICES_PER_AGENT + 1;
         for device in devices {
             let claimed = Claimed::Device(device.id.clone());
-            match self.another(&claimed, agent, now) {
-                Some(holder) => drop(foreign.insert(device.id.clone(), holder.agent)),
-                None => drop(claims.insert(claimed)),
+            if let Some(holder) = self.another(&claimed, agent, now) {
+                foreign.insert(device.id.clone(), holder.agent);
+            } else if claims.len() < room {
+                claims.insert(claimed);
             }
         }
         let is_back = self.agents.get(&agent).is_some_and(|it| it.removed);
@@ -149,8 +164,8 @@ impl Known {
 }
 
 impl<S: Store> Identities<S> {
-    /// Holds an agent that says hello to its own host and its own devices: those of others are taken out of `devices`, and those that it has no more are
-    /// free for others.
+    /// Holds an agent that says hello to its own host and its own devices: those of others are taken out of `devices` and handed back, and those that it
+    /// has no more are free for others.
     ///
     /// # Errors
     /// When the host is another agent's, or it cannot be recorded.
@@ -160,9 +175,14 @@ impl<S: Store> Identities<S> {
         machine_id: &str,
         devices: &mut Vec<Device>,
         now: Timestamp,
-    ) -> Result<(), PkiError> {
-        self.claim(agent, machine_id, devices, Unnamed::GivenUp, now)
-            .await
+    ) -> Result<Vec<Foreign>, PkiError> {
+        // Without any GPU it may be that its driver has not come up yet.
+        let unnamed = if devices.iter().any(|it| it.kind != DeviceKind::Cpu) {
+            Unnamed::GivenUp
+        } else {
+            Unnamed::Kept
+        };
+        self.claim(agent, machine_id, devices, unnamed, now).await
     }
 
     /// Holds an agent to its own host.
@@ -177,9 +197,10 @@ impl<S: Store> Identities<S> {
     ) -> Result<(), PkiError> {
         self.claim(agent, machine_id, &mut Vec::new(), Unnamed::Kept, now)
             .await
+            .map(drop)
     }
 
-    /// Takes others' devices out of what an agent offers besides those that it named before.
+    /// Takes others' devices out of what an agent offers besides those that it named before, and hands them back.
     ///
     /// # Errors
     /// When it cannot be recorded.
@@ -188,7 +209,7 @@ impl<S: Store> Identities<S> {
         agent: AgentId,
         devices: &mut Vec<Device>,
         now: Timestamp,
-    ) -> Result<(), PkiError> {
+    ) -> Result<Vec<Foreign>, PkiError> {
         self.claim(agent, "", devices, Unnamed::Kept, now).await
     }
 
@@ -199,9 +220,9 @@ impl<S: Store> Identities<S> {
         devices: &mut Vec<Device>,
         unnamed: Unnamed,
         now: Timestamp,
-    ) -> Result<(), PkiError> {
+    ) -> Result<Vec<Foreign>, PkiError> {
         if !self.are_required() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let look = |known: &Known| {
             let host = known.host(agent, machine_id, now)?;
@@ -214,14 +235,13 @@ impl<S: Store> Identities<S> {
             found = look(&self.known())?;
             self.keep_claims(agent, &found.claims).await?;
         }
-        devices.retain(|device| {
-            let holder = found.foreign.get(&device.id);
-            if let Some(holder) = holder {
-                tracing::warn!(%agent, device = device.id, %holder, "An agent offers a device that is another agent's; it is left out. If it was moved, start the other agent again, or remove it with `batchstep agents remove`.");
-            }
-            holder.is_none()
-        });
-        Ok(())
+        let foreign = devices.extract_if(.., |device| found.foreign.contains_key(&device.id));
+        Ok(foreign
+            .map(|device| Foreign {
+                holder: found.foreign[&device.id],
+                device,
+            })
+            .collect())
     }
 
     /// Writes what an agent reports for; the caller holds `changing`.
