@@ -113,10 +113,15 @@ impl State {
             record.add(report);
         }
         let sweep = series.plan.sweep;
+        // What fails on one of several devices is for another to try.
+        let record = series.round(index).filter(|_| series.plan.is_shared());
+        let error = record.and_then(only_error);
         self.lane(&device).charge(sweep, elapsed, end.is_some());
         if measured {
             self.lane(&device).back_off = None;
-            self.lane(&device).pauses.remove(&series_id);
+            if error.is_none() {
+                self.lane(&device).pauses.remove(&series_id);
+            }
             self.note_success(agent);
         }
         let Some((outcome, message)) = end else {
@@ -128,6 +133,9 @@ impl State {
         self.release(id, AttemptState::Reported);
         if self.close_out(series_id, index) {
             return;
+        }
+        if let Some(error) = error {
+            self.pause(series_id, &device, &error);
         }
         let is_empty = !measured && self.is_round_empty(series_id, index);
         // What it was told to stop is no failure, nor what it gave back.
@@ -216,6 +224,15 @@ impl State {
             .and_then(|series| series.open.get(&round))
             .is_some_and(RoundRecord::is_empty)
     }
+}
+
+/// The last error of a round in which visits failed in themselves, and nothing else was found out.
+fn only_error(record: &RoundRecord) -> Option<String> {
+    let mut failures = record.failures.iter();
+    let nothing_else =
+        record.blocks.is_empty() && failures.all(|failure| !failure.kind.bounds_the_sweep());
+    let last = record.failures.last().filter(|_| nothing_else)?;
+    Some(last.message.clone())
 }
 
 /// Checks that a report is of this round: each visit at most once, with the batch size and role it was asked for.

@@ -64,7 +64,7 @@ impl Assessment {
         if verdict != Verdict::Step {
             clear_step(&mut inference);
         }
-        let crashing = quarantined(series.history);
+        let crashing = quarantined(series.plan, series.history);
         add_remarks(series, &corrected, quality, &crashing, &mut inference);
         let records = &series.history.rounds;
         let peaks = peaks(series);

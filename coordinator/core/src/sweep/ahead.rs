@@ -26,7 +26,7 @@ pub fn ahead(plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Opt
         return None;
     }
     let mut past = history.past();
-    let mut standing = Standing::of(&past);
+    let mut standing = Standing::of(plan, &past);
     let costs = Costs::of(plan, &past, &standing);
     let levels = Levels::of(plan, &past);
     let leveled = levels.leveled(&past);
@@ -44,7 +44,7 @@ pub fn ahead(plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Opt
         expected.iter().for_each(|record| standing.add(record));
     } else {
         past.rounds.sort_by_key(|record| record.round.index);
-        standing = Standing::of(&past);
+        standing = Standing::of(plan, &past);
     }
     match following(plan, &past, &standing) {
         Next::Round(round) => Some(round),
@@ -165,7 +165,7 @@ mod tests {
     /// By the planner's usual way, on a history of its own.
     fn plain(plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Option<Round> {
         let past = history.past();
-        let costs = Costs::of(plan, &past, &Standing::of(&past));
+        let costs = Costs::of(plan, &past, &Standing::of(plan, &past));
         let blocks = history.rounds.iter().flat_map(|record| &record.blocks);
         let latest = blocks
             .map(|block| ((block.batch_size, block.role), block))

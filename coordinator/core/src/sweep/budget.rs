@@ -68,7 +68,7 @@ impl Past<'_> {
 #[must_use]
 pub fn sufficient_budget(plan: &SeriesPlan, history: &History) -> Option<Duration> {
     let past = history.past();
-    sufficient(plan, &past, &Standing::of(&past))
+    sufficient(plan, &past, &Standing::of(plan, &past))
 }
 
 /// The same for the planner, which knows where the batch sizes stand.
@@ -117,7 +117,7 @@ fn seconds_for(plan: &SeriesPlan, costs: &Costs, window: &[u32]) -> Option<f64> 
 /// listed, or the limit of time that left an automatic window too narrow.
 #[must_use]
 pub fn left_out(plan: &SeriesPlan, history: &History) -> Option<u32> {
-    omitted(plan, &Standing::of(&history.past()))
+    omitted(plan, &Standing::of(plan, &history.past()))
 }
 
 /// The same for the planner, which knows where the batch sizes stand.

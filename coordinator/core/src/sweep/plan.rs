@@ -70,7 +70,7 @@ pub enum ConclusionReason {
 #[must_use]
 pub fn next(plan: &SeriesPlan, history: &History) -> Next {
     let past = history.past();
-    following(plan, &past, &Standing::of(&past))
+    following(plan, &past, &Standing::of(plan, &past))
 }
 
 /// What comes after `past`, in which the batch sizes stand so.

@@ -74,7 +74,7 @@ fn bisecting(plan: &SeriesPlan, standing: &Standing) -> Option<u32> {
     let wanted = memory
         && plan.spec.batch_sizes == BatchSizes::Auto
         && gap > (fitted / MEMORY_RESOLUTION).max(1);
-    (wanted && standing.usable(middle) && !standing.errors.contains_key(&middle)).then_some(middle)
+    (wanted && standing.usable(middle) && !standing.fails_in_probe(middle)).then_some(middle)
 }
 
 /// What is left of the doubling batch sizes.
@@ -92,7 +92,7 @@ fn undoubled(plan: &SeriesPlan, standing: &Standing) -> Vec<u32> {
                 && standing.below_bound(size)
                 && !standing.quarantined(size)
                 && !standing.probed.contains_key(&size)
-                && !standing.errors.contains_key(&size)
+                && !standing.fails_in_probe(size)
         })
         .collect()
 }

@@ -28,6 +28,9 @@ pub(super) const ROUND_MOST_SECONDS: f64 = 30.0;
 pub(super) const CRASHES_TO_QUARANTINE: u32 = 2;
 /// Failed visits after which a batch size is left out.
 pub(super) const ERRORS_TO_LEAVE_OUT: u32 = 2;
+/// Failed visits after which a batch size is left out where several devices share the series and only one of them ever tried, for each of them: as
+/// patient as with broken rounds.
+pub(super) const ERRORS_OF_ONE_TO_LEAVE_OUT: u32 = 3;
 /// Broken rounds in a row without a single block that end a series.
 pub(super) const EMPTY_ROUNDS_TO_FAIL: usize = 3;
 /// Rounds without a single block that end a series where their agent ended, not their worker. The pauses between them double up to a minute, so that a

@@ -182,12 +182,13 @@ pub(crate) fn shared_plan(spec: SweepSpec, devices: &[&str]) -> SeriesPlan {
     }
 }
 
-/// Runs a shared series to its end on several devices that measure at the same time: whichever is free first has the next round. Also the seconds that
-/// this takes.
+/// Runs a shared series to its end on several devices that measure at the same time: whichever is free first has the next round, one that measured
+/// nothing in its last one after all others. Also the seconds that this takes.
 pub(crate) fn run_shared(devices: &[Simulator<'_>], plan: &SeriesPlan) -> (History, Next, f64) {
     let names: Vec<&str> = plan.devices().collect();
     let mut machines: Vec<_> = devices.iter().map(Simulator::machine).collect();
     let mut idle: BTreeSet<usize> = (0..devices.len()).collect();
+    let mut paused: BTreeSet<usize> = BTreeSet::new();
     let mut history = History::default();
     // With the time at which each is over.
     let mut out: Vec<(f64, usize, RoundRecord)> = Vec::new();
@@ -197,7 +198,11 @@ pub(crate) fn run_shared(devices: &[Simulator<'_>], plan: &SeriesPlan) -> (Histo
             Next::Round(_) => None,
             end => Some(end),
         };
-        while let (None, Some(&device)) = (&end, idle.first()) {
+        let free = |idle: &BTreeSet<usize>, paused: &BTreeSet<usize>| {
+            let well = idle.difference(paused).next();
+            well.or_else(|| idle.first()).copied()
+        };
+        while let (None, Some(device)) = (&end, free(&idle, &paused)) {
             let mut open: Vec<&RoundRecord> = out.iter().map(|(_, _, record)| record).collect();
             open.sort_by_key(|record| record.round.index);
             let round = if open.is_empty() {
@@ -224,6 +229,10 @@ pub(crate) fn run_shared(devices: &[Simulator<'_>], plan: &SeriesPlan) -> (Histo
             return (history, end.unwrap(), now);
         };
         let (time, device, record) = out.swap_remove(first);
+        paused.remove(&device);
+        if record.blocks.is_empty() {
+            paused.insert(device);
+        }
         (now, _) = (time, idle.insert(device));
         let rounds = &mut history.rounds;
         let at = rounds.partition_point(|other| other.round.index < record.round.index);

@@ -10,7 +10,8 @@ use super::{
     History, RoundRecord, SeriesPlan,
     history::Past,
     rules::{
-        CRASHES_TO_QUARANTINE, EMPTY_ROUNDS_TO_FAIL, ERRORS_TO_LEAVE_OUT, STOPPED_ROUNDS_TO_FAIL,
+        CRASHES_TO_QUARANTINE, EMPTY_ROUNDS_TO_FAIL, ERRORS_OF_ONE_TO_LEAVE_OUT,
+        ERRORS_TO_LEAVE_OUT, STOPPED_ROUNDS_TO_FAIL,
     },
 };
 
@@ -27,9 +28,23 @@ pub(super) struct Bound {
     pub seconds: Option<f64>,
 }
 
+/// Visits to one batch size that failed in themselves.
+#[derive(Debug, Default)]
+pub(super) struct Errors {
+    count: u32,
+    /// How the last one did.
+    message: String,
+    /// On which devices; told apart where several share the series.
+    devices: BTreeSet<String>,
+}
+
 /// What the history says about each batch size.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
+    /// How many devices share the series; 0 where it has one of its own.
+    shared_by: u32,
+    /// The devices that timed a batch size, where several share the series.
+    timed_on: BTreeMap<u32, BTreeSet<String>>,
     /// Seconds per iteration of the first probe block.
     pub probed: BTreeMap<u32, f64>,
     /// Seconds per iteration of every measuring block, raw.
@@ -38,16 +53,16 @@ pub(super) struct Standing {
     pub iterations: BTreeMap<(u32, bool), u32>,
     /// The smallest batch size that met a limit.
     pub bound: Option<Bound>,
-    /// Visits that failed in themselves, and how the last one did.
-    pub errors: BTreeMap<u32, (u32, String)>,
+    /// Visits that failed in themselves.
+    errors: BTreeMap<u32, Errors>,
     /// Broken rounds in which a batch size was in work, since it last had a block: workers also die for reasons of their own.
     pub crashes: BTreeMap<u32, u32>,
 }
 
 /// The batch sizes of a series that are left out because they crashed the worker again, ascending.
 #[must_use]
-pub fn quarantined(history: &History) -> Vec<u32> {
-    Standing::of(&history.past()).quarantined_sizes()
+pub fn quarantined(plan: &SeriesPlan, history: &History) -> Vec<u32> {
+    Standing::of(plan, &history.past()).quarantined_sizes()
 }
 
 /// Which batch sizes are quarantined, for people; `None` where none is.
@@ -66,8 +81,11 @@ pub fn quarantine_note(batch_sizes: &[u32]) -> Option<String> {
 }
 
 impl Standing {
-    pub(super) fn of(past: &Past<'_>) -> Self {
-        let mut standing = Self::default();
+    pub(super) fn of(plan: &SeriesPlan, past: &Past<'_>) -> Self {
+        let mut standing = Self {
+            shared_by: plan.shared_by(),
+            ..Self::default()
+        };
         for record in &past.rounds {
             standing.add(record);
         }
@@ -80,6 +98,10 @@ impl Standing {
             let seconds = block.seconds_per_iteration();
             let reference = block.role == VisitRole::Reference;
             self.crashes.remove(&block.batch_size);
+            if self.shared_by > 0 {
+                let devices = self.timed_on.entry(block.batch_size).or_default();
+                note(devices, &record.round.device_id);
+            }
             if record.round.kind == RoundKind::Measure {
                 self.iterations
                     .entry((block.batch_size, reference))
@@ -99,9 +121,10 @@ impl Standing {
         }
         for failure in &record.failures {
             if !failure.kind.bounds_the_sweep() {
-                let (count, message) = self.errors.entry(failure.batch_size).or_default();
-                *count += 1;
-                message.clone_from(&failure.message);
+                let errors = self.errors.entry(failure.batch_size).or_default();
+                errors.count += 1;
+                errors.message.clone_from(&failure.message);
+                note(&mut errors.devices, &record.round.device_id);
             } else if self
                 .bound
                 .as_ref()
@@ -137,10 +160,28 @@ impl Standing {
     pub(super) fn usable(&self, batch_size: u32) -> bool {
         !self.quarantined(batch_size)
             && self.below_bound(batch_size)
-            && self
-                .errors
-                .get(&batch_size)
-                .is_none_or(|(count, _)| *count < ERRORS_TO_LEAVE_OUT)
+            && !self.fails(batch_size, ERRORS_TO_LEAVE_OUT)
+    }
+
+    /// True when a probe need not visit a batch size again, since that fails.
+    pub(super) fn fails_in_probe(&self, batch_size: u32) -> bool {
+        self.fails(batch_size, 1)
+    }
+
+    /// True when visits to a batch size failed at least so often, and not for the sake of a single device of several: what one of those cannot do, another
+    /// may, unless nobody else takes it.
+    fn fails(&self, batch_size: u32, times: u32) -> bool {
+        let errors = self.errors.get(&batch_size);
+        let Some(errors) = errors.filter(|errors| errors.count >= times) else {
+            return false;
+        };
+        if self.shared_by == 0 {
+            return true;
+        }
+        let timed = self.timed_on.get(&batch_size);
+        let elsewhere = timed.is_some_and(|on| !on.is_subset(&errors.devices));
+        let patience = ERRORS_OF_ONE_TO_LEAVE_OUT.saturating_mul(self.shared_by);
+        !elsewhere && (errors.devices.len() > 1 || errors.count >= patience)
     }
 
     /// True when nothing but the time an iteration takes keeps a batch size from being measured.
@@ -164,7 +205,14 @@ impl Standing {
         self.errors
             .values()
             .next_back()
-            .map(|(_, message)| message.as_str())
+            .map(|errors| errors.message.as_str())
+    }
+}
+
+/// Adds a device to a set of them.
+fn note(devices: &mut BTreeSet<String>, device: &str) {
+    if !devices.contains(device) {
+        devices.insert(device.to_owned());
     }
 }
 

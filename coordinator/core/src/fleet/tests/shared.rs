@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use batchstep_proto::{
-    domain::{AttemptOutcome, SweepSpec},
+    domain::{AttemptOutcome, SweepSpec, VisitFailure, VisitFailureKind},
     wire,
 };
 
@@ -251,4 +251,40 @@ fn a_device_that_somebody_uses_pauses_a_shared_series_on_itself_alone() {
     while world.step(1) {}
     assert!(world.state.idle(), "the other device has measured all");
     assert!(measured_by(&world).iter().all(|device| *device == "GPU-b"));
+}
+
+/// Ends what an agent runs, every visit failed in itself.
+fn fail_visits(world: &mut World, agent: usize) {
+    let attempt = world.held(agent);
+    world.finish(agent, attempt, AttemptOutcome::Finished, 0);
+    let held = world.agents[agent].held.get_mut(&attempt).unwrap();
+    let visits = (0..).zip(&held.round.visits);
+    let failures = visits.map(|(visit, asked)| VisitFailure {
+        visit,
+        batch_size: asked.batch_size,
+        kind: VisitFailureKind::Error,
+        message: "a broken library".to_owned(),
+    });
+    held.last.as_mut().unwrap().failures = failures.collect();
+    while world.agents[agent].held.contains_key(&attempt) {
+        world.step(agent);
+    }
+}
+
+#[test]
+fn a_device_on_which_every_visit_fails_lets_the_others_try_first() {
+    let mut world = three_hosts(12);
+    world.step(0);
+    while !world.agents[0].held.is_empty() {
+        fail_visits(&mut world, 0);
+    }
+    let id = world.ledger.sweeps[0].series[0].plan.id;
+    let pause = |world: &World| world.state.lanes["GPU-a"].pauses.get(&id).cloned();
+    let first = pause(&world).unwrap();
+    assert_eq!(first.reason, "a broken library");
+    // Once it is over it is tried again, and waits for longer.
+    world.wait(Duration::from_secs(5));
+    world.step(0);
+    fail_visits(&mut world, 0);
+    assert!(pause(&world).unwrap().failures > first.failures);
 }

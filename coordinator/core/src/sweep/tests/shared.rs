@@ -4,7 +4,7 @@ use batchstep_inference::{Inference, Options, Trace, infer};
 use batchstep_proto::domain::{Strategy, SweepSpec, VisitRole};
 
 use super::super::{
-    Corrected, Flag, History, SeriesPlan, contributions, correct,
+    Corrected, Flag, History, Next, SeriesPlan, contributions, correct,
     medians::median,
     misfits,
     simulator::{Simulator, plan, run_shared, shared_plan, spec},
@@ -191,4 +191,57 @@ fn a_device_of_another_law_is_named_and_one_of_another_speed_is_not() {
     assert_eq!(odd.len(), 1, "{odd:?}");
     assert_eq!(odd[0].device, NAMES[1]);
     assert!(odd[0].distance > 0.01, "{odd:?}");
+}
+
+/// The batch sizes up to 32 without a block.
+fn unmeasured(history: &History) -> Vec<u32> {
+    let counts = super::counts(history);
+    (1..=32).filter(|size| !counts.contains_key(size)).collect()
+}
+
+#[test]
+fn a_device_on_which_every_visit_fails_takes_nothing_from_the_others() {
+    let plan = shared_plan(dense("1-32", 60), &NAMES);
+    for broken in [0, 2] {
+        let mut devices = devices([1.0; 4]);
+        devices[broken].errors_at = (1..=32).collect();
+        let (history, end, _) = run_shared(&devices, &plan);
+        assert!(matches!(end, Next::Done(_)), "{end:?}");
+        assert_eq!(unmeasured(&history), [0_u32; 0]);
+        let errors = history.rounds.iter().map(|record| record.failures.len());
+        assert!(errors.sum::<usize>() > 2, "it did try");
+    }
+}
+
+#[test]
+fn what_fails_on_two_devices_fails() {
+    let plan = shared_plan(dense("1-32", 60), &NAMES);
+    let mut devices = devices([1.0; 4]);
+    for device in &mut devices {
+        device.errors_at = [8, 13].into();
+    }
+    let (history, end, _) = run_shared(&devices, &plan);
+    assert!(matches!(end, Next::Done(_)), "{end:?}");
+    assert_eq!(unmeasured(&history), [8, 13]);
+}
+
+#[test]
+fn a_pool_on_which_every_visit_fails_ends_with_that_reason() {
+    let plan = shared_plan(dense("1-32", 60), &NAMES);
+    let mut devices = devices([1.0; 4]);
+    for device in &mut devices {
+        device.errors_at = (1..=32).collect();
+    }
+    // All of them; and one of which the others are never free to take over.
+    for (devices, rounds) in [(&devices[..], 2), (&devices[..1], 12)] {
+        let (history, end, _) = run_shared(devices, &plan);
+        let Next::Failed(message) = end else {
+            panic!("{end:?}");
+        };
+        assert!(
+            message.starts_with("every batch size failed: "),
+            "{message}"
+        );
+        assert_eq!(history.rounds.len(), rounds);
+    }
 }
