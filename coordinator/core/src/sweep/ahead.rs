@@ -33,7 +33,7 @@ pub fn ahead(plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Opt
     let latest = latest(&leveled.past(), open);
     let expected: Vec<RoundRecord> = open
         .iter()
-        .map(|record| as_expected(plan, record, &costs, (&latest, &levels)))
+        .map(|record| as_expected(plan, record, (&standing, &costs), (&latest, &levels)))
         .collect::<Option<_>>()?;
     let follow = match (past.rounds.last(), expected.first()) {
         (Some(last), Some(first)) => last.round.index < first.round.index,
@@ -79,14 +79,15 @@ fn latest<'a>(past: &Past<'a>, open: &[&RoundRecord]) -> Latest<'a> {
 }
 
 /// A round as it will have ended: what it has reported, and for every other visit the newest block like it, at the level of the round's device, or one of
-/// the expected length.
+/// the expected length. A batch size that crashed its worker does so again, and the round ends with it: what is given out meanwhile leaves it alone.
 fn as_expected(
     plan: &SeriesPlan,
     record: &RoundRecord,
-    costs: &Costs,
+    (standing, costs): (&Standing, &Costs),
     (latest, levels): (&Latest<'_>, &Levels<'_>),
 ) -> Option<RoundRecord> {
     let mut expected = record.clone();
+    let mut outcome = AttemptOutcome::Finished;
     for (position, visit) in (0_u32..).zip(&record.round.visits) {
         let is_over = record.blocks.iter().any(|block| block.visit == position)
             || record
@@ -95,6 +96,10 @@ fn as_expected(
                 .any(|failure| failure.visit == position);
         if is_over {
             continue;
+        }
+        if standing.crashes.contains_key(&visit.batch_size) {
+            outcome = AttemptOutcome::Broken;
+            break;
         }
         let block = match latest.get(&(visit.batch_size, visit.role)) {
             Some(&block) => Block {
@@ -113,9 +118,7 @@ fn as_expected(
         expected.measuring += block.elapsed;
         expected.blocks.push(block);
     }
-    expected
-        .outcomes
-        .push((AttemptOutcome::Finished, String::new()));
+    expected.outcomes.push((outcome, String::new()));
     Some(expected)
 }
 

@@ -183,7 +183,7 @@ pub(crate) fn shared_plan(spec: SweepSpec, devices: &[&str]) -> SeriesPlan {
 }
 
 /// Runs a shared series to its end on several devices that measure at the same time: whichever is free first has the next round, one that measured
-/// nothing in its last one after all others. Also the seconds that this takes.
+/// nothing in its last one once all others are done with theirs. Also the seconds that this takes.
 pub(crate) fn run_shared(devices: &[Simulator<'_>], plan: &SeriesPlan) -> (History, Next, f64) {
     let names: Vec<&str> = plan.devices().collect();
     let mut machines: Vec<_> = devices.iter().map(Simulator::machine).collect();
@@ -198,11 +198,12 @@ pub(crate) fn run_shared(devices: &[Simulator<'_>], plan: &SeriesPlan) -> (Histo
             Next::Round(_) => None,
             end => Some(end),
         };
-        let free = |idle: &BTreeSet<usize>, paused: &BTreeSet<usize>| {
-            let well = idle.difference(paused).next();
-            well.or_else(|| idle.first()).copied()
+        let free = |idle: &BTreeSet<usize>, nothing_is_out: bool| {
+            let well = idle.difference(&paused).next();
+            well.or_else(|| idle.first().filter(|_| nothing_is_out))
+                .copied()
         };
-        while let (None, Some(device)) = (&end, free(&idle, &paused)) {
+        while let (None, Some(device)) = (&end, free(&idle, out.is_empty())) {
             let mut open: Vec<&RoundRecord> = out.iter().map(|(_, _, record)| record).collect();
             open.sort_by_key(|record| record.round.index);
             let round = if open.is_empty() {

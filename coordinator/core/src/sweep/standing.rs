@@ -38,6 +38,14 @@ pub(super) struct Errors {
     devices: BTreeSet<String>,
 }
 
+/// Broken rounds in which one batch size was in work.
+#[derive(Debug, Default)]
+pub(super) struct Crashes {
+    count: u32,
+    /// The devices, of several that share the series, on which one of the rounds had not a single block. That may be the device's fault: it counts once.
+    empty_on: BTreeSet<String>,
+}
+
 /// What the history says about each batch size.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
@@ -55,8 +63,8 @@ pub(super) struct Standing {
     pub bound: Option<Bound>,
     /// Visits that failed in themselves.
     errors: BTreeMap<u32, Errors>,
-    /// Broken rounds in which a batch size was in work, since it last had a block: workers also die for reasons of their own.
-    pub crashes: BTreeMap<u32, u32>,
+    /// Batch sizes that were in work in broken rounds, since they last had a block: workers also die for reasons of their own.
+    pub crashes: BTreeMap<u32, Crashes>,
 }
 
 /// The batch sizes of a series that are left out because they crashed the worker again, ascending.
@@ -139,7 +147,11 @@ impl Standing {
             }
         }
         if let Some(batch_size) = in_work_at_the_crash(record) {
-            *self.crashes.entry(batch_size).or_default() += 1;
+            let crashes = self.crashes.entry(batch_size).or_default();
+            let may_be_the_device = self.shared_by > 0 && record.blocks.is_empty();
+            if !may_be_the_device || note(&mut crashes.empty_on, &record.round.device_id) {
+                crashes.count += 1;
+            }
         }
     }
 
@@ -147,7 +159,7 @@ impl Standing {
     pub(super) fn quarantined(&self, batch_size: u32) -> bool {
         self.crashes
             .get(&batch_size)
-            .is_some_and(|&crashes| crashes >= CRASHES_TO_QUARANTINE)
+            .is_some_and(|crashes| crashes.count >= CRASHES_TO_QUARANTINE)
     }
 
     /// The batch sizes that have, ascending.
@@ -209,11 +221,9 @@ impl Standing {
     }
 }
 
-/// Adds a device to a set of them.
-fn note(devices: &mut BTreeSet<String>, device: &str) {
-    if !devices.contains(device) {
-        devices.insert(device.to_owned());
-    }
+/// Adds a device to a set of them; false: it was there.
+fn note(devices: &mut BTreeSet<String>, device: &str) -> bool {
+    !devices.contains(device) && devices.insert(device.to_owned())
 }
 
 /// The time of an iteration over the limit, from above: all the warm-up of a round without blocks.

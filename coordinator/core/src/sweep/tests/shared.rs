@@ -6,7 +6,7 @@ use batchstep_proto::domain::{Strategy, SweepSpec, VisitRole};
 use super::super::{
     Corrected, Flag, History, Next, SeriesPlan, contributions, correct,
     medians::median,
-    misfits,
+    misfits, quarantined,
     simulator::{Simulator, plan, run_shared, shared_plan, spec},
 };
 
@@ -244,4 +244,23 @@ fn a_pool_on_which_every_visit_fails_ends_with_that_reason() {
         );
         assert_eq!(history.rounds.len(), rounds);
     }
+}
+
+#[test]
+fn a_device_whose_worker_always_dies_quarantines_nothing() {
+    let plan = shared_plan(dense("1-32", 60), &NAMES);
+    let mut devices = devices([1.0; 4]);
+    devices[0].crashes_at = (1..=32).collect();
+    // It alone: its series ends, but not for the sake of a batch size.
+    let (history, end, _) = run_shared(&devices[..1], &plan);
+    assert!(matches!(end, Next::Failed(_)), "{end:?}");
+    assert_eq!(quarantined(&plan, &history), [0_u32; 0]);
+    // A second one that dies at one batch size only.
+    for device in &mut devices[1..] {
+        device.crashes_at = [13].into();
+    }
+    let (history, end, _) = run_shared(&devices, &plan);
+    assert!(matches!(end, Next::Done(_)), "{end:?}");
+    assert_eq!(quarantined(&plan, &history), [13]);
+    assert_eq!(unmeasured(&history), [13]);
 }
