@@ -119,7 +119,7 @@ impl State {
         }
     }
 
-    /// True when a device that an agent does not offer has measured a series that both share.
+    /// True when a device that an agent does not offer has measured a series that both share, be it in rounds that are not over.
     pub(super) fn others_measured(&self, id: SeriesId, agent: AgentId) -> bool {
         let (Some(series), Some(agent)) = (self.series.get(&id), self.agents.get(&agent)) else {
             return false;
@@ -127,7 +127,8 @@ impl State {
         let is_other = |record: &RoundRecord| {
             !record.blocks.is_empty() && !agent.devices.contains_key(&record.round.device_id)
         };
-        series.plan.is_shared() && series.history.rounds.iter().any(is_other)
+        let mut rounds = series.history.rounds.iter().chain(series.open.values());
+        series.plan.is_shared() && rounds.any(is_other)
     }
 
     /// How often something may go wrong with a series before it is given up, where that is `limit` times on a device of its own.

@@ -288,3 +288,25 @@ fn a_device_on_which_every_visit_fails_lets_the_others_try_first() {
     fail_visits(&mut world, 0);
     assert!(pause(&world).unwrap().failures > first.failures);
 }
+
+#[test]
+fn a_host_that_fails_at_everything_is_cordoned_while_the_first_rounds_of_others_last() {
+    let mut world = three_hosts(40);
+    // The second device is in its first round, of which a block has come.
+    while world.ledger.blocks() == [0] {
+        world.step(1);
+    }
+    assert!(!world.ledger.sweeps[0].series[0].rounds[1].ended);
+    for _ in 0..5 {
+        world.step(0);
+        let attempt = world.held(0);
+        world.finish(0, attempt, AttemptOutcome::Refused, 0);
+        while world.agents[0].held.contains_key(&attempt) {
+            world.step(0);
+        }
+        world.wait(Duration::from_mins(1));
+    }
+    let id = world.agents[0].id;
+    assert!(world.ledger.restrictions[&id].cordon.is_some());
+    assert!(world.state.series.values().all(|it| it.over.is_none()));
+}
