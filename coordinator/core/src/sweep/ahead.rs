@@ -168,7 +168,8 @@ mod tests {
     /// By the planner's usual way, on a history of its own.
     fn plain(plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Option<Round> {
         let past = history.past();
-        let costs = Costs::of(plan, &past, &Standing::of(plan, &past));
+        let standing = Standing::of(plan, &past);
+        let costs = Costs::of(plan, &past, &standing);
         let blocks = history.rounds.iter().flat_map(|record| &record.blocks);
         let latest = blocks
             .map(|block| ((block.batch_size, block.role), block))
@@ -176,7 +177,7 @@ mod tests {
         let levels = Levels::of(plan, &past);
         let mut expected = history.clone();
         for record in open {
-            let record = as_expected(plan, record, &costs, (&latest, &levels))?;
+            let record = as_expected(plan, record, (&standing, &costs), (&latest, &levels))?;
             expected.rounds.push(record);
         }
         expected.rounds.sort_by_key(|record| record.round.index);

@@ -1,7 +1,9 @@
 //! Rounds that are planned while others are out: what they cost, and that they change no answer.
 
+use std::collections::BTreeSet;
+
 use batchstep_inference::{Inference, Options, Trace, infer};
-use batchstep_proto::domain::Strategy;
+use batchstep_proto::domain::{AttemptOutcome, Strategy};
 
 use super::super::{
     History, Next, RoundRecord, SeriesPlan, ahead, correct, next, settled,
@@ -63,4 +65,20 @@ fn what_is_out_counts_towards_the_end() {
         ahead(&plan, &before, &[&RoundRecord::new(last.round)]),
         None
     );
+}
+
+/// Two crashes leave a batch size out. What is planned meanwhile goes by the first, so that only a round that was out already can bring a third.
+#[test]
+fn a_batch_size_that_crashes_is_in_few_rounds() {
+    let plan = series(Strategy::Dense);
+    let mut device = Simulator::new(staircase(16));
+    device.crashes_at = BTreeSet::from([24]);
+    let (history, end, _) = device.run_ahead(&plan);
+    assert!(matches!(end, Next::Done(_)), "{end:?}");
+    let is_broken = |record: &&RoundRecord| {
+        let mut ends = record.outcomes.iter();
+        ends.any(|(outcome, _)| *outcome == AttemptOutcome::Broken)
+    };
+    let crashes = history.rounds.iter().filter(is_broken).count();
+    assert!((2..=3).contains(&crashes), "{crashes}");
 }
