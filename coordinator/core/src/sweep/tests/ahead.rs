@@ -67,9 +67,9 @@ fn what_is_out_counts_towards_the_end() {
     );
 }
 
-/// Two crashes leave a batch size out. What is planned meanwhile goes by the first, so that only a round that was out already can bring a third.
+/// Two crashes leave a batch size out. What is planned after the first, and before it is known how the second ends, leaves it alone.
 #[test]
-fn a_batch_size_that_crashes_is_in_few_rounds() {
+fn a_batch_size_that_crashes_is_in_two_rounds() {
     let plan = series(Strategy::Dense);
     let mut device = Simulator::new(staircase(16));
     device.crashes_at = BTreeSet::from([24]);
@@ -80,5 +80,5 @@ fn a_batch_size_that_crashes_is_in_few_rounds() {
         ends.any(|(outcome, _)| *outcome == AttemptOutcome::Broken)
     };
     let crashes = history.rounds.iter().filter(is_broken).count();
-    assert!((2..=3).contains(&crashes), "{crashes}");
+    assert_eq!(crashes, 2);
 }
