@@ -54,7 +54,14 @@ pub async fn measure(bench: &mut Bench) -> Result<()> {
     for (what, is_open) in [("open", true), ("over", false)] {
         if !is_open {
             operator::cancel(&coordinator.channel().await?, sweep.clone()).await?;
-            tokio::time::sleep(4 * LOOK).await;
+            // Until the last of what was called back has reported.
+            let mut quiet = 0;
+            while quiet < 8 {
+                tokio::time::sleep(LOOK).await;
+                let figures = fleet.figures().await?;
+                blocks += figures.blocks;
+                quiet = if figures.reports == 0 { quiet + 1 } else { 0 };
+            }
         }
         coordinator.kill()?;
         tokio::time::sleep(OUTAGE).await;
