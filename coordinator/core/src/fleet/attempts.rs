@@ -25,6 +25,8 @@ pub(super) struct Attempt {
     pub state: AttemptState,
     /// It was told to stop.
     pub stopping: bool,
+    /// It was declined because another batchstep has the device, or before the coordinator started, when nothing tells why: no failure of the series.
+    pub excused: bool,
     /// When it is overdue, while it is open.
     pub due: Duration,
     /// It is older than this state, and so may be some of its parts.
@@ -110,6 +112,9 @@ impl State {
             return;
         }
         if reason.code == Ineligibility::DEVICE_LOCKED {
+            if let Some(attempt) = self.attempts.get_mut(&id) {
+                attempt.excused = true;
+            }
             let why = format!("another batchstep measures on it: {}", reason.message);
             self.back_off(&device, &why);
             self.reconsider(series);
@@ -283,7 +288,7 @@ impl State {
         })
     }
 
-    /// Attempts of an open round in this state. None of them measured, so they are failures in a row.
+    /// Attempts of an open round in this state that are not excused. None of them measured, so they are failures in a row.
     pub(super) fn tries(&self, series: SeriesId, round: u32, state: AttemptState) -> u32 {
         let count = self
             .series
@@ -291,7 +296,7 @@ impl State {
             .map_or(&[][..], |series| series.tries_of(round))
             .iter()
             .filter_map(|id| self.attempts.get(id))
-            .filter(|attempt| attempt.state == state)
+            .filter(|attempt| attempt.state == state && !attempt.excused)
             .count();
         u32::try_from(count).unwrap_or(u32::MAX)
     }

@@ -87,6 +87,7 @@ impl State {
                         agent: stored.agent,
                         state: stored.state,
                         stopping,
+                        excused: stored.state == AttemptState::Declined,
                         due: self.now,
                         restored: true,
                         digests: BTreeSet::new(),

@@ -235,6 +235,7 @@ impl State {
                 agent,
                 state: AttemptState::Assigned,
                 stopping: false,
+                excused: false,
                 due: self.now,
                 restored: false,
                 digests: BTreeSet::new(),

@@ -135,6 +135,14 @@ fn a_device_that_another_batchstep_measures_on_is_waited_for() {
         );
         world.wait(Duration::from_mins(1));
     }
+    // What is declined for another reason then is the first in a row, and after a restart.
+    for _ in 0..2 {
+        decline(&mut world);
+        world.wait(Duration::from_mins(1));
+        assert_eq!(world.ledger.ended, []);
+        world.restart();
+        world.connect(0);
+    }
     world.run();
     assert_eq!(world.ledger.ended[0].1, SweepState::Done);
 }
