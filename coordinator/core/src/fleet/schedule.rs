@@ -184,6 +184,10 @@ impl State {
 
     /// Gives out the next round of a series; false: all of its rounds are out, and what follows is not known yet.
     fn offer_next(&mut self, id: SeriesId, agent: AgentId, device: &str) -> bool {
+        // It was asked since a round last came back.
+        if self.series.get(&id).is_none_or(|series| series.must_wait) {
+            return false;
+        }
         let ready = |state: &Self| {
             let series = state.series.get(&id)?;
             state.ready_round(series)

@@ -182,7 +182,11 @@ impl State {
                 series.open.remove(&index);
                 series.tries.truncate(index as usize);
             } else if let Some(attempt) = self.series.get(&id).and_then(|it| self.out(it, index)) {
-                self.stop(attempt, at_once, reason);
+                // Once is enough, unless there is more haste now.
+                let is_told = self.attempts.get(&attempt).is_some_and(|it| it.stopping);
+                if at_once || !is_told {
+                    self.stop(attempt, at_once, reason);
+                }
             } else {
                 self.end_round(id, index);
             }

@@ -276,3 +276,30 @@ fn devices_cannot_share_what_has_no_reference_visits() {
     let (_, answer) = world.submit(shared);
     assert!(matches!(answer, Answer::Refused(Refusal::Invalid(_))));
 }
+
+#[test]
+fn what_is_out_of_a_series_that_has_enough_is_called_back_once() {
+    let mut world = World::new(9, &[&["GPU-a"], &["GPU-b"], &["GPU-c"]]);
+    for agent in 0..3 {
+        world.connect(agent);
+    }
+    let mut shared = spec();
+    shared.scheduling.share_across_model = true;
+    world.submit(shared);
+    world.script.settles = true;
+    world.state.planner = Box::new(world.script);
+    for agent in 0..3 {
+        world.step(agent);
+    }
+    // One block is an answer; the others' rounds come back one after the other.
+    let attempt = world.held(0);
+    world.finish(0, attempt, AttemptOutcome::Finished, 1);
+    world.run();
+    assert!(world.state.idle());
+    assert!(world.stops.len() > 2, "{:?}", world.stops);
+    assert!(
+        world.stops.values().all(|times| *times == 1),
+        "{:?}",
+        world.stops
+    );
+}

@@ -68,6 +68,8 @@ pub struct World {
     pub script: Script,
     pub agents: Vec<Agent>,
     pub keys: u64,
+    /// How often agents were told to stop each attempt.
+    pub stops: BTreeMap<AttemptId, u32>,
     blocks: u64,
 }
 
@@ -109,6 +111,7 @@ impl World {
             script,
             agents,
             keys: 0,
+            stops: BTreeMap::new(),
             blocks: 0,
         }
     }
@@ -133,6 +136,10 @@ impl World {
         }
         self.ledger.check();
         assert_eq!(kept(&self.state), self.ledger.kept());
+        for series in self.state.series.values().filter(|it| it.over.is_none()) {
+            let ready = self.state.ready_round(series);
+            assert!(!series.must_wait || ready.is_none(), "a round waits");
+        }
         for effect in effects {
             match effect {
                 Effect::Send { session, message } => self.deliver(*session, message),
@@ -191,7 +198,10 @@ impl World {
                 }
                 agent.start();
             }
-            ToAgent::Stop { attempt, .. } => self.stop_held(session, *attempt),
+            ToAgent::Stop { attempt, .. } => {
+                *self.stops.entry(*attempt).or_default() += 1;
+                self.stop_held(session, *attempt);
+            }
             ToAgent::Welcome { verdicts, .. } => {
                 for (attempt, verdict) in verdicts {
                     if *verdict == Verdict::Stop {
