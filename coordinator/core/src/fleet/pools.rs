@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 
 use batchstep_proto::{
     domain::{DeviceKind, SweepSpec},
-    ids::{AgentId, SeriesId, SweepId},
+    ids::{AgentId, AttemptId, SeriesId, SweepId},
     workload::WorkloadSpec,
 };
 
 use super::{
     State,
+    attempts::Attempt,
     selection::{Candidate, threads},
 };
 use crate::sweep::{PoolDevice, RoundRecord, SeriesPlan};
@@ -112,7 +113,33 @@ impl State {
         }
     }
 
-    /// The same where an attempt that was given up has brought more of its round, and what follows from it.
+    /// True of an attempt that was given up and with which its round of a shared series has ended, of which the rest may still come: nobody else has that.
+    pub(super) fn may_complete(&self, id: AttemptId) -> bool {
+        let series = |attempt: &Attempt| {
+            let series = self.series.get(&attempt.series)?;
+            Some((series, series.tries_of(attempt.round).last()? == &id))
+        };
+        let attempt = self.attempts.get(&id);
+        attempt.and_then(series).is_some_and(|(series, is_last)| {
+            is_last && series.plan.is_shared() && series.over.is_none()
+        })
+    }
+
+    /// True when another device was given the round of an attempt after it.
+    pub(super) fn is_taken(&self, id: AttemptId) -> bool {
+        let Some(attempt) = self.attempts.get(&id) else {
+            return false;
+        };
+        let tries = self.series.get(&attempt.series);
+        let tries = tries.map_or(&[][..], |series| series.tries_of(attempt.round));
+        let mut later = tries.iter().rev().take_while(|other| **other != id);
+        later.any(|other| {
+            let other = self.attempts.get(other);
+            other.is_some_and(|other| other.device != attempt.device)
+        })
+    }
+
+    /// Ends them where an attempt that was given up has brought more of its round, and what follows from it.
     pub(super) fn end_late_remnants(&mut self, id: SeriesId) {
         if self.series.get(&id).is_some_and(|it| it.plan.is_shared()) {
             self.reconsider(id);

@@ -76,10 +76,12 @@ impl State {
         check(report, &record.round)?;
         let counts = match attempt.state {
             AttemptState::Assigned | AttemptState::Accepted => true,
-            // Parts may overtake each other, but an attempt ends once.
-            AttemptState::Reported => report.outcome.is_none(),
+            // Parts may overtake each other, but an attempt ends once, and a round is of one device.
+            AttemptState::Reported => report.outcome.is_none() && !self.is_taken(report.attempt),
             // Given up too early, and nobody has its round: the result is as good as any.
-            AttemptState::Expired => self.is_latest(report.attempt),
+            AttemptState::Expired => {
+                self.is_latest(report.attempt) || self.may_complete(report.attempt)
+            }
             AttemptState::Declined => false,
         };
         Ok(if counts {

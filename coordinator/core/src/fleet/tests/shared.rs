@@ -3,11 +3,14 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use batchstep_proto::{
-    domain::{AttemptOutcome, SweepSpec, VisitFailure, VisitFailureKind},
+    domain::{AttemptOutcome, AttemptReport, SweepSpec, VisitFailure, VisitFailureKind},
     wire,
 };
 
-use super::{fixtures::spec, world::World};
+use super::{
+    fixtures::{report, spec},
+    world::{ACCEPTED, SUPERSEDED, World},
+};
 use crate::fleet::{Answer, AttemptState, HeldState, SeriesState};
 
 fn shared() -> SweepSpec {
@@ -166,7 +169,7 @@ fn what_a_lost_device_brings_late_ends_its_round() {
     let attempt = world.held(0);
     let late = {
         let held = world.agents[0].held.get_mut(&attempt).unwrap();
-        super::fixtures::report(attempt, held, None, 1, &mut 1_000_000)
+        report(attempt, held, None, 1, &mut 1_000_000)
     };
     for agent in 0..3 {
         world.disconnect(agent);
@@ -174,7 +177,7 @@ fn what_a_lost_device_brings_late_ends_its_round() {
     world.wait(Duration::from_mins(5));
     assert_eq!(world.ledger.states()[0], AttemptState::Expired);
     let id = world.agents[0].id;
-    assert_eq!(world.send_report(id, late), super::world::ACCEPTED);
+    assert_eq!(world.send_report(id, late), ACCEPTED);
     assert!(world.ledger.sweeps[0].series[0].rounds[0].ended);
     // Its agent is told to stop what is over.
     world.connect(0);
@@ -309,4 +312,61 @@ fn a_host_that_fails_at_everything_is_cordoned_while_the_first_rounds_of_others_
     let id = world.agents[0].id;
     assert!(world.ledger.restrictions[&id].cordon.is_some());
     assert!(world.state.series.values().all(|it| it.over.is_none()));
+}
+
+#[test]
+fn all_parts_that_a_lost_device_brings_late_count() {
+    let mut world = three_hosts(3);
+    world.step(0);
+    let attempt = world.held(0);
+    let held = world.agents[0].held.get_mut(&attempt).unwrap();
+    let mut counter = 1_000_000;
+    let mut part = |outcome, blocks| report(attempt, held, outcome, blocks, &mut counter);
+    let parts = [part(None, 1), part(None, 1)];
+    let last = part(Some(AttemptOutcome::Finished), 0);
+    let more = part(None, 0);
+    for agent in 0..3 {
+        world.disconnect(agent);
+    }
+    world.wait(Duration::from_mins(5));
+    assert_eq!(world.ledger.states()[0], AttemptState::Expired);
+    let id = world.agents[0].id;
+    for part in parts {
+        assert_eq!(world.send_report(id, part), ACCEPTED);
+    }
+    assert_eq!(world.send_report(id, last.clone()), ACCEPTED);
+    assert_eq!(world.ledger.states()[0], AttemptState::Reported);
+    assert_eq!(world.ledger.blocks(), [2]);
+    // It ends once.
+    let again = AttemptReport {
+        elapsed: Duration::from_secs(2),
+        ..last
+    };
+    assert_eq!(world.send_report(id, again), SUPERSEDED);
+    assert_eq!(world.send_report(id, more), ACCEPTED);
+    world.agents[0].held.clear();
+    world.run();
+    assert!(world.state.idle());
+}
+
+#[test]
+fn a_part_that_was_overtaken_does_not_count_once_another_device_has_the_round() {
+    let mut world = three_hosts(3);
+    world.step(0);
+    let attempt = world.held(0);
+    let held = world.agents[0].held.get_mut(&attempt).unwrap();
+    let overtaken = report(attempt, held, None, 1, &mut 1_000_000);
+    world.finish(0, attempt, AttemptOutcome::Stopped, 0);
+    while world.agents[0].held.contains_key(&attempt) {
+        world.step(0);
+    }
+    // The second takes it beside its own.
+    world.step(1);
+    let tries = &world.ledger.sweeps[0].series[0].rounds[0].attempts;
+    let devices: Vec<&str> = tries.iter().map(|it| it.device.as_str()).collect();
+    assert_eq!(devices, ["GPU-a", "GPU-b"]);
+    let id = world.agents[0].id;
+    assert_eq!(world.send_report(id, overtaken), SUPERSEDED);
+    world.run();
+    assert_eq!(world.ledger.blocks(), [6]);
 }
