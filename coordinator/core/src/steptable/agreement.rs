@@ -2,7 +2,7 @@
 //!
 //! Called by `combine`. Devices without an answer (contended, throttled, insufficient) take no part; no number is combined here.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use super::{assess::Assessment, verdict::Verdict, voice::Voice};
 
@@ -57,7 +57,22 @@ fn rank(camp: &[&Voice<'_>], disputed: bool) -> (u8, usize, u32, Option<Reverse<
         .map(|voice| voice.assessment.blocks)
         .fold(0, u32::saturating_add);
     let first = camp.first().map(|voice| Reverse(voice.device().to_owned()));
-    (telling, camp.len(), blocks, first)
+    (telling, independent(camp), blocks, first)
+}
+
+/// How many of some voices confirm each other: one that shares a device with a weightier one of them does not add to it.
+pub(super) fn independent(voices: &[&Voice<'_>]) -> usize {
+    let mut voices = voices.to_vec();
+    voices.sort_by_key(|voice| Reverse(voice.weight()));
+    let mut heard: BTreeSet<&str> = BTreeSet::new();
+    let mut count = 0;
+    for voice in voices {
+        if voice.devices().all(|device| !heard.contains(device)) {
+            heard.extend(voice.devices());
+            count += 1;
+        }
+    }
+    count
 }
 
 fn camps<'v, 'a>(answers: Vec<&'v Voice<'a>>) -> Vec<Camp<'v, 'a>> {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use batchstep_inference::Inference;
 
 use super::{
-    agreement::{Agreement, Camp},
+    agreement::{Agreement, Camp, independent},
     assess::Assessment,
     device_answer::{DeviceAnswer, Sharer},
     key::Key,
@@ -121,7 +121,7 @@ pub(super) fn combine(key: Key, voices: &[Voice<'_>], detailed: bool) -> Option<
             .collect::<BTreeSet<_>>()
             .into_iter()
             .collect(),
-        agreeing_devices: count(agreeing.len()),
+        agreeing_devices: count(independent(agreeing)),
         representative_device: shown.level().to_owned(),
         spread: spread(voices.iter().filter(|voice| voice.answers())),
         device_answers: voices
@@ -227,13 +227,15 @@ fn reason(shown: &Voice<'_>, voices: &[Voice<'_>], agreement: &Agreement<'_, '_>
     if sharing > 1 {
         reason.push_str(&format!("; {sharing} devices shared the measurement"));
     }
-    let (agreeing, all) = (agreement.agreeing(), voices.len());
+    let agreeing = agreement.agreeing();
+    let (some, silent) = (independent(agreeing), voices.len() - agreeing.len());
+    let all = some + silent;
     if all > 1 {
         let others = others(voices, agreeing).join(", ");
-        reason.push_str(&match agreeing.len() {
+        reason.push_str(&match some {
             0 => format!("; none of the {all} devices has an answer: {others}"),
-            some if some == all => format!("; all {all} devices say so"),
-            some => format!("; {some} of {all} devices say so, the others: {others}"),
+            _ if silent == 0 => format!("; all {all} devices say so"),
+            _ => format!("; {some} of {all} devices say so, the others: {others}"),
         });
     }
     reason

@@ -89,7 +89,7 @@ pub struct Row {
     pub measuring_seconds: f64,
     /// All devices that measured this, by id, also those that have no answer.
     pub devices: Vec<String>,
-    /// Devices whose answer is the row's, those that shared one measurement counted once; of a dispute, those of the largest group that agree with each other.
+    /// Devices whose answer is the row's, those that shared one measurement counted once, and none twice that measured alone as well; of a dispute, those of the largest group that agree with each other.
     pub agreeing_devices: u32,
     /// The device whose curve, offset, jumps, good batch sizes and throughput the row shows.
     #[serde(default)]
@@ -105,13 +105,14 @@ pub struct Row {
 }
 
 impl Row {
-    /// How many answers there are: devices that shared a measurement have one together.
+    /// How many answers there are: devices that shared a measurement have one together, and those that agree none besides.
     #[must_use]
     pub fn answers(&self) -> usize {
         if self.device_answers.is_empty() {
             self.devices.len()
         } else {
-            self.device_answers.len()
+            let others = self.device_answers.iter().filter(|it| !it.agrees).count();
+            others.saturating_add(self.agreeing_devices as usize)
         }
     }
 

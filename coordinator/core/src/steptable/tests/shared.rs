@@ -58,3 +58,43 @@ fn those_who_shared_confirm_another_device_once() {
     assert_eq!((row.agreeing_devices, row.answers()), (2, 2));
     assert!(row.shared_by().is_empty(), "it is not the only measurement");
 }
+
+#[test]
+fn a_device_that_shared_and_measured_alone_confirms_nothing() {
+    let own = Measured::staircase("SIM-b", 8);
+    let row = only_row(&[&shared(&["SIM-a", "SIM-b", "SIM-c"]), &own]);
+    assert_eq!((row.devices.len(), row.device_answers.len()), (3, 2));
+    assert_eq!((row.agreeing_devices, row.answers()), (1, 1));
+    assert!(!row.reason.contains("say so"), "{}", row.reason);
+    // Two pools with a device in common, and one that is in neither.
+    let other = shared(&["SIM-b", "SIM-c", "SIM-d"]);
+    let far = Measured::staircase("SIM-e", 8);
+    let row = only_row(&[&shared(&["SIM-a", "SIM-b", "SIM-c"]), &other, &far]);
+    assert_eq!((row.devices.len(), row.device_answers.len()), (5, 3));
+    assert_eq!((row.agreeing_devices, row.answers()), (2, 2));
+    assert!(
+        row.reason.contains("all 2 devices say so"),
+        "{}",
+        row.reason
+    );
+}
+
+#[test]
+fn devices_of_different_software_are_to_be_measured_apart() {
+    let mut series = shared(&["SIM-a", "SIM-b", "SIM-c"]);
+    let rounds = &mut series.history.rounds;
+    let measuring = |round: &&mut crate::sweep::RoundRecord| round.round.device_id == "SIM-b";
+    for record in rounds.iter_mut().filter(measuring) {
+        record.facts.as_mut().unwrap().software.batchstep = Some("another".to_owned());
+    }
+    // Too little of either software.
+    rounds.truncate(5);
+    let rows = table(&[&series]);
+    assert_eq!(rows.len(), 2);
+    for DetailedRow { row, .. } in rows {
+        assert_eq!(row.verdict, Verdict::Insufficient);
+        assert!(row.reason.contains("other software than"), "{}", row.reason);
+        let action = row.next_action.unwrap();
+        assert!(action.contains("apart"), "{action}");
+    }
+}
