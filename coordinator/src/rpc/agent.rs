@@ -110,7 +110,10 @@ impl<S: Store> AgentService for Agents<S> {
             .claim_host(agent, &greeting.machine_id, Timestamp::now());
         if let Err(error) = kept.await {
             let (session, reason) = (session.key, error.to_string());
-            let _ = self.engine.tell(Input::Disconnected { session, reason }).await;
+            let _ = self
+                .engine
+                .tell(Input::Disconnected { session, reason })
+                .await;
             return Err(error.into());
         }
         self.inventories.connected(agent, session.key.0, greeting);
