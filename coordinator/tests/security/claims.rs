@@ -2,6 +2,7 @@
 
 use batchstep_coordinator::store::Memory;
 use batchstep_proto::{
+    domain::{DeviceSelector, SweepSpec},
     ids::AgentId,
     wire::{
         self, agent_message::Message, agent_service_client::AgentServiceClient,
@@ -243,9 +244,14 @@ async fn a_device_stays_its_agents_whoever_comes_first() {
     let mut own = Stream::open(&coordinator, &honest, "m-1", &["GPU-1"])
         .await
         .unwrap();
+    let on_gpus = SweepSpec {
+        devices: DeviceSelector::Gpu,
+        threads: None,
+        ..spec()
+    };
     let request = wire::SubmitSweepRequest {
         request_id: AgentId::generate().to_string(),
-        spec: Some(spec().into()),
+        spec: Some(on_gpus.into()),
     };
     let mut operators = coordinator.operators().await;
     operators.submit_sweep(request).await.unwrap();
