@@ -11,6 +11,9 @@
     reason = "a plan that cannot be made is a broken example"
 )]
 
+#[path = "../tests/device/mod.rs"]
+mod device;
+
 use std::{
     hint::black_box,
     time::{Duration, Instant},
@@ -18,14 +21,9 @@ use std::{
 
 use batchstep_core::sweep::{History, Next, RoundRecord, SeriesPlan, ahead, next};
 use batchstep_laws::Scatter;
-use batchstep_proto::{
-    domain::{
-        BatchSizes, Device, DeviceKind, DeviceSelector, Dtype, Mode, Round, Scheduling, Strategy,
-        SweepSpec, VisitOrder,
-    },
-    ids::{SeriesId, SweepId},
-};
-use batchstep_simulated::{Behaviour, Event, Machine, Timings};
+use batchstep_proto::domain::Strategy;
+use batchstep_simulated::{Behaviour, Machine};
+use device::{executed, plan};
 
 /// With the reference visits among them these are rounds of 32 blocks, as in `bench-fleet`.
 const DENSE: &str = "1-27";
@@ -34,6 +32,8 @@ const ADAPTIVE: &str = "1-256";
 /// Relative standard deviation of a block: with the precision below no batch size is precise before it has fifty blocks.
 const NOISE: f64 = 0.05;
 const PRECISION: f64 = 0.001;
+/// More than any of it takes.
+const BUDGET: Duration = Duration::from_secs(100_000);
 /// Blocks after which the cost is looked at.
 const BLOCKS: [usize; 5] = [100, 160, 320, 800, 1600];
 /// Repetitions of each call, of which the quickest counts: other work on the machine can only lengthen them.
@@ -45,7 +45,8 @@ fn main() {
     println!("| strategy | blocks | rounds | next, ms | ahead, ms | together |");
     println!("|---|---|---|---|---|---|");
     for (strategy, sizes) in [(Strategy::Dense, DENSE), (Strategy::Adaptive, ADAPTIVE)] {
-        let plan = plan(strategy, sizes);
+        let sizes = sizes.parse().unwrap();
+        let plan = plan(sizes, strategy, PRECISION, BUDGET, 7);
         let rounds = measured(&plan);
         for wanted in BLOCKS {
             if let Some(length) = reached(&rounds, wanted) {
@@ -120,67 +121,4 @@ fn measured(plan: &SeriesPlan) -> Vec<RoundRecord> {
         history.rounds.push(executed(&mut device, round));
     }
     history.rounds
-}
-
-/// A round with what an agent would report of it.
-fn executed(device: &mut Machine<impl Timings>, round: Round) -> RoundRecord {
-    let steps = device.run(&round);
-    let mut record = RoundRecord::new(round);
-    for step in steps {
-        match step.event {
-            Event::Progress { .. } => {}
-            Event::Block(block) => record.blocks.push(block),
-            Event::Failure(failure) => record.failures.push(failure),
-            Event::Ended(ending) => {
-                record.outcomes.push((ending.outcome, ending.message));
-                record.measuring = ending.measuring;
-                record.warm_up = ending.warm_up;
-                record.elapsed = ending.elapsed;
-            }
-        }
-    }
-    record
-}
-
-fn plan(strategy: Strategy, sizes: &str) -> SeriesPlan {
-    let device = "SIM-a".to_owned();
-    let sweep: SweepId = "0190d3a0-0000-7000-8000-000000000001".parse().unwrap();
-    let spec = SweepSpec {
-        workloads: vec!["linear".parse().unwrap()],
-        batch_sizes: sizes.parse::<BatchSizes>().unwrap(),
-        mode: Mode::Train,
-        dtype: Dtype::F32,
-        threads: Some(1),
-        strategy,
-        budget: Duration::from_secs(100_000),
-        precision: PRECISION,
-        iterations: None,
-        seed: 7,
-        devices: DeviceSelector::All,
-        preset: None,
-        visit_order: VisitOrder::Random,
-        scheduling: Scheduling::default(),
-    };
-    let workload = spec.workloads[0].clone();
-    SeriesPlan {
-        id: SeriesId::of(sweep, &device, &workload.to_string()),
-        sweep,
-        threads: spec.threads,
-        workload,
-        spec,
-        device: Device {
-            id: device,
-            kind: DeviceKind::Simulated,
-            model: "Law".to_owned(),
-            compute_units: Some(4),
-            memory_bytes: None,
-            mig_profile: None,
-            compute_capability: None,
-            driver: None,
-            pci_device_id: None,
-            ineligible: Vec::new(),
-        },
-        hostname: "here".to_owned(),
-        others: Vec::new(),
-    }
 }

@@ -1,27 +1,21 @@
 //! A series of either strategy on the same simulated device, and what came of it: shared by the test `strategies` and the example `adaptive`.
 //!
 //! Whatever differs between two series here is their strategy, and the scatter of their blocks where their seeds differ.
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    reason = "each user takes its part; a plan that cannot be made is a broken test"
-)]
+#![allow(dead_code, reason = "each user takes its part")]
+
+#[path = "../device/mod.rs"]
+mod device;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use batchstep_core::{
     steptable::{self, SeriesResult, Verdict},
-    sweep::{History, Next, RoundRecord, SeriesPlan, next, spent},
+    sweep::{History, Next, SeriesPlan, next, spent},
 };
-use batchstep_laws::{Draw, Law, Truth};
-use batchstep_proto::{
-    domain::{
-        BatchSizes, Device, DeviceKind, DeviceSelector, Dtype, Mode, Round, Scheduling, Strategy,
-        SweepSpec, VisitOrder, VisitRole,
-    },
-    ids::{SeriesId, SweepId},
-};
-use batchstep_simulated::{Behaviour, Event, Machine};
+use batchstep_laws::{Draw, Truth};
+use batchstep_proto::domain::{BatchSizes, Strategy, VisitRole};
+use batchstep_simulated::{Behaviour, Machine};
+use device::{executed, plan};
 
 /// Relative difference up to which two periods are the same.
 const SAME_PERIOD: f64 = 0.01;
@@ -91,7 +85,8 @@ fn same_period(one: f64, other: f64) -> bool {
 
 /// Measures the batch sizes of `draw` on a device with its law, to the end.
 pub fn run(draw: &Draw, strategy: Strategy, precision: f64, seed: u64) -> Outcome {
-    let plan = plan(draw, strategy, precision, seed);
+    let sizes = BatchSizes::Listed(draw.sizes.clone());
+    let plan = plan(sizes, strategy, precision, AMPLE_BUDGET, seed);
     let mut scatter = draw.scatter;
     if scatter.drift_seconds == 0.0 {
         scatter.drift_seconds = DRIFT_SECONDS;
@@ -111,70 +106,6 @@ pub fn run(draw: &Draw, strategy: Strategy, precision: f64, seed: u64) -> Outcom
         }
     };
     outcome(&plan, &history, message)
-}
-
-/// A series over the batch sizes of `draw`.
-fn plan(draw: &Draw, strategy: Strategy, precision: f64, seed: u64) -> SeriesPlan {
-    let device = "SIM-a".to_owned();
-    let sweep: SweepId = "0190d3a0-0000-7000-8000-000000000001".parse().unwrap();
-    let spec = SweepSpec {
-        workloads: vec!["linear".parse().unwrap()],
-        batch_sizes: BatchSizes::Listed(draw.sizes.clone()),
-        mode: Mode::Train,
-        dtype: Dtype::F32,
-        threads: Some(1),
-        strategy,
-        budget: AMPLE_BUDGET,
-        precision,
-        iterations: None,
-        seed,
-        devices: DeviceSelector::All,
-        preset: None,
-        visit_order: VisitOrder::Random,
-        scheduling: Scheduling::default(),
-    };
-    let workload = spec.workloads[0].clone();
-    SeriesPlan {
-        others: Vec::new(),
-        id: SeriesId::of(sweep, &device, &workload.to_string()),
-        sweep,
-        threads: spec.threads,
-        workload,
-        spec,
-        device: Device {
-            id: device,
-            kind: DeviceKind::Simulated,
-            model: "Law".to_owned(),
-            compute_units: Some(4),
-            memory_bytes: None,
-            mig_profile: None,
-            compute_capability: None,
-            driver: None,
-            pci_device_id: None,
-            ineligible: Vec::new(),
-        },
-        hostname: "here".to_owned(),
-    }
-}
-
-/// A round with what an agent would report of it.
-fn executed(device: &mut Machine<Law>, round: Round) -> RoundRecord {
-    let steps = device.run(&round);
-    let mut record = RoundRecord::new(round);
-    for step in steps {
-        match step.event {
-            Event::Progress { .. } => {}
-            Event::Block(block) => record.blocks.push(block),
-            Event::Failure(failure) => record.failures.push(failure),
-            Event::Ended(ending) => {
-                record.outcomes.push((ending.outcome, ending.message));
-                record.measuring = ending.measuring;
-                record.warm_up = ending.warm_up;
-                record.elapsed = ending.elapsed;
-            }
-        }
-    }
-    record
 }
 
 fn outcome(plan: &SeriesPlan, history: &History, message: String) -> Outcome {
