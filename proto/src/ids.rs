@@ -146,6 +146,21 @@ impl AttemptId {
     }
 }
 
+impl RequestId {
+    /// What submits the `part`-th sweep of a schedule's night; `planned` is the night's run, nanoseconds since 1970, which tells the nights of a schedule from those
+    /// of another one that had its name before.
+    #[must_use]
+    pub fn of_night(schedule: &str, night: u64, planned: i128, part: u32) -> Self {
+        Self(derive(&[
+            b"night",
+            schedule.as_bytes(),
+            &night.to_be_bytes(),
+            &planned.to_be_bytes(),
+            &part.to_be_bytes(),
+        ]))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,6 +175,16 @@ mod tests {
         let round = RoundId::of(series, 0);
         assert_ne!(AttemptId::of(round, 0), AttemptId::of(round, 1));
         assert_eq!(round.to_string().parse::<RoundId>().unwrap(), round);
+        let request = RequestId::of_night("gpus", 1, 7, 0);
+        assert_eq!(request, RequestId::of_night("gpus", 1, 7, 0));
+        for other in [
+            RequestId::of_night("gpu", 1, 7, 0),
+            RequestId::of_night("gpus", 2, 7, 0),
+            RequestId::of_night("gpus", 1, 8, 0),
+            RequestId::of_night("gpus", 1, 7, 1),
+        ] {
+            assert_ne!(request, other);
+        }
     }
 
     #[test]

@@ -14,18 +14,36 @@ use simulator::{Happening, Lab, Noise, World};
 const LEARNING: u32 = 28;
 /// Nights of a world that are counted.
 const COUNTED: u32 = 100;
-const LAB: Lab = Lab { models: 40, devices: 8, spread: 0.01, silicon: 0.01, noise: Noise::Gaussian };
+const LAB: Lab = Lab {
+    models: 40,
+    devices: 8,
+    spread: 0.01,
+    silicon: 0.01,
+    noise: Noise::Gaussian,
+};
 
 fn main() {
-    let wanted: u64 = std::env::args().nth(1).map_or(200_000, |text| text.parse().expect("a number"));
-    println!("False alarms per 300 series-nights, nothing happening ({} models of {} devices):", LAB.models, LAB.devices);
+    let wanted: u64 = std::env::args()
+        .nth(1)
+        .map_or(200_000, |text| text.parse().expect("a number"));
+    println!(
+        "False alarms per 300 series-nights, nothing happening ({} models of {} devices):",
+        LAB.models, LAB.devices
+    );
     for spread in [0.005, 0.01, 0.02] {
         for noise in Noise::ALL {
             let (mut nights, mut alarms) = (0_u64, BTreeMap::<Kind, u64>::new());
             let mut again = 0_u64;
             let mut seed = 0;
             while nights < wanted {
-                let mut world = World::new(Lab { spread, noise, ..LAB }, seed);
+                let mut world = World::new(
+                    Lab {
+                        spread,
+                        noise,
+                        ..LAB
+                    },
+                    seed,
+                );
                 seed += 1;
                 for night in 1..=LEARNING + COUNTED {
                     let judgement = world.next(&[]);
@@ -54,15 +72,43 @@ fn main() {
         }
     }
     println!("Detected by night 1, 2, 3, 7:");
-    let device = |shift| move |index: usize| Happening::Device { model: index, device: 3, shift };
-    let model = |shift| move |index: usize| Happening::Model { model: index, shift };
-    let driver = |shift| move |index: usize| Happening::Driver { model: index, shift };
+    let device = |shift| {
+        move |index: usize| Happening::Device {
+            model: index,
+            device: 3,
+            shift,
+        }
+    };
+    let model = |shift| {
+        move |index: usize| Happening::Model {
+            model: index,
+            shift,
+        }
+    };
+    let driver = |shift| {
+        move |index: usize| Happening::Driver {
+            model: index,
+            shift,
+        }
+    };
     for noise in Noise::ALL {
         detected("device +8 %", noise, 0.01, device(0.08), Kind::Confirmed);
         detected("device +5 %", noise, 0.01, device(0.05), Kind::Confirmed);
         detected("model +3 %", noise, 0.01, model(0.03), Kind::ModelWide);
-        detected("driver and +8 %", noise, 0.01, driver(0.08), Kind::ChangedWithEnvironment);
-        detected("driver and +0 %", noise, 0.01, driver(0.0), Kind::ChangedWithEnvironment);
+        detected(
+            "driver and +8 %",
+            noise,
+            0.01,
+            driver(0.08),
+            Kind::ChangedWithEnvironment,
+        );
+        detected(
+            "driver and +0 %",
+            noise,
+            0.01,
+            driver(0.0),
+            Kind::ChangedWithEnvironment,
+        );
     }
 }
 
@@ -78,13 +124,29 @@ fn told(judgement: &Judgement) -> Vec<Kind> {
 }
 
 /// What happens happens to every second model of a lab on the night after learning.
-fn detected(what: &str, noise: Noise, spread: f64, happening: impl Fn(usize) -> Happening, kind: Kind) {
+fn detected(
+    what: &str,
+    noise: Noise,
+    spread: f64,
+    happening: impl Fn(usize) -> Happening,
+    kind: Kind,
+) {
     let mut by_night = [0_u64; 7];
     let mut cases = 0_u64;
     let mut others = BTreeMap::<Kind, u64>::new();
     for seed in 0..25 {
-        let mut world = World::new(Lab { spread, noise, ..LAB }, 1000 + seed);
-        let all: Vec<_> = (0..LAB.models).step_by(2).map(|model| (LEARNING + 3, happening(model))).collect();
+        let mut world = World::new(
+            Lab {
+                spread,
+                noise,
+                ..LAB
+            },
+            1000 + seed,
+        );
+        let all: Vec<_> = (0..LAB.models)
+            .step_by(2)
+            .map(|model| (LEARNING + 3, happening(model)))
+            .collect();
         let mut found = BTreeMap::new();
         for night in 1..LEARNING + 10 {
             let judgement = world.next(&all);
@@ -93,7 +155,9 @@ fn detected(what: &str, noise: Noise, spread: f64, happening: impl Fn(usize) -> 
             }
             for (group, verdict) in &judgement.models {
                 if verdict.kind == kind && verdict.is_alarm {
-                    found.entry(group.model.clone()).or_insert(night - LEARNING - 3);
+                    found
+                        .entry(group.model.clone())
+                        .or_insert(night - LEARNING - 3);
                 }
             }
             for (series, verdicts) in &judgement.series {
@@ -106,7 +170,12 @@ fn detected(what: &str, noise: Noise, spread: f64, happening: impl Fn(usize) -> 
                 }
             }
         }
-        cases += all.len() as u64 * if matches!(all[0].1, Happening::Driver { .. }) { LAB.devices as u64 } else { 1 };
+        cases += all.len() as u64
+            * if matches!(all[0].1, Happening::Driver { .. }) {
+                LAB.devices as u64
+            } else {
+                1
+            };
         for night in found.into_values() {
             for slot in by_night.iter_mut().skip(night as usize) {
                 *slot += 1;
@@ -128,6 +197,10 @@ fn detected(what: &str, noise: Noise, spread: f64, happening: impl Fn(usize) -> 
 fn poisson(count: u64) -> (f64, f64) {
     let count = count as f64;
     let bound = |k: f64, z: f64| k * (1.0 - 1.0 / (9.0 * k) + z / (3.0 * k.sqrt())).powi(3);
-    let low = if count > 0.0 { bound(count, -1.96) } else { 0.0 };
+    let low = if count > 0.0 {
+        bound(count, -1.96)
+    } else {
+        0.0
+    };
     (low, bound(count + 1.0, 1.96))
 }

@@ -1,11 +1,12 @@
 //! One series' night against its own past: S0 to S3 and S5.
 
 use crate::{
-    Baseline, Book, Measurement, Observation, Policy, Step, drift,
+    Baseline, Book, Measurement, Observation, Policy, Step,
+    baseline::last,
     book::Entry,
+    drift,
     environment::{Change, Environment, Property},
     observation::Invalidity,
-    baseline::last,
     stats::median,
     step, time,
     verdict::{Kind, Numbers, Reason, Verdict},
@@ -58,7 +59,10 @@ impl Alone {
         let says_so = |verdict: &Verdict| {
             matches!(
                 verdict.kind,
-                Kind::Confirmed | Kind::Provisional | Kind::StepChanged | Kind::ChangedWithEnvironment
+                Kind::Confirmed
+                    | Kind::Provisional
+                    | Kind::StepChanged
+                    | Kind::ChangedWithEnvironment
             )
         };
         self.verdicts.iter().any(says_so)
@@ -79,14 +83,27 @@ pub(crate) fn alone(policy: &Policy, mut book: Book, night: u32, observed: &Obse
             let verdict = Verdict::new(Kind::Invalid, invalid(*why));
             return Alone::unmeasured(book, verdict);
         }
-        Observation::Measured { environment, first, again } => (environment, first, again.as_ref()),
+        Observation::Measured {
+            environment,
+            first,
+            again,
+        } => (environment, first, again.as_ref()),
     };
     let Some(level) = first.level() else {
         let verdict = Verdict::new(Kind::Invalid, Reason::Incomplete);
         return Alone::unmeasured(book, verdict);
     };
-    let tonight = Tonight { night, environment, first, level, again };
-    let changes = book.entries.last().map_or_else(Vec::new, |last| last.environment.changes_to(environment));
+    let tonight = Tonight {
+        night,
+        environment,
+        first,
+        level,
+        again,
+    };
+    let changes = book
+        .entries
+        .last()
+        .map_or_else(Vec::new, |last| last.environment.changes_to(environment));
     let mut alone = if changes.is_empty() {
         same_environment(policy, book, &tonight)
     } else {
@@ -124,7 +141,13 @@ struct Tonight<'a> {
 
 impl Tonight<'_> {
     fn entry(&self, segment: u32) -> Entry {
-        Entry::of(self.night, segment, self.environment, self.first, self.level)
+        Entry::of(
+            self.night,
+            segment,
+            self.environment,
+            self.first,
+            self.level,
+        )
     }
 }
 
@@ -138,11 +161,17 @@ fn same_environment(policy: &Policy, mut book: Book, tonight: &Tonight<'_>) -> A
     let look = time::Look::at(&baseline, tonight.level, tonight.again);
     let steps = step::Look::at(policy, book.settled(), tonight.first.step, tonight.again);
     let numbers = Numbers {
-        shift_again: tonight.again.and_then(Measurement::level).map(|level| level - baseline.level),
+        shift_again: tonight
+            .again
+            .and_then(Measurement::level)
+            .map(|level| level - baseline.level),
         ..baseline.numbers(tonight.level, tonight.first.cycles())
     };
     let (mut verdict, alarm) = time::judge(policy, &book, &baseline, tonight.level, look);
-    verdict.numbers = Numbers { since: alarm.or(book.alarm).map(|alarm| alarm.since), ..numbers };
+    verdict.numbers = Numbers {
+        since: alarm.or(book.alarm).map(|alarm| alarm.since),
+        ..numbers
+    };
     let mut verdicts = vec![verdict];
     let mut wants_again = book.alarm.is_none() && look == time::Look::Suspect;
     entry.hit = look.hit();
@@ -179,11 +208,16 @@ fn same_environment(policy: &Policy, mut book: Book, tonight: &Tonight<'_>) -> A
 }
 
 fn steps_verdict(look: step::Look, tonight: Step, is_new: bool) -> Option<Verdict> {
-    let numbers = |usual| Numbers { steps: Some([usual, tonight]), ..Numbers::default() };
+    let numbers = |usual| Numbers {
+        steps: Some([usual, tonight]),
+        ..Numbers::default()
+    };
     match look {
         step::Look::Usual | step::Look::Suspect { .. } => None,
         step::Look::Changed { usual } => Some(
-            Verdict::new(Kind::StepChanged, Reason::AnotherStep).with(numbers(usual)).alarm(is_new),
+            Verdict::new(Kind::StepChanged, Reason::AnotherStep)
+                .with(numbers(usual))
+                .alarm(is_new),
         ),
         step::Look::Unstable { usual } => {
             Some(Verdict::new(Kind::Unstable, Reason::TwoSteps).with(numbers(usual)))
@@ -192,14 +226,24 @@ fn steps_verdict(look: step::Look, tonight: Step, is_new: bool) -> Option<Verdic
 }
 
 /// The first night of an environment: compared with the old one at once, as far as both run the same thing.
-fn new_environment(policy: &Policy, mut book: Book, tonight: &Tonight<'_>, changes: Vec<Change>) -> Alone {
+fn new_environment(
+    policy: &Policy,
+    mut book: Book,
+    tonight: &Tonight<'_>,
+    changes: Vec<Change>,
+) -> Alone {
     let baseline = Baseline::of(policy, &book);
-    let redefined = |change: &Change| matches!(change.property, Property::Workload | Property::Timing);
+    let redefined =
+        |change: &Change| matches!(change.property, Property::Workload | Property::Timing);
     let is_redefined = changes.iter().any(redefined);
     let mut wants_again = false;
     let mut verdict = match baseline.filter(|_| !is_redefined) {
         None => {
-            let reason = if is_redefined { Reason::DefinitionChanged } else { Reason::EnvironmentChanged };
+            let reason = if is_redefined {
+                Reason::DefinitionChanged
+            } else {
+                Reason::EnvironmentChanged
+            };
             Verdict::new(Kind::Incomparable, reason)
         }
         Some(baseline) => {
@@ -231,7 +275,11 @@ fn new_environment(policy: &Policy, mut book: Book, tonight: &Tonight<'_>, chang
                 Verdict::new(Kind::Incomparable, Reason::EnvironmentChanged)
             }
             .with(numbers);
-            if is_slower || has_new_step { verdict.alarm(true) } else { verdict }
+            if is_slower || has_new_step {
+                verdict.alarm(true)
+            } else {
+                verdict
+            }
         }
     };
     verdict.changes = changes;
@@ -252,7 +300,11 @@ fn new_environment(policy: &Policy, mut book: Book, tonight: &Tonight<'_>, chang
 
 /// A change is at least this large: the policy's, or what the spread of nights allows to be seen.
 fn environment_gate(policy: &Policy, baseline: &Baseline) -> f64 {
-    let least = if baseline.is_learning { policy.learning_shift } else { policy.environment_shift };
+    let least = if baseline.is_learning {
+        policy.learning_shift
+    } else {
+        policy.environment_shift
+    };
     least.ln_1p().max(policy.hit_sigmas * baseline.sigma)
 }
 

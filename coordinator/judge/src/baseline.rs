@@ -34,7 +34,11 @@ impl Baseline {
         let level = median(settled.iter().map(|entry| entry.level))?;
         let sigma = sigma(policy, book);
         let is_learning = settled.len() < policy.learning_nights;
-        let shift = if is_learning { policy.learning_shift } else { policy.hit_shift };
+        let shift = if is_learning {
+            policy.learning_shift
+        } else {
+            policy.hit_shift
+        };
         Some(Self {
             level,
             cycles: median(settled.iter().filter_map(|entry| entry.cycles)),
@@ -66,7 +70,9 @@ impl Baseline {
             sigma: Some(self.sigma),
             nights: self.nights,
             shift: Some(shift),
-            shift_of_cycles: cycles.zip(self.cycles).map(|(cycles, usual)| cycles - usual),
+            shift_of_cycles: cycles
+                .zip(self.cycles)
+                .map(|(cycles, usual)| cycles - usual),
             sigmas: Some(shift / self.sigma),
             detectable: Some(self.detectable),
             ..Numbers::default()

@@ -79,7 +79,11 @@ pub struct Alarm {
 
 impl Direction {
     pub(crate) fn of(shift: f64) -> Self {
-        if shift > 0.0 { Self::Slower } else { Self::Faster }
+        if shift > 0.0 {
+            Self::Slower
+        } else {
+            Self::Faster
+        }
     }
 }
 
@@ -94,7 +98,9 @@ impl Book {
 
     /// The same as far as they may be part of a baseline: while a slowdown is open, those before it.
     pub(crate) fn settled(&self) -> &[Entry] {
-        let alarm = self.alarm.filter(|alarm| alarm.direction == Direction::Slower);
+        let alarm = self
+            .alarm
+            .filter(|alarm| alarm.direction == Direction::Slower);
         let frozen = [alarm.map(|alarm| alarm.since), self.frozen_since];
         let current = self.current();
         let end = match frozen.into_iter().flatten().min() {

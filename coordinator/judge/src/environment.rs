@@ -65,7 +65,13 @@ pub struct Change {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
-        write!(f, "{} {} -> {}", self.property, word(&self.before), word(&self.after))
+        write!(
+            f,
+            "{} {} -> {}",
+            self.property,
+            word(&self.before),
+            word(&self.after)
+        )
     }
 }
 

@@ -44,7 +44,8 @@ impl ModelBook {
         let last = |count: usize| &self.nights[self.nights.len().saturating_sub(count)..];
         if self.alarm.is_some() {
             let quiet = last(policy.resolving_nights);
-            let is_over = quiet.len() == policy.resolving_nights && quiet.iter().all(|(_, hit)| !hit);
+            let is_over =
+                quiet.len() == policy.resolving_nights && quiet.iter().all(|(_, hit)| !hit);
             if is_over {
                 self.alarm = None;
             }

@@ -115,7 +115,10 @@ fn judge_models(
         let open = book.enter(policy, night.number, is_hit);
         let since = book.alarm;
         for (series, tonight) in &night.series {
-            let Some(alone) = judged.get_mut(series.as_str()).filter(|_| tonight.group == *group) else {
+            let Some(alone) = judged
+                .get_mut(series.as_str())
+                .filter(|_| tonight.group == *group)
+            else {
                 continue;
             };
             alone.book.frozen_since = since;
@@ -181,7 +184,9 @@ fn judge_siblings(policy: &Policy, night: &Night, judged: &mut BTreeMap<&str, Al
                 Unlike::Slower(numbers) => (Reason::Siblings, numbers),
                 Unlike::Step(numbers) => (Reason::SiblingsStep, numbers),
             };
-            let mut verdict = Verdict::new(Kind::Outlier, reason).with(numbers).alarm(!was);
+            let mut verdict = Verdict::new(Kind::Outlier, reason)
+                .with(numbers)
+                .alarm(!was);
             verdict.is_silenced = says_it_itself;
             alone.verdicts.push(verdict);
         }

@@ -56,7 +56,12 @@ pub(crate) fn unlike(
 /// The step that all but one of the devices have at least.
 fn common_step(policy: &Policy, steps: &[Step]) -> Option<Step> {
     let known = steps.iter().copied().filter(|step| *step != Step::Unknown);
-    let votes = |step: Step| steps.iter().filter(|other| same(policy, **other, step)).count();
+    let votes = |step: Step| {
+        steps
+            .iter()
+            .filter(|other| same(policy, **other, step))
+            .count()
+    };
     let usual = known.max_by_key(|step| votes(*step))?;
     (votes(usual) + 1 >= steps.len()).then_some(usual)
 }

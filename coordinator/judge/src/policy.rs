@@ -126,7 +126,12 @@ impl Policy {
             ("resolving_shift", self.resolving_shift),
         ];
         for (field, value) in shares {
-            refuse(field, value, value > 0.0 && value < 1.0, "a share is above 0 and below 1, such as 0.03 for 3 %")?;
+            refuse(
+                field,
+                value,
+                value > 0.0 && value < 1.0,
+                "a share is above 0 and below 1, such as 0.03 for 3 %",
+            )?;
         }
         let sigmas = [
             ("hit_sigmas", self.hit_sigmas),
@@ -135,7 +140,12 @@ impl Policy {
             ("resolving_sigmas", self.resolving_sigmas),
         ];
         for (field, value) in sigmas {
-            refuse(field, value, value > 0.0 && value.is_finite(), "it counts standard deviations and is above 0")?;
+            refuse(
+                field,
+                value,
+                value > 0.0 && value.is_finite(),
+                "it counts standard deviations and is above 0",
+            )?;
         }
         let counts = [
             ("learning_nights", self.learning_nights, 3),
@@ -148,12 +158,27 @@ impl Policy {
             ("resolving_nights", self.resolving_nights, 1),
         ];
         for (field, value, least) in counts {
-            refuse(field, value, value >= least, "it is too few to say anything")?;
+            refuse(
+                field,
+                value,
+                value >= least,
+                "it is too few to say anything",
+            )?;
         }
         let (baseline, learning) = (self.baseline_nights, self.learning_nights);
-        refuse("baseline_nights", baseline, baseline >= learning, "it is fewer than learning_nights")?;
+        refuse(
+            "baseline_nights",
+            baseline,
+            baseline >= learning,
+            "it is fewer than learning_nights",
+        )?;
         let (hits, nights) = (self.confirming_hits, self.confirming_nights);
-        refuse("confirming_nights", nights, nights >= hits, "it is fewer than confirming_hits")
+        refuse(
+            "confirming_nights",
+            nights,
+            nights >= hits,
+            "it is fewer than confirming_hits",
+        )
     }
 }
 

@@ -1,10 +1,6 @@
 //! S1: is the step the usual one?
 
-use crate::{
-    Measurement, Policy, Step,
-    baseline::last,
-    book::Entry,
-};
+use crate::{Measurement, Policy, Step, baseline::last, book::Entry};
 
 /// What a night's steps are against the usual one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,10 +54,17 @@ pub(crate) fn usual(policy: &Policy, settled: &[Entry]) -> Option<Step> {
         .map(|entry| entry.step)
         .filter(|step| *step != Step::Unknown)
         .collect();
-    if nights.len() < policy.learning_nights.min(policy.step_nights) || 2 * known.len() < nights.len() {
+    if nights.len() < policy.learning_nights.min(policy.step_nights)
+        || 2 * known.len() < nights.len()
+    {
         return None;
     }
-    let votes = |step: Step| known.iter().filter(|other| same(policy, **other, step)).count();
+    let votes = |step: Step| {
+        known
+            .iter()
+            .filter(|other| same(policy, **other, step))
+            .count()
+    };
     known.iter().copied().max_by_key(|step| votes(*step))
 }
 

@@ -53,7 +53,11 @@ pub(crate) fn judge(
     if let Some(alarm) = book.alarm {
         return go_on(policy, book, baseline, level, alarm);
     }
-    let plain = if baseline.is_learning { Kind::Learning } else { Kind::Normal };
+    let plain = if baseline.is_learning {
+        Kind::Learning
+    } else {
+        Kind::Normal
+    };
     let verdict = match look {
         Look::Within if baseline.is_learning => Verdict::new(plain, Reason::FewNights),
         Look::Within => Verdict::new(plain, Reason::WithinGates),
@@ -66,9 +70,7 @@ pub(crate) fn judge(
 
 fn hit(policy: &Policy, book: &Book, direction: Direction) -> (Verdict, Option<Alarm>) {
     // Tonight is one of both.
-    let before: Vec<u32> = book
-        .hits(direction, policy.confirming_nights - 1)
-        .collect();
+    let before: Vec<u32> = book.hits(direction, policy.confirming_nights - 1).collect();
     let first = before.first().copied();
     if before.len() + 1 < policy.confirming_hits {
         return (Verdict::new(Kind::Provisional, Reason::Hit), None);

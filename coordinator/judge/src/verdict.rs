@@ -173,7 +173,12 @@ impl Verdict {
     /// Slower in time and not in cycles: the device is as quick as ever, and its clock is not.
     #[must_use]
     pub fn is_clock_or_power(&self) -> bool {
-        let Numbers { shift, shift_of_cycles, detectable, .. } = self.numbers;
+        let Numbers {
+            shift,
+            shift_of_cycles,
+            detectable,
+            ..
+        } = self.numbers;
         let beyond = |shift: Option<f64>| Some(shift? > detectable?);
         beyond(shift) == Some(true) && beyond(shift_of_cycles) == Some(false)
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use batchstep_proto::ids::SweepId;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{State, SweepState, timers::Timer, window::look};
+use super::{State, SweepState, timers::Timer};
+use crate::calendar::look;
 
 /// The window of a sweep, as last looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,7 +27,6 @@ mod sweeps;
 mod tests;
 mod timers;
 mod views;
-mod window;
 
 pub use config::Config;
 pub use effect::{Answer, Disposition, Effect, Event, Refusal, ToAgent, Verdict};

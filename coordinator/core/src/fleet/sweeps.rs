@@ -16,9 +16,8 @@ use super::{
     pools::plans,
     selection::{Candidate, Candidates, select},
     series::Series,
-    window,
 };
-use crate::sweep::SeriesPlan;
+use crate::{calendar, sweep::SeriesPlan};
 
 /// A sweep that is not over, or whose last attempts are still out.
 #[derive(Debug, Clone)]
@@ -62,7 +61,7 @@ impl State {
             return;
         }
         if let Some(window) = &spec.scheduling.only_between
-            && let Err(error) = window::look(window, Timestamp::UNIX_EPOCH)
+            && let Err(error) = calendar::look(window, Timestamp::UNIX_EPOCH)
         {
             let refusal = Refusal::Invalid(error.to_string());
             self.reply(reply, Answer::Refused(refusal));

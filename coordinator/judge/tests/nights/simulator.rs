@@ -22,7 +22,12 @@ pub enum Noise {
 }
 
 impl Noise {
-    pub const ALL: [Self; 4] = [Self::Gaussian, Self::HeavyTails, Self::Autocorrelated, Self::Bimodal];
+    pub const ALL: [Self; 4] = [
+        Self::Gaussian,
+        Self::HeavyTails,
+        Self::Autocorrelated,
+        Self::Bimodal,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -50,17 +55,29 @@ pub struct Lab {
 #[derive(Debug, Clone, Copy)]
 pub enum Happening {
     /// A device takes this share more.
-    Device { model: usize, device: usize, shift: f64 },
+    Device {
+        model: usize,
+        device: usize,
+        shift: f64,
+    },
     /// All devices of a model do.
     Model { model: usize, shift: f64 },
     /// The driver of a model's devices is another, and they take this share more.
     Driver { model: usize, shift: f64 },
     /// A device's step is another.
-    Step { model: usize, device: usize, period: f64 },
+    Step {
+        model: usize,
+        device: usize,
+        period: f64,
+    },
     /// A model's devices do not report.
     Lost { model: usize },
     /// A device takes this share more each night.
-    Creep { model: usize, device: usize, shift: f64 },
+    Creep {
+        model: usize,
+        device: usize,
+        shift: f64,
+    },
 }
 
 /// Batch sizes of the schedule.
@@ -88,7 +105,9 @@ impl World {
     pub fn new(lab: Lab, seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let series = lab.models * lab.devices;
-        let silicon = (0..series).map(|_| lab.silicon * normal(&mut random)).collect();
+        let silicon = (0..series)
+            .map(|_| lab.silicon * normal(&mut random))
+            .collect();
         Self {
             lab,
             policy: Policy::default(),
@@ -108,7 +127,10 @@ impl World {
             .filter(|(since, _)| *since <= self.night)
             .copied()
             .collect();
-        let mut night = Night { number: self.night, series: BTreeMap::new() };
+        let mut night = Night {
+            number: self.night,
+            series: BTreeMap::new(),
+        };
         let mut second = BTreeMap::new();
         for model in 0..self.lab.models {
             for device in 0..self.lab.devices {
@@ -140,11 +162,23 @@ impl World {
         let (mut shift, mut period, mut driver, mut lost) = (self.silicon[index], 16.0, 0, false);
         for (since, happening) in happened {
             match *happening {
-                Happening::Device { model: m, device: d, shift: s } if (m, d) == (model, device) => shift += s.ln_1p(),
-                Happening::Creep { model: m, device: d, shift: s } if (m, d) == (model, device) => {
+                Happening::Device {
+                    model: m,
+                    device: d,
+                    shift: s,
+                } if (m, d) == (model, device) => shift += s.ln_1p(),
+                Happening::Creep {
+                    model: m,
+                    device: d,
+                    shift: s,
+                } if (m, d) == (model, device) => {
                     shift += s * f64::from(self.night - since);
                 }
-                Happening::Step { model: m, device: d, period: p } if (m, d) == (model, device) => period = p,
+                Happening::Step {
+                    model: m,
+                    device: d,
+                    period: p,
+                } if (m, d) == (model, device) => period = p,
                 Happening::Model { model: m, shift: s } if m == model => shift += s.ln_1p(),
                 Happening::Driver { model: m, shift: s } if m == model => {
                     shift += s.ln_1p();
@@ -168,16 +202,30 @@ impl World {
                 .iter()
                 .map(|size| (*size, f64::from(*size).ln() - 9.0 + shift + common + own))
                 .collect();
-            Measurement { log_seconds, sm_clock_mhz: Some(1500.0), step }
+            Measurement {
+                log_seconds,
+                sm_clock_mhz: Some(1500.0),
+                step,
+            }
         };
         let (first, again) = (measured(), measured());
-        let environment = Environment(BTreeMap::from([(Property::Driver, format!("580.{driver}"))]));
+        let environment = Environment(BTreeMap::from([(
+            Property::Driver,
+            format!("580.{driver}"),
+        )]));
         let observation = if lost {
             Observation::Missing
         } else {
-            Observation::Measured { environment, first, again: None }
+            Observation::Measured {
+                environment,
+                first,
+                again: None,
+            }
         };
-        let group = Group { model: format!("model {model:02}"), workload: "linear".to_owned() };
+        let group = Group {
+            model: format!("model {model:02}"),
+            workload: "linear".to_owned(),
+        };
         (Tonight { group, observation }, again)
     }
 
@@ -186,24 +234,29 @@ impl World {
         const MEMORY: f64 = 0.6;
         let scale = self.lab.spread * SHARED.sqrt();
         let random = &mut self.random;
-        scale * match self.lab.noise {
-            Noise::Gaussian => normal(random),
-            Noise::HeavyTails => {
-                let squares: f64 = (0..3).map(|_| normal(random).powi(2)).sum();
-                normal(random) / (squares / 3.0).sqrt() / 3.0_f64.sqrt()
+        scale
+            * match self.lab.noise {
+                Noise::Gaussian => normal(random),
+                Noise::HeavyTails => {
+                    let squares: f64 = (0..3).map(|_| normal(random).powi(2)).sum();
+                    normal(random) / (squares / 3.0).sqrt() / 3.0_f64.sqrt()
+                }
+                Noise::Autocorrelated => {
+                    let fresh = (1.0 - MEMORY * MEMORY).sqrt() * normal(random);
+                    self.memory[index] = MEMORY * self.memory[index] + fresh;
+                    self.memory[index]
+                }
+                Noise::Bimodal => {
+                    let (apart, upper) = (1.6, 0.3);
+                    let level = if random.random::<f64>() < upper {
+                        apart * (1.0 - upper)
+                    } else {
+                        -apart * upper
+                    };
+                    let rest: f64 = 1.0 - apart * apart * upper * (1.0 - upper);
+                    level + rest.sqrt() * normal(random)
+                }
             }
-            Noise::Autocorrelated => {
-                let fresh = (1.0 - MEMORY * MEMORY).sqrt() * normal(random);
-                self.memory[index] = MEMORY * self.memory[index] + fresh;
-                self.memory[index]
-            }
-            Noise::Bimodal => {
-                let (apart, upper) = (1.6, 0.3);
-                let level = if random.random::<f64>() < upper { apart * (1.0 - upper) } else { -apart * upper };
-                let rest: f64 = 1.0 - apart * apart * upper * (1.0 - upper);
-                level + rest.sqrt() * normal(random)
-            }
-        }
     }
 }
 
@@ -212,9 +265,17 @@ pub fn series(model: usize, device: usize) -> String {
     format!("{model:02}/{device}")
 }
 
-fn measure_again(night: &mut Night, wanted: &BTreeSet<String>, second: &BTreeMap<String, Measurement>) {
+fn measure_again(
+    night: &mut Night,
+    wanted: &BTreeSet<String>,
+    second: &BTreeMap<String, Measurement>,
+) {
     for name in wanted {
-        if let Some(Tonight { observation: Observation::Measured { again, .. }, .. }) = night.series.get_mut(name) {
+        if let Some(Tonight {
+            observation: Observation::Measured { again, .. },
+            ..
+        }) = night.series.get_mut(name)
+        {
             *again = second.get(name).cloned();
         }
     }

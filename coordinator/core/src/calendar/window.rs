@@ -3,34 +3,34 @@
 
 use batchstep_proto::domain::{DailyWindow, TimeOfDay};
 use jiff::{
-    Timestamp, ToSpan as _,
+    SignedDuration, Timestamp, ToSpan as _,
     civil::{Date, Time},
-    tz::TimeZone,
 };
+
+use super::{UnknownZone, Zone};
 
 /// A window at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Look {
+pub struct Look {
+    /// It is open.
     pub open: bool,
     /// When it closes, or opens next.
     pub changes_at: Timestamp,
 }
 
-/// Its time zone is not one.
+/// The time zone of a window is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "field `only_between.time_zone`: there is no time zone {0:?}; write a name such as Europe/Berlin, or UTC"
-)]
-pub(super) struct UnknownZone(pub String);
+#[error("field `only_between.time_zone`: {0}")]
+pub struct UnknownWindowZone(UnknownZone);
 
 /// How the window is at `at`. A time of day that a change of the clock leaves out or repeats counts as the later one, or as the first.
 ///
 /// # Errors
 /// When its time zone is not known.
-pub(super) fn look(window: &DailyWindow, at: Timestamp) -> Result<Look, UnknownZone> {
-    let unknown = || UnknownZone(window.time_zone.clone());
-    let zone = TimeZone::get(&window.time_zone).map_err(|_| unknown())?;
-    let today = at.to_zoned_datetime(zone.clone()).date();
+pub fn look(window: &DailyWindow, at: Timestamp) -> Result<Look, UnknownWindowZone> {
+    let zone: Zone = window.time_zone.parse().map_err(UnknownWindowZone)?;
+    let zone = zone.as_time_zone();
+    let today = zone.to_datetime(at).date();
     let moment = |date: Date, time: TimeOfDay| {
         let time = Time::constant(hour(time), minute(time), 0, 0);
         let zoned = date.to_datetime(time).to_zoned_datetime(zone.clone());
@@ -68,6 +68,28 @@ pub(super) fn look(window: &DailyWindow, at: Timestamp) -> Result<Look, UnknownZ
         // Only where the calendar ends there is none.
         changes_at: next.unwrap_or(Timestamp::MAX),
     })
+}
+
+/// How long the window is open from one moment to another.
+///
+/// # Errors
+/// When its time zone is not known.
+pub fn open_between(
+    window: &DailyWindow,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<SignedDuration, UnknownWindowZone> {
+    let mut open = SignedDuration::ZERO;
+    let mut at = from;
+    while at < to {
+        let look = look(window, at)?;
+        let until = look.changes_at.min(to);
+        if look.open {
+            open += until.duration_since(at);
+        }
+        at = until;
+    }
+    Ok(open)
 }
 
 fn hour(time: TimeOfDay) -> i8 {
