@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "batchstep/v1/enrollment.proto",
         "batchstep/v1/identity.proto",
         "batchstep/v1/operator.proto",
+        "batchstep/v1/nightly.proto",
     ];
     for file in files {
         println!("cargo:rerun-if-changed={file}");

@@ -11,6 +11,7 @@ pub mod health;
 mod http;
 pub mod inventory;
 pub mod meters;
+pub mod nightly;
 pub mod pki;
 pub mod rpc;
 pub mod serve;

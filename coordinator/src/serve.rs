@@ -19,6 +19,7 @@ use batchstep_proto::{
         FILE_DESCRIPTOR_SET, agent_service_server::AgentServiceServer,
         enrollment_service_server::EnrollmentServiceServer,
         identity_service_server::IdentityServiceServer,
+        nightly_service_server::NightlyServiceServer,
         operator_service_server::OperatorServiceServer,
     },
 };
@@ -48,8 +49,9 @@ use crate::{
     http,
     inventory::Inventories,
     meters::Meters,
+    nightly::{self, Nightly},
     pki::{self, Authority, Identities, LocalOperator, PKI_DIRECTORY, PkiError, ServerCertificate},
-    rpc::{Agents, Enrollment, IdentityKeeper, Operators},
+    rpc::{Agents, Enrollment, IdentityKeeper, Nights, Operators},
     store::{ModelLimits, Sqlite, Store, StoreError},
 };
 
@@ -132,6 +134,24 @@ pub async fn open_store(data_dir: &Path, models: ModelLimits) -> Result<Sqlite, 
     Sqlite::open_with(data_dir, models).await
 }
 
+/// What a coordinator does, besides where it listens and what it keeps.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Intervals and limits of the fleet.
+    pub fleet: Config,
+    /// Scheduled sweeps: how they are judged, and who is told.
+    pub nightly: nightly::Settings,
+}
+
+impl From<Config> for Settings {
+    fn from(fleet: Config) -> Self {
+        Self {
+            fleet,
+            ..Self::default()
+        }
+    }
+}
+
 /// How a coordinator that others can reach makes itself and them known.
 #[derive(Debug, Clone)]
 pub struct Tls {
@@ -163,9 +183,9 @@ pub async fn serve_with(
     store: impl Store,
     listener: TcpListener,
     shutdown: CancellationToken,
-    config: Config,
+    settings: impl Into<Settings>,
 ) -> Result<(), ServeError> {
-    serve_monitored(store, listener, shutdown, config, Heart::unheard()).await
+    serve_monitored(store, listener, shutdown, settings, Heart::unheard()).await
 }
 
 /// The same, and `heart` beats while the coordinator is well: for a service manager.
@@ -176,12 +196,12 @@ pub async fn serve_monitored(
     store: impl Store,
     listener: TcpListener,
     shutdown: CancellationToken,
-    config: Config,
+    settings: impl Into<Settings>,
     heart: Heart,
 ) -> Result<(), ServeError> {
     refuse_open_network(listener.local_addr().map_err(ServeError::Listener)?)?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    serve_unguarded(store, incoming, shutdown, config, heart, None).await
+    serve_unguarded(store, incoming, shutdown, settings.into(), heart, None).await
 }
 
 /// The same over TLS, with an identity asked of everybody; and a credential left in the data directory for commands on this host.
@@ -192,7 +212,7 @@ pub async fn serve_tls(
     store: impl Store,
     listener: TcpListener,
     shutdown: CancellationToken,
-    config: Config,
+    settings: impl Into<Settings>,
     heart: Heart,
     tls: Tls,
 ) -> Result<(), ServeError> {
@@ -220,7 +240,8 @@ pub async fn serve_tls(
     };
     local.write(&tls.data_dir)?;
     tracing::info!(%address, authority = %authority.fingerprint(), "The coordinator serves TLS.");
-    let outcome = serve_identified(store, identities, incoming, shutdown, config, heart).await;
+    let settings = settings.into();
+    let outcome = serve_identified(store, identities, incoming, shutdown, settings, heart).await;
     LocalOperator::remove(&tls.data_dir);
     outcome
 }
@@ -250,8 +271,8 @@ pub async fn serve_with_authority(
     refuse_open_network(listener.local_addr().map_err(ServeError::Listener)?)?;
     let authority = Authority::open(&data_dir.join(PKI_DIRECTORY), Timestamp::now())?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let (config, heart) = (Config::default(), Heart::unheard());
-    serve_unguarded(store, incoming, shutdown, config, heart, Some(authority)).await
+    let (settings, heart) = (Settings::default(), Heart::unheard());
+    serve_unguarded(store, incoming, shutdown, settings, heart, Some(authority)).await
 }
 
 /// The same as [`serve_with`] on any stream of connections, such as those of a simulated network; what may connect is the caller's concern, and nobody
@@ -263,7 +284,7 @@ pub async fn serve_incoming<I, C, E>(
     store: impl Store,
     incoming: I,
     shutdown: CancellationToken,
-    config: Config,
+    settings: impl Into<Settings>,
 ) -> Result<(), ServeError>
 where
     I: Stream<Item = Result<C, E>> + Send,
@@ -271,7 +292,8 @@ where
     C::ConnectInfo: Clone + Send + Sync + 'static,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    serve_unguarded(store, incoming, shutdown, config, Heart::unheard(), None).await
+    let settings = settings.into();
+    serve_unguarded(store, incoming, shutdown, settings, Heart::unheard(), None).await
 }
 
 /// Asks nobody who they are.
@@ -279,7 +301,7 @@ async fn serve_unguarded<I, C, E>(
     store: impl Store,
     incoming: I,
     shutdown: CancellationToken,
-    config: Config,
+    settings: Settings,
     heart: Heart,
     authority: Option<Authority>,
 ) -> Result<(), ServeError>
@@ -296,7 +318,7 @@ where
         Arc::new(identities),
         incoming,
         shutdown,
-        config,
+        settings,
         heart,
     )
     .await
@@ -307,7 +329,7 @@ async fn serve_identified<S, I, C, E>(
     identities: Arc<Identities<S>>,
     incoming: I,
     shutdown: CancellationToken,
-    config: Config,
+    settings: Settings,
     heart: Heart,
 ) -> Result<(), ServeError>
 where
@@ -323,7 +345,7 @@ where
     let meters = Arc::new(Meters::default());
     let (engine, task) = engine::start(
         Arc::clone(&store),
-        config,
+        settings.fleet,
         Arc::clone(&meters),
         shutdown.clone(),
         stop.clone(),
@@ -358,6 +380,15 @@ where
     let agents = AgentServiceServer::new(agents)
         .max_decoding_message_size(limits::MESSAGE_BYTES)
         .max_encoding_message_size(limits::MESSAGE_BYTES);
+    let nightly = Arc::new(Nightly::new(
+        Arc::clone(&store),
+        engine.clone(),
+        Arc::clone(&inventories),
+        settings.nightly,
+    ));
+    let keeping = tokio::spawn(Arc::clone(&nightly).run(stop.clone()));
+    let nights = NightlyServiceServer::new(Nights::new(nightly, Arc::clone(&store)))
+        .max_decoding_message_size(limits::MESSAGE_BYTES);
     // Answers may be larger: a detailed table has every point of every row.
     let operators = Operators::new(
         engine,
@@ -375,6 +406,7 @@ where
         .add_service(reflection)
         .add_service(agents)
         .add_service(operators)
+        .add_service(nights)
         .add_service(keeper)
         .add_service(enrollment);
     // What is no call but a plain HTTP request is answered on the same port.
@@ -405,7 +437,7 @@ where
     };
     stop.cancel();
     // The store is closed only when nobody writes any more, or a disk that hangs lets nobody end.
-    let tasks = [task, seen, pruning, looking, telling];
+    let tasks = [keeping, task, seen, pruning, looking, telling];
     let ended = tokio::time::timeout(LAST_WRITES_TIMEOUT, async {
         for task in tasks {
             if let Err(error) = task.await {

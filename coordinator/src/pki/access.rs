@@ -77,7 +77,12 @@ fn needs(path: &str) -> Option<Needs> {
         (_, "/batchstep.v1.EnrollmentService/Enroll") => Needs::Nothing,
         (_, "/batchstep.v1.EnrollmentService/Renew") => Needs::Agent,
         ("batchstep.v1.AgentService", _) => Needs::Agent,
-        ("batchstep.v1.OperatorService" | "batchstep.v1.IdentityService", _) => Needs::Operator,
+        (
+            "batchstep.v1.OperatorService"
+            | "batchstep.v1.IdentityService"
+            | "batchstep.v1.NightlyService",
+            _,
+        ) => Needs::Operator,
         ("grpc.reflection.v1.ServerReflection", _) => Needs::Operator,
         // Whether the coordinator is up says nothing about the lab.
         ("grpc.health.v1.Health", _) | (_, "/healthz") => Needs::Nothing,

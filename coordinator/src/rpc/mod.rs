@@ -8,6 +8,7 @@ mod export;
 mod identity;
 mod inventory;
 mod models;
+mod nightly;
 mod operator;
 mod sweeps;
 mod table;
@@ -21,6 +22,7 @@ use tonic::Status;
 pub use agent::{Agents, report_key};
 pub use enrollment::Enrollment;
 pub use identity::IdentityKeeper;
+pub use nightly::Nights;
 pub use operator::Operators;
 
 use crate::store::StoreError;

@@ -4,6 +4,7 @@
 
 mod identity;
 mod inventory;
+mod nightly;
 
 use std::{
     collections::BTreeMap,
@@ -49,6 +50,7 @@ struct Tables {
     restrictions: BTreeMap<AgentId, Restriction>,
     inventory: inventory::Tables,
     identity: identity::Tables,
+    nightly: nightly::Tables,
 }
 
 #[derive(Debug, Clone)]
@@ -346,6 +348,8 @@ impl Tables {
 }
 
 impl Store for Memory {
+    type Nightly = Self;
+
     async fn commit(&self, at: Timestamp, records: &[Record]) -> Result<Vec<u64>, StoreError> {
         let mut tables = self.tables();
         let mut next = tables.clone();
@@ -455,6 +459,10 @@ impl Store for Memory {
 
     fn models(&self) -> &Models {
         &self.models
+    }
+
+    fn nightly(&self) -> &Self {
+        self
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the coordinator keeps: sweeps, series, rounds, attempts, every report, the journal, the inventories and people's models.
 //!
-//! [`Store`] is what the rest of the coordinator asks, with [`InventoryStore`] as the part about hosts and their GPUs and
-//! [`IdentityStore`] as the part about who may ask; [`Sqlite`] keeps it in a data directory and [`Memory`] in the process, for simulations and
+//! [`Store`] is what the rest of the coordinator asks, with [`InventoryStore`] as the part about hosts and their GPUs, [`NightlyStore`] as the part about scheduled
+//! sweeps and [`IdentityStore`] as the part about who may ask; [`Sqlite`] keeps it in a data directory and [`Memory`] in the process, for simulations and
 //! tests. One suite of contract tests runs against both. A store decides nothing: the fleet's state machine says what is recorded.
 
 mod data_dir;
@@ -10,6 +10,7 @@ mod identity;
 mod inventory;
 mod memory;
 mod models;
+mod nightly;
 mod sqlite;
 
 use std::{collections::BTreeMap, future::Future};
@@ -35,10 +36,21 @@ pub use identity::{
 pub use inventory::{ChangesWanted, Inventory, InventoryStore, KnownInventory, StoredChange};
 pub use memory::Memory;
 pub use models::{Content, Found, ModelError, ModelLimits, Models, StoredModel, Upload};
+pub use nightly::{
+    Acknowledgement, AlarmsWanted, BookKind, MessageState, NewAction, NightState, NightlyRecord,
+    NightlyStore, NightsWanted, StoredAction, StoredAlarm, StoredBook, StoredMessage, StoredNight,
+    StoredNightSeries, StoredSchedule,
+};
 pub use sqlite::Sqlite;
 
 /// The coordinator's memory. Every method is safe to call from several tasks; what a finished [`Store::commit`] wrote survives a crash.
 pub trait Store: InventoryStore + IdentityStore {
+    /// The part about scheduled sweeps.
+    type Nightly: NightlyStore;
+
+    /// The part about scheduled sweeps.
+    fn nightly(&self) -> &Self::Nightly;
+
     /// Writes all of it or nothing, and answers with the sequence numbers of the [`Record::Event`]s among it, in order.
     fn commit(
         &self,

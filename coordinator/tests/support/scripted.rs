@@ -37,6 +37,12 @@ pub struct Scripted {
 }
 
 impl Store for Scripted {
+    type Nightly = Memory;
+
+    fn nightly(&self) -> &Memory {
+        self.store.nightly()
+    }
+
     async fn commit(&self, at: Timestamp, records: &[Record]) -> Result<Vec<u64>, StoreError> {
         self.commits.lock().unwrap().push(records.to_vec());
         drop(self.before_commit.lock().await);

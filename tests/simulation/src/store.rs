@@ -197,6 +197,12 @@ fn broken() -> StoreError {
 }
 
 impl Store for SimulatedStore {
+    type Nightly = Memory;
+
+    fn nightly(&self) -> &Memory {
+        self.memory.nightly()
+    }
+
     async fn commit(&self, at: Timestamp, records: &[Record]) -> Result<Vec<u64>, StoreError> {
         time::sleep(WRITE).await;
         let seqs = self.writable()?.commit(at, records).await;

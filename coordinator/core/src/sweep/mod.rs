@@ -34,7 +34,7 @@ pub use history::{History, PoolDevice, RoundRecord, SeriesPlan};
 pub use levels::{Contribution, contributions};
 pub use misfit::{Misfit, misfits};
 pub use plan::{Conclusion, ConclusionReason, Next, next};
-pub use rules::{REQUIRED_ROUNDS, required_rounds};
+pub use rules::{REQUIRED_ROUNDS, TIMING_PROTOCOL, required_rounds};
 pub use settled::{Unsettled, settled};
 pub use standing::{quarantine_note, quarantined};
 

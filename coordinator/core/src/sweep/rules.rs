@@ -14,6 +14,9 @@ pub const REQUIRED_ROUNDS: u32 = 5;
 pub(super) const AIMED_ROUNDS: u32 = 7;
 /// Blocks of one batch size after which more of them cannot be what is missing.
 pub(super) const MOST_REPEATS: u32 = 50;
+/// Version of how blocks are timed, chosen and corrected: raised by every change after which the same device has other times. Nights of two versions are not
+/// compared with each other.
+pub const TIMING_PROTOCOL: u32 = 1;
 /// Other visits between two reference visits.
 pub(super) const REFERENCE_EVERY: usize = 8;
 /// Range of the reference within a round, relative, above which the round counts as drifting.

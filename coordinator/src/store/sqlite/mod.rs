@@ -1,6 +1,6 @@
 //! The store on disk: one SQLite file in the data directory, in WAL mode, synced at every commit.
 //!
-//! `write` puts records into a transaction, sorted by `changes`, `read` brings them back, `inventory` and `identity` do both for their tables, `blocks` and `words` hold how
+//! `write` puts records into a transaction, sorted by `changes`, `read` brings them back, `inventory`, `nightly` and `identity` do both for their tables, `blocks` and `words` hold how
 //! values are written, `copy` is for backups. The schema and the meaning of every column is in `coordinator/migrations`.
 
 mod blocks;
@@ -8,6 +8,7 @@ mod changes;
 mod copy;
 mod identity;
 mod inventory;
+mod nightly;
 mod read;
 mod transaction;
 mod words;
@@ -212,6 +213,12 @@ async fn refuse_newer_schema(db: &mut SqliteConnection, path: &Path) -> Result<(
 }
 
 impl Store for Sqlite {
+    type Nightly = Self;
+
+    fn nightly(&self) -> &Self {
+        self
+    }
+
     async fn commit(&self, at: Timestamp, records: &[Record]) -> Result<Vec<u64>, StoreError> {
         self.write_all(at, records)
             .await

@@ -7,7 +7,7 @@ use batchstep_core::{
 use batchstep_identity::TokenKind;
 use batchstep_proto::domain::{AttemptOutcome, VisitFailureKind};
 
-use crate::store::StoreError;
+use crate::store::{BookKind, MessageState, NightState, StoreError};
 
 /// A closed set of values with a word for each.
 pub(super) trait Word: Copy + PartialEq + 'static {
@@ -49,6 +49,35 @@ impl Word for TokenKind {
         (Self::Join, "join"),
         (Self::Operator, "operator"),
         (Self::Monitor, "monitor"),
+    ];
+}
+
+impl Word for NightState {
+    const WHAT: &'static str = "state of a night";
+    const WORDS: &'static [(Self, &'static str)] = &[
+        (Self::Measuring, "measuring"),
+        (Self::Again, "again"),
+        (Self::Done, "done"),
+        (Self::Missed, "missed"),
+        (Self::Abandoned, "abandoned"),
+    ];
+}
+
+impl Word for BookKind {
+    const WHAT: &'static str = "kind of a book";
+    const WORDS: &'static [(Self, &'static str)] = &[
+        (Self::Series, "series"),
+        (Self::Model, "model"),
+        (Self::Sizes, "sizes"),
+    ];
+}
+
+impl Word for MessageState {
+    const WHAT: &'static str = "state of a message";
+    const WORDS: &'static [(Self, &'static str)] = &[
+        (Self::Queued, "queued"),
+        (Self::Sent, "sent"),
+        (Self::GivenUp, "given_up"),
     ];
 }
 

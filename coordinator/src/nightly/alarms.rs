@@ -1,0 +1,263 @@
+//! From verdicts to alarms: which ones a night asks for, which of those are new, and which are over. Pure.
+//!
+//! An alarm is raised once and stays open as long as its verdict is given; a person may acknowledge it meanwhile. What is said of a host or a device as a whole is
+//! one alarm, and not one for each of its series.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use batchstep_judge::{Judgement, Kind, Verdict};
+use jiff::Timestamp;
+
+use super::{
+    about::{About, group_key},
+    document::Detail,
+    words,
+};
+use crate::store::StoredAlarm;
+
+/// The word of an alarm about a night that did not happen.
+pub const NIGHT_MISSED: &str = "night_missed";
+/// Its subject.
+pub const THE_NIGHT: &str = "night";
+
+/// What an alarm is about, and what kind it is of: there is one open alarm of each at most.
+pub type Topic = (String, String);
+
+/// An alarm that a night asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    /// About what.
+    pub topic: Topic,
+    /// What it says.
+    pub detail: Detail,
+}
+
+/// What a night asks for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Wants {
+    /// Alarms that should be open.
+    pub alarms: Vec<Wanted>,
+    /// What is still so, but is said by another alarm or by nobody: such alarms are neither raised nor over.
+    pub silent: BTreeSet<Topic>,
+    /// Subjects of which the night says nothing: their alarms stay as they are.
+    pub unseen: BTreeSet<String>,
+}
+
+/// What a judgement asks for; `about` says what its series are.
+#[must_use]
+pub fn wanted(judgement: &Judgement, about: &BTreeMap<String, About>, date: &str) -> Wants {
+    let mut wants = Wants::default();
+    let mut missing = Vec::new();
+    for (series, verdicts) in &judgement.series {
+        let Some(of) = about.get(series) else {
+            continue;
+        };
+        let is_seen = !verdicts
+            .iter()
+            .any(|verdict| matches!(verdict.kind, Kind::Missing | Kind::Invalid));
+        if !is_seen {
+            wants.unseen.insert(series.clone());
+        }
+        for verdict in verdicts.iter().filter(|verdict| verdict.is_alarm) {
+            let topic = (series.clone(), words::kind(verdict.kind));
+            if verdict.is_silenced {
+                wants.silent.insert(topic);
+            } else if verdict.kind == Kind::Missing {
+                // Whatever says it, the finer alarms are not over.
+                wants.silent.insert(topic.clone());
+                wants
+                    .silent
+                    .insert((format!("device {}", of.device), topic.1));
+                missing.push((series, of, verdict));
+            } else {
+                let sentence = format!(
+                    "{} on {}: {}: {}",
+                    of.device_model,
+                    of.hostname,
+                    of.setting(&of.workload),
+                    words::sentence(verdict)
+                );
+                wants.alarms.push(Wanted {
+                    topic,
+                    detail: Detail {
+                        sentence,
+                        about: Some(of.clone()),
+                        series: 1,
+                        ..detail(verdict, date)
+                    },
+                });
+            }
+        }
+    }
+    wants.alarms.extend(absent(&missing, about, date));
+    let seen = |series: &&String| !wants.unseen.contains(*series);
+    let groups = |series: &String| about.get(series).map(|of| group_key(&of.group()));
+    let all: BTreeSet<String> = about.keys().filter_map(groups).collect();
+    let seen: BTreeSet<String> = about.keys().filter(seen).filter_map(groups).collect();
+    wants.unseen.extend(all.difference(&seen).cloned());
+    for (group, verdict) in &judgement.models {
+        let topic = (group_key(group), words::kind(verdict.kind));
+        if verdict.is_silenced {
+            wants.silent.insert(topic);
+            continue;
+        }
+        let sentence = format!(
+            "{}: {}: {}",
+            group.model,
+            group.workload,
+            words::sentence(verdict)
+        );
+        let devices = verdict.numbers.devices.unwrap_or_default();
+        wants.alarms.push(Wanted {
+            topic,
+            detail: Detail {
+                sentence,
+                device_model: Some(group.model.clone()),
+                workload: Some(group.workload.clone()),
+                series: u32::try_from(devices).unwrap_or(u32::MAX),
+                ..detail(verdict, date)
+            },
+        });
+    }
+    wants
+}
+
+fn detail(verdict: &Verdict, date: &str) -> Detail {
+    Detail {
+        date: date.to_owned(),
+        verdict: Some(verdict.clone()),
+        changes: verdict.changes.clone(),
+        ..Detail::default()
+    }
+}
+
+/// One alarm for a host of which nothing was reported, else one for a device, else one for a series.
+fn absent(
+    missing: &[(&String, &About, &Verdict)],
+    about: &BTreeMap<String, About>,
+    date: &str,
+) -> Vec<Wanted> {
+    let count = |of: &dyn Fn(&About) -> bool| about.values().filter(|one| of(one)).count();
+    let mut wanted: BTreeMap<Topic, Wanted> = BTreeMap::new();
+    for (series, of, verdict) in missing {
+        let lost =
+            |is: &dyn Fn(&About) -> bool| missing.iter().filter(|(_, one, _)| is(one)).count();
+        let on_host = |one: &About| one.hostname == of.hostname;
+        let on_device = |one: &About| one.device == of.device;
+        let (subject, what, behind) = if lost(&on_host) == count(&on_host) {
+            (
+                format!("host {}", of.hostname),
+                format!("host {}", of.hostname),
+                lost(&on_host),
+            )
+        } else if lost(&on_device) == count(&on_device) {
+            let what = format!("{} {} on {}", of.device_model, of.device, of.hostname);
+            (format!("device {}", of.device), what, lost(&on_device))
+        } else {
+            let what = format!(
+                "{} on {}: {}",
+                of.device_model,
+                of.hostname,
+                of.setting(&of.workload)
+            );
+            ((*series).clone(), what, 1)
+        };
+        let is_host = subject.starts_with("host ");
+        let topic = (subject, words::kind(Kind::Missing));
+        wanted.entry(topic.clone()).or_insert_with(|| Wanted {
+            topic,
+            detail: Detail {
+                sentence: format!("{what}: {}", words::sentence(verdict)),
+                about: Some((*of).clone()),
+                host: is_host.then(|| of.hostname.clone()),
+                series: u32::try_from(behind).unwrap_or(u32::MAX),
+                ..detail(verdict, date)
+            },
+        });
+    }
+    wanted.into_values().collect()
+}
+
+/// What becomes of alarms.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Turns {
+    /// Raised now.
+    pub opened: Vec<StoredAlarm>,
+    /// Over now.
+    pub resolved: Vec<StoredAlarm>,
+}
+
+/// Where the turns happen.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The schedule.
+    pub schedule: &'a str,
+    /// The night's number.
+    pub night: u32,
+    /// Now.
+    pub at: Timestamp,
+    /// The largest number that an alarm ever had.
+    pub last_alarm: u64,
+}
+
+/// Compares what is open with what a night asks for.
+///
+/// # Errors
+/// When what an alarm says cannot be written as JSON.
+pub fn turns(
+    open: &[StoredAlarm],
+    wants: &Wants,
+    place: Place<'_>,
+) -> Result<Turns, serde_json::Error> {
+    let topic = |alarm: &StoredAlarm| (alarm.subject.clone(), alarm.kind.clone());
+    let known: BTreeSet<Topic> = open.iter().map(topic).collect();
+    let mut turns = Turns::default();
+    let mut id = place.last_alarm;
+    for wanted in &wants.alarms {
+        if known.contains(&wanted.topic) {
+            continue;
+        }
+        id += 1;
+        let (subject, kind) = wanted.topic.clone();
+        turns.opened.push(StoredAlarm {
+            id,
+            schedule: place.schedule.to_owned(),
+            subject,
+            kind,
+            night: place.night,
+            opened_at: place.at,
+            detail: serde_json::to_string(&wanted.detail)?,
+            resolved: None,
+            acknowledged: None,
+            is_right: None,
+        });
+    }
+    let wanted: BTreeSet<&Topic> = wants.alarms.iter().map(|wanted| &wanted.topic).collect();
+    for alarm in open {
+        let topic = topic(alarm);
+        let goes_on = wanted.contains(&topic) || wants.silent.contains(&topic);
+        if !goes_on && !stays(alarm, wants) {
+            let how = match alarm.kind.as_str() {
+                "missing" => "it reports again",
+                NIGHT_MISSED => "a night happened again",
+                _ => "as before again",
+            };
+            turns.resolved.push(StoredAlarm {
+                resolved: Some((place.at, how.to_owned())),
+                ..alarm.clone()
+            });
+        }
+    }
+    Ok(turns)
+}
+
+/// Whether an alarm that the night does not ask for is open all the same.
+fn stays(alarm: &StoredAlarm, wants: &Wants) -> bool {
+    match alarm.kind.as_str() {
+        // It happened, and is over when a person says so.
+        "changed_with_environment" => true,
+        // The subject is there, or is part of what is missing as a whole.
+        "missing" => false,
+        _ => wants.unseen.contains(&alarm.subject),
+    }
+}

@@ -1,0 +1,40 @@
+//! Scheduled sweeps: which night begins when, what each series had in it, what the judge says of that, and what becomes of alarms.
+//!
+//! [`Nightly`] is the task and what the service asks of it. Where a night is, is in the store and nowhere else: every step is written before the next one, and done
+//! again harmlessly after a crash. When nights run is decided in `batchstep_core::nightly`, what they say in `batchstep_judge`; this module carries things between
+//! them, the fleet and the store:
+//!
+//! - `keeper` begins nights and brings them forward; `judging` puts a night together and writes what was said of it;
+//! - `observe` and `device_settings` make of what was measured what the judge is told, `about` names series, `alarms` turns verdicts into alarms;
+//! - `people` does what people ask for, `views` answers their questions with the documents of `document`, in the `words` that messages use, too.
+
+mod about;
+pub mod alarms;
+mod clock;
+mod device_settings;
+pub mod document;
+mod judging;
+mod keeper;
+mod kept;
+mod observe;
+mod people;
+mod views;
+mod words;
+
+use batchstep_judge::Policy;
+
+pub use about::About;
+pub use clock::Clock;
+pub use keeper::Nightly;
+pub use people::{Answer, NightlyError, Person};
+pub use views::WhichNight;
+pub use words::{sentence, shift, step};
+
+/// How nights are kept and judged.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The judge's thresholds.
+    pub policy: Policy,
+    /// What time it is.
+    pub clock: Clock,
+}
