@@ -1,0 +1,68 @@
+//! Delivery: one digest to one channel, once, in bounded time. When to try, and when again, is the outbox's.
+
+mod http;
+mod mail;
+mod wire;
+
+use crate::{
+    Digest,
+    channel::{Channel, ChannelName, Place},
+    failure::{Cause, Failure},
+    render,
+};
+
+/// A digest that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// By which channel.
+    pub channel: ChannelName,
+    /// At which host.
+    pub place: String,
+    /// The status of the answer: HTTP's, or SMTP's.
+    pub status: u16,
+}
+
+/// Delivers a digest.
+///
+/// Copies are possible where the connection breaks between the receiver's decision and its answer: they carry the same key, as `Idempotency-Key` or in `Message-ID`.
+///
+/// # Errors
+/// When it was not taken, or that is not known.
+pub async fn deliver(channel: &Channel, digest: &Digest) -> Result<Receipt, Failure> {
+    let whole = channel.limits.whole;
+    let status = match tokio::time::timeout(whole, attempt(channel, digest)).await {
+        Ok(status) => status,
+        Err(_) => Err(Cause::Timeout(whole)),
+    };
+    let (channel, place) = (channel.name.clone(), channel.place());
+    match status {
+        Ok(status) => Ok(Receipt {
+            channel,
+            place,
+            status,
+        }),
+        Err(cause) => Err(Failure {
+            channel,
+            place,
+            cause,
+        }),
+    }
+}
+
+async fn attempt(channel: &Channel, digest: &Digest) -> Result<u16, Cause> {
+    let Channel {
+        place, tls, limits, ..
+    } = channel;
+    let compose = |error: serde_json::Error| Cause::Compose(Box::new(error));
+    match place {
+        Place::Webhook(address) => {
+            let body = render::webhook(digest).map_err(compose)?;
+            http::post(address, tls.as_ref(), limits, digest.key(), body).await
+        }
+        Place::Slack(address) => {
+            let body = serde_json::to_vec(&render::slack(digest)).map_err(compose)?;
+            http::post(address, tls.as_ref(), limits, digest.key(), body).await
+        }
+        Place::Mail(mail) => mail::send(mail, tls.as_ref(), limits, digest).await,
+    }
+}
