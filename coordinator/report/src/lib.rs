@@ -1,8 +1,8 @@
-//! Reports: what a sweep found, as files that people open.
+//! Reports: what a sweep found and what nights were, as files that people open.
 //!
 //! [`write()`] turns a table and its timed blocks into a folder of JSON, CSV, Markdown, SVG plots and one self-contained HTML page;
 //! [`cells`], [`siblings`], [`table_markdown`] and [`table_csv`] hold the wording that the command line shares with the page. Rendering is pure: only
-//! [`write()`] touches the file system, and nothing here asks a coordinator, reads a clock or decides what the numbers mean.
+//! [`write()`] and [`write_history`] touch the file system, and nothing here asks a coordinator, reads a clock or decides what the numbers mean.
 
 use batchstep_core::steptable::Table;
 use batchstep_proto::wire;
@@ -12,6 +12,7 @@ pub mod cells;
 mod distinct;
 mod draw;
 mod error;
+mod history;
 mod markdown;
 mod page;
 mod plots;
@@ -22,11 +23,15 @@ mod write;
 pub use blocks_csv::blocks_csv;
 pub use draw::Theme;
 pub use error::ReportError;
+pub use history::{
+    Acknowledgement, HISTORY_SCHEMA_VERSION, Histories, Hit, NightPoint, NightStep, SeriesHistory,
+    Unjudged,
+};
 pub use markdown::table_markdown;
-pub use page::html;
-pub use plots::{step_picture, timings_picture};
+pub use page::{html, nights_html};
+pub use plots::{devices_picture, history_picture, step_picture, timings_picture};
 pub use table_csv::table_csv;
-pub use write::write;
+pub use write::{write, write_history};
 
 /// Everything a report says, gathered by the caller.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,11 +1,16 @@
 //! The report folder: renders everything first, writes each file under a temporary name, and renames them at the end, so that a full disk or an
 //! interruption leaves an earlier report whole. The only module of this crate that touches the file system.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::plots::{self, Plot};
+use serde::Serialize;
+
+use crate::draw::Picture;
+use crate::history::{Histories, SeriesHistory};
+use crate::plots::{self, Plot, nights};
 use crate::{Report, ReportError, Theme, blocks_csv, markdown, page, table_csv};
 
 /// Folder of the plots within the report.
@@ -17,23 +22,49 @@ const PLOTS: &str = "plots";
 /// # Errors
 /// When the folder cannot be made, or a file cannot be written or removed; the error names it.
 pub fn write(directory: &Path, report: &Report) -> Result<Vec<PathBuf>, ReportError> {
-    let files = render(report)?;
+    replace(directory, &render(report)?, plots::is_file_name)
+}
+
+/// Writes `nights.html`, `history.json` and the plots `plots/history-*.svg` (each series over its nights) and `plots/devices-*.svg` (the devices of
+/// a model beside each other, where there are two) into `directory`, which is made if it does not exist, and returns their paths in that order.
+/// Files of earlier nights are replaced, and plots of series that are no longer there are removed; a report in the same folder is left alone.
+///
+/// # Errors
+/// When the folder cannot be made, or a file cannot be written or removed; the error names it.
+pub fn write_history(
+    directory: &Path,
+    series: &[SeriesHistory],
+) -> Result<Vec<PathBuf>, ReportError> {
+    replace(directory, &render_history(series)?, nights::is_file_name)
+}
+
+/// Writes `files` into `directory`, all or none, and then removes the plots that `is_plot` knows by name and that are not among them.
+fn replace(
+    directory: &Path,
+    files: &[(String, String)],
+    is_plot: fn(&str) -> bool,
+) -> Result<Vec<PathBuf>, ReportError> {
     let plots = directory.join(PLOTS);
     fs::create_dir_all(&plots).map_err(|source| ReportError::CreateDirectory {
         path: plots.clone(),
         source,
     })?;
     let mut staged = Staged::default();
-    for (name, content) in &files {
+    for (name, content) in files {
         staged.write(directory.join(name), content)?;
     }
     let written = staged.publish()?;
-    remove_earlier_plots(&plots, &written)?;
+    remove_earlier_plots(&plots, &written, is_plot)?;
     Ok(written)
 }
 
 /// Removes plots that this report does not have; leaves everything that is not named like a plot.
-fn remove_earlier_plots(folder: &Path, written: &[PathBuf]) -> Result<(), ReportError> {
+fn remove_earlier_plots(
+    folder: &Path,
+    written: &[PathBuf],
+    is_plot: fn(&str) -> bool,
+) -> Result<(), ReportError> {
+    let written: HashSet<&PathBuf> = written.iter().collect();
     let failed = |path: &Path, source| ReportError::RemoveFile {
         path: path.to_owned(),
         source,
@@ -42,7 +73,7 @@ fn remove_earlier_plots(folder: &Path, written: &[PathBuf]) -> Result<(), Report
         let entry = entry.map_err(|source| failed(folder, source))?;
         let path = entry.path();
         let is_earlier =
-            entry.file_name().to_str().is_some_and(plots::is_file_name) && !written.contains(&path);
+            entry.file_name().to_str().is_some_and(is_plot) && !written.contains(&path);
         if is_earlier {
             fs::remove_file(&path).map_err(|source| failed(&path, source))?;
         }
@@ -53,14 +84,8 @@ fn remove_earlier_plots(folder: &Path, written: &[PathBuf]) -> Result<(), Report
 /// Every file by its path within the report folder.
 fn render(report: &Report) -> Result<Vec<(String, String)>, ReportError> {
     let rows = || report.table.rows.iter().map(|detailed| &detailed.row);
-    let mut json =
-        serde_json::to_string_pretty(&report.table).map_err(|source| ReportError::Json {
-            file: "results.json",
-            source,
-        })?;
-    json.push('\n');
     let mut files = vec![
-        ("results.json".to_owned(), json),
+        json("results.json", &report.table)?,
         (
             "blocks.csv".to_owned(),
             blocks_csv(&report.blocks).map_err(|source| ReportError::Csv {
@@ -94,6 +119,42 @@ fn render(report: &Report) -> Result<Vec<(String, String)>, ReportError> {
         }
     }
     Ok(files)
+}
+
+/// Every file of nights by its path within the folder.
+fn render_history(series: &[SeriesHistory]) -> Result<Vec<(String, String)>, ReportError> {
+    let mut files = vec![
+        (
+            "nights.html".to_owned(),
+            page::nights_html(series, Some(PLOTS)),
+        ),
+        json("history.json", &Histories::from(series.to_vec()))?,
+    ];
+    let mut plot = |name: &dyn Fn(Theme) -> String, picture: &Picture| {
+        for theme in [Theme::Light, Theme::Dark] {
+            files.push((
+                format!("{PLOTS}/{}", name(theme)),
+                picture.standalone(theme),
+            ));
+        }
+    };
+    for group in nights::groups(series) {
+        if let Some(devices) = group.devices() {
+            plot(&|theme| group.file_name(theme), &devices);
+        }
+        for member in &group.members {
+            plot(&|theme| member.file_name(theme), &member.picture());
+        }
+    }
+    Ok(files)
+}
+
+/// `value` as the JSON file of this name.
+fn json(file: &'static str, value: &impl Serialize) -> Result<(String, String), ReportError> {
+    let mut json =
+        serde_json::to_string_pretty(value).map_err(|source| ReportError::Json { file, source })?;
+    json.push('\n');
+    Ok((file.to_owned(), json))
 }
 
 /// Files under temporary names. Whatever still has its temporary name when this is dropped is removed.

@@ -43,6 +43,19 @@ impl Canvas {
         );
     }
 
+    /// A rectangle from its upper left corner, with square corners; `tip` shows on hovering.
+    pub(crate) fn bar(&mut self, class: &str, corner: Point, size: Point, tip: &str) {
+        let _ = write!(
+            self.body,
+            r#"<rect class="{class}" x="{:.2}" y="{:.2}" width="{:.2}" height="{:.2}">{}</rect>"#,
+            corner.0,
+            corner.1,
+            size.0.max(0.0),
+            size.1.max(0.0),
+            tooltip(tip)
+        );
+    }
+
     /// A disc; `tip` shows on hovering.
     pub(crate) fn disc(&mut self, class: &str, center: Point, radius: f64, tip: &str) {
         let _ = write!(
@@ -83,6 +96,34 @@ impl Canvas {
         );
     }
 
+    /// A triangle that points down.
+    pub(crate) fn wedge(&mut self, class: &str, center: Point, radius: f64, tip: &str) {
+        let (x, y) = center;
+        let _ = write!(
+            self.body,
+            r#"<path class="{class}" d="M{x:.2} {:.2}L{:.2} {:.2}L{:.2} {:.2}Z">{}</path>"#,
+            y + radius,
+            x + radius,
+            y - 0.8 * radius,
+            x - radius,
+            y - 0.8 * radius,
+            tooltip(tip)
+        );
+    }
+
+    /// A pennant that flies to the right from the top of its pole.
+    pub(crate) fn pennant(&mut self, class: &str, top: Point, size: Point, tip: &str) {
+        let (x, y) = top;
+        let _ = write!(
+            self.body,
+            r#"<path class="{class}" d="M{x:.2} {y:.2}L{:.2} {:.2}L{x:.2} {:.2}Z">{}</path>"#,
+            x + size.0,
+            y + 0.5 * size.1,
+            y + size.1,
+            tooltip(tip)
+        );
+    }
+
     /// Two crossing strokes.
     pub(crate) fn cross(&mut self, class: &str, center: Point, radius: f64, tip: &str) {
         let (left, right) = (center.0 - radius, center.0 + radius);
@@ -96,10 +137,19 @@ impl Canvas {
 
     /// Straight lines through `points`; nothing for fewer than two.
     pub(crate) fn polyline(&mut self, class: &str, points: &[Point]) {
+        self.path_through("polyline", class, points);
+    }
+
+    /// The area within straight lines through `points`; nothing for fewer than two.
+    pub(crate) fn polygon(&mut self, class: &str, points: &[Point]) {
+        self.path_through("polygon", class, points);
+    }
+
+    fn path_through(&mut self, element: &str, class: &str, points: &[Point]) {
         if points.len() < 2 {
             return;
         }
-        let _ = write!(self.body, r#"<polyline class="{class}" points=""#);
+        let _ = write!(self.body, r#"<{element} class="{class}" points=""#);
         for (x, y) in points {
             let _ = write!(self.body, "{x:.2},{y:.2} ");
         }
@@ -163,6 +213,11 @@ impl Picture {
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}\n",
             self.element("bs", &style)
         )
+    }
+
+    /// A file of its own in `theme`, or following the viewer's preference.
+    pub(crate) fn file(&self, theme: Option<Theme>) -> String {
+        theme.map_or_else(|| self.adaptive(), |theme| self.standalone(theme))
     }
 
     /// This picture with `below` under it, as one with this one's title and both descriptions.

@@ -3,6 +3,11 @@
 
 /// Ratio of largest to smallest value above which an axis is logarithmic.
 const LOGARITHMIC_ABOVE: f64 = 1000.0;
+/// The same of levels that are compared with each other.
+const LEVELS_LOGARITHMIC_ABOVE: f64 = 4.0;
+/// Room beyond the levels, as a share of their range, and at least this share of the largest: differences of less are nothing to look at.
+const LEVELS_MARGIN: f64 = 0.1;
+const LEVELS_LEAST: f64 = 0.01;
 
 /// A mapping from an interval of values to an interval of pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,6 +74,16 @@ impl Scale {
             0.0
         };
         Self::linear(low, largest + headroom * (largest - low), start, end)
+    }
+
+    /// For times of one thing from `smallest` to `largest`, both positive, that are compared with each other: zero is of no interest, and what is
+    /// several times as long goes on an axis in decades, which leaves room for the others.
+    pub(crate) fn levels(smallest: f64, largest: f64, start: f64, end: f64) -> Self {
+        if smallest > 0.0 && largest / smallest > LEVELS_LOGARITHMIC_ABOVE {
+            return Self::logarithmic(smallest / 1.1, largest * 1.1, start, end);
+        }
+        let margin = (LEVELS_MARGIN * (largest - smallest)).max(LEVELS_LEAST * largest);
+        Self::linear((smallest - margin).max(0.0), largest + margin, start, end)
     }
 
     /// Whether the axis is in decades.
@@ -192,6 +207,18 @@ mod tests {
             scale.batch_size_ticks(4, Some(4.0)),
             [0.0, 32.0, 64.0, 96.0]
         );
+    }
+
+    #[test]
+    fn levels_are_apart_and_a_spike_makes_decades() {
+        let near = Scale::levels(0.0200, 0.0221, 0.0, 100.0);
+        assert!(!near.has_zero() && !near.is_logarithmic());
+        assert!(near.at(0.0221) - near.at(0.0200) > 60.0);
+        assert!((3..=7).contains(&near.ticks(6).len()));
+        let same = Scale::levels(0.02, 0.02, 0.0, 100.0);
+        assert_eq!(same.at(0.02), 50.0);
+        let spike = Scale::levels(0.02, 0.3, 0.0, 100.0);
+        assert!(spike.is_logarithmic() && !spike.ticks(6).is_empty());
     }
 
     #[test]

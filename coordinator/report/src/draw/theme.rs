@@ -80,6 +80,23 @@ const RULES: &str = "\
 .bs .slot-used{fill:$data}\
 .bs .slot-extra{fill:$jump}\
 .bs .plate{fill:$surface;opacity:.88}\
+.bs .gate{fill:$data;opacity:.14}\
+.bs .baseline{fill:none;stroke:$data;stroke-width:1.3;opacity:.75}\
+.bs .slower{fill:$fit;stroke:$surface;stroke-width:.8}\
+.bs .faster{fill:$mark;stroke:$surface;stroke-width:.8}\
+.bs .alarm{fill:none;stroke:$fit;stroke-width:1.7}\
+.bs .change{stroke:$jump;stroke-width:1.2}\
+.bs .change-foot{fill:$jump;stroke:$surface;stroke-width:1}\
+.bs text.change-label{fill:$jump;font-size:12px}\
+.bs .pole{stroke:$ink;stroke-width:1;opacity:.55}\
+.bs .flag{fill:$ink}\
+.bs text.flag-label{font-size:12px}\
+.bs .missing{fill:$ink}\
+.bs .invalid{fill:$axis}\
+.bs .step-bar{fill:$data}\
+.bs .step-none{fill:$muted}\
+.bs .step-unknown{fill:$axis}\
+.bs text.strong{font-weight:650}\
 ";
 
 /// The rules with `theme`'s colours, for a file of its own.

@@ -1,6 +1,7 @@
 //! `report.html`: one self-contained page with inline styles and SVG, no scripts and nothing fetched from elsewhere. Light or dark as the reader's
 //! system asks, light on paper. Says what the table says, in the order in which people ask.
 
+mod nights;
 mod row;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html as markup};
@@ -8,6 +9,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html as markup};
 use crate::draw::page_css;
 use crate::{Report, cells, distinct};
 use batchstep_core::steptable::{Row, Verdict};
+
+pub use nights::nights_html;
 
 const PAGE_CSS: &str = include_str!("page.css");
 

@@ -9,6 +9,7 @@ mod fold;
 mod folded;
 mod frame;
 mod labels;
+pub(crate) mod nights;
 mod quantity;
 mod schematic;
 mod study;
@@ -21,6 +22,7 @@ use frame::Heading;
 use quantity::Quantity;
 use study::Study;
 
+pub use nights::{devices_picture, history_picture};
 pub use schematic::step_picture;
 
 /// Name of the preset that repeats the article's experiment.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod nights;
+
 use std::collections::BTreeMap;
 
 use batchstep_core::steptable::{
