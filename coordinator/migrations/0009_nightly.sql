@@ -107,18 +107,21 @@ CREATE TABLE nightly_action (
 -- Messages: each goes through a channel once.
 CREATE TABLE message (
     channel     TEXT NOT NULL,
-    -- Says what it is about, so that nothing is said twice.
+    -- Says what it is about, so that nothing is told twice.
     dedup_key   TEXT NOT NULL,
+    -- What becomes known together travels together; the rest of the row is the same for all of a digest.
+    digest      TEXT NOT NULL,
     -- JSON, no secret in it.
     message     TEXT NOT NULL CHECK (json_valid(message)),
     state       TEXT NOT NULL CHECK (state IN ('queued', 'sent', 'given_up')),
-    created_at  TEXT NOT NULL,
+    queued_at   TEXT NOT NULL,
+    -- Deliveries that failed.
     tries       INTEGER NOT NULL,
-    -- NULL: it is not tried any more.
-    next_try_at TEXT,
-    -- Of the last try that failed; empty: none did.
-    last_error  TEXT NOT NULL,
+    -- Of no meaning once it is not queued.
+    next_try_at TEXT NOT NULL,
+    -- Of the last try that failed; NULL: none did.
+    last_error  TEXT,
     PRIMARY KEY (channel, dedup_key)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX message_queued ON message (next_try_at) WHERE state = 'queued';
+CREATE INDEX message_by_digest ON message (channel, digest);

@@ -380,12 +380,14 @@ where
     let agents = AgentServiceServer::new(agents)
         .max_decoding_message_size(limits::MESSAGE_BYTES)
         .max_encoding_message_size(limits::MESSAGE_BYTES);
-    let nightly = Arc::new(Nightly::new(
+    let nightly = Nightly::restore(
         Arc::clone(&store),
         engine.clone(),
         Arc::clone(&inventories),
         settings.nightly,
-    ));
+    );
+    let nightly = Arc::new(nightly.await?);
+    let told = tokio::spawn(Arc::clone(nightly.teller()).run(stop.clone()));
     let keeping = tokio::spawn(Arc::clone(&nightly).run(stop.clone()));
     let nights = NightlyServiceServer::new(Nights::new(nightly, Arc::clone(&store)))
         .max_decoding_message_size(limits::MESSAGE_BYTES);
@@ -437,7 +439,7 @@ where
     };
     stop.cancel();
     // The store is closed only when nobody writes any more, or a disk that hangs lets nobody end.
-    let tasks = [keeping, task, seen, pruning, looking, telling];
+    let tasks = [keeping, told, task, seen, pruning, looking, telling];
     let ended = tokio::time::timeout(LAST_WRITES_TIMEOUT, async {
         for task in tasks {
             if let Err(error) = task.await {

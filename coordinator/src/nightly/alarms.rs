@@ -37,6 +37,8 @@ pub struct Wanted {
 pub struct Wants {
     /// Alarms that should be open.
     pub alarms: Vec<Wanted>,
+    /// What is worth knowing the first time, and no alarm.
+    pub news: Vec<Wanted>,
     /// What is still so, but is said by another alarm or by nobody: such alarms are neither raised nor over.
     pub silent: BTreeSet<Topic>,
     /// Subjects of which the night says nothing: their alarms stay as they are.
@@ -58,6 +60,32 @@ pub fn wanted(judgement: &Judgement, about: &BTreeMap<String, About>, date: &str
         if !is_seen {
             wants.unseen.insert(series.clone());
         }
+        let sentence = |verdict: &Verdict| {
+            format!(
+                "{} on {}: {}: {}",
+                of.device_model,
+                of.hostname,
+                of.setting(&of.workload),
+                words::sentence(verdict)
+            )
+        };
+        let wanted = |verdict: &Verdict| Wanted {
+            topic: (series.clone(), words::kind(verdict.kind)),
+            detail: Detail {
+                sentence: sentence(verdict),
+                about: Some(of.clone()),
+                series: 1,
+                ..detail(verdict, date)
+            },
+        };
+        let is_news = |verdict: &&Verdict| {
+            matches!(verdict.kind, Kind::Drift | Kind::Improved)
+                && verdict.is_new
+                && !verdict.is_silenced
+        };
+        wants
+            .news
+            .extend(verdicts.iter().filter(is_news).map(wanted));
         for verdict in verdicts.iter().filter(|verdict| verdict.is_alarm) {
             let topic = (series.clone(), words::kind(verdict.kind));
             if verdict.is_silenced {
@@ -70,22 +98,7 @@ pub fn wanted(judgement: &Judgement, about: &BTreeMap<String, About>, date: &str
                     .insert((format!("device {}", of.device), topic.1));
                 missing.push((series, of, verdict));
             } else {
-                let sentence = format!(
-                    "{} on {}: {}: {}",
-                    of.device_model,
-                    of.hostname,
-                    of.setting(&of.workload),
-                    words::sentence(verdict)
-                );
-                wants.alarms.push(Wanted {
-                    topic,
-                    detail: Detail {
-                        sentence,
-                        about: Some(of.clone()),
-                        series: 1,
-                        ..detail(verdict, date)
-                    },
-                });
+                wants.alarms.push(wanted(verdict));
             }
         }
     }

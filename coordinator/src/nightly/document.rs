@@ -247,4 +247,6 @@ pub struct Detail {
     pub changes: Vec<Change>,
     /// Date of the first hit.
     pub since: Option<String>,
+    /// Shell command that measures the same again.
+    pub reproduce: Option<String>,
 }

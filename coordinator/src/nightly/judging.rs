@@ -5,25 +5,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use batchstep_core::nightly::{End, Night as Life, Part, PartState, Target, What};
 use batchstep_judge::{Books, Group, Judgement, ModelBook, Night, Policy, Tonight, Verdict, judge};
 use batchstep_proto::domain::{DeviceKind, DeviceSelector};
+use batchstep_tell::render::command_line;
 use jiff::Timestamp;
 
 use super::{
     about::{About, group_key},
-    alarms::{self, Place, Wants},
+    alarms::{self, Place, Wanted, Wants},
     device_settings,
-    document::Summary,
+    document::{Detail, Summary},
     keeper::{Nightly, join},
     kept::{Kept, SeriesBook, from_json, to_json},
+    letters,
     observe::{Seen, observation},
     people::NightlyError,
 };
 use crate::store::{
-    AlarmsWanted, BookKind, NightState, NightlyRecord, NightlyStore as _, Store, StoredAlarm,
-    StoredBook, StoredHistory, StoredNight, StoredNightSeries,
+    AlarmsWanted, BookKind, NightState, NightlyRecord, NightlyStore as _, NightsWanted, Store,
+    StoredAlarm, StoredBook, StoredHistory, StoredNight, StoredNightSeries,
 };
 
 /// Nights without a word after which a series is no longer waited for: a card that was sold is missed for two months, not for ever.
 const WAITED_FOR: u32 = 60;
+
+/// Nights whose dates are looked up: an alarm's first hit is not older.
+const DATED: u32 = 400;
 
 /// A night, judged.
 pub(super) struct Judged {
@@ -119,6 +124,7 @@ impl<S: Store> Nightly<S> {
     /// Writes a night that was judged for the last time, and all that follows.
     pub(super) async fn finish(
         &self,
+        kept: &Kept,
         row: &mut StoredNight,
         life: &Life,
         judged: Judged,
@@ -129,7 +135,29 @@ impl<S: Store> Nightly<S> {
             ..AlarmsWanted::default()
         };
         let open = self.store.nightly().alarms(&open).await?;
-        let wants = alarms::wanted(&judged.judgement, &judged.about, &row.date);
+        let mut wants = alarms::wanted(&judged.judgement, &judged.about, &row.date);
+        let dates = self.dates(&row.schedule).await?;
+        for wanted in wants.alarms.iter_mut().chain(&mut wants.news) {
+            let detail = &mut wanted.detail;
+            let since = detail
+                .verdict
+                .as_ref()
+                .and_then(|verdict| verdict.numbers.since);
+            detail.since = since.and_then(|night| dates.get(&night).cloned());
+            let about = detail.about.as_ref().filter(|_| detail.host.is_none());
+            detail.reproduce = about.map(|about| reproduce(kept, about));
+        }
+        row.note = join(&row.note, &remarks(life));
+        if !remarks(life).is_empty() {
+            wants.news.push(Wanted {
+                topic: (alarms::THE_NIGHT.to_owned(), "night_incomplete".to_owned()),
+                detail: Detail {
+                    sentence: format!("schedule {}: {}", row.schedule, row.note),
+                    date: row.date.clone(),
+                    ..Detail::default()
+                },
+            });
+        }
         let mut records = self.turn(&open, &wants, row, now).await?;
         let raised = |record: &&NightlyRecord| matches!(record, NightlyRecord::Alarm(alarm) if alarm.resolved.is_none());
         let summary = judged.summary(records.iter().filter(raised).count());
@@ -137,7 +165,6 @@ impl<S: Store> Nightly<S> {
         row.summary = to_json(&summary);
         row.state = NightState::Done;
         row.finished_at = Some(now);
-        row.note = join(&row.note, &remarks(life));
         tracing::info!(
             schedule = row.schedule,
             night = row.number,
@@ -149,9 +176,21 @@ impl<S: Store> Nightly<S> {
         // What is referred to comes first.
         records.insert(0, NightlyRecord::Night(row.clone()));
         records.extend(judged.rows(row));
-        self.store.nightly().save_nightly(&records).await?;
+        self.write(&records).await?;
         self.wake.notify_one();
         Ok(())
+    }
+
+    /// The dates of a schedule's newest nights, by number.
+    async fn dates(&self, schedule: &str) -> Result<BTreeMap<u32, String>, NightlyError> {
+        let newest = NightsWanted {
+            schedule: Some(schedule.to_owned()),
+            limit: DATED,
+            ..NightsWanted::default()
+        };
+        let nights = self.store.nightly().nights(&newest).await?;
+        let dates = nights.into_iter().map(|night| (night.number, night.date));
+        Ok(dates.collect())
     }
 
     /// What becomes of alarms, and who is told.
@@ -187,8 +226,20 @@ impl<S: Store> Nightly<S> {
                 "An alarm is over."
             );
         }
-        let all = turns.opened.into_iter().chain(turns.resolved);
-        Ok(all.map(NightlyRecord::Alarm).collect())
+        let all: Vec<StoredAlarm> = turns.opened.into_iter().chain(turns.resolved).collect();
+        let url = self.settings.public_url.as_deref();
+        let mut messages = Vec::new();
+        for alarm in &all {
+            messages.push(letters::of_alarm(alarm, night, url)?);
+        }
+        let news = wants.news.iter().map(|wanted| {
+            let (subject, kind) = &wanted.topic;
+            letters::of_detail(&wanted.detail, night, kind, subject)
+        });
+        messages.extend(news);
+        let mut records: Vec<NightlyRecord> = all.into_iter().map(NightlyRecord::Alarm).collect();
+        records.extend(self.teller.records(&messages));
+        Ok(records)
     }
 }
 
@@ -323,6 +374,34 @@ fn sizes(
         }
     }
     sizes
+}
+
+/// The command that measures a series again, by itself.
+fn reproduce(kept: &Kept, about: &About) -> String {
+    let sweep = &kept.schedule.sweep;
+    let sizes = sweep.batch_sizes.to_string();
+    let threads = about.threads.map(|threads| threads.to_string());
+    let mut words = vec![
+        "batchstep",
+        "sweep",
+        "run",
+        "--devices",
+        &about.device,
+        "--workload",
+        &about.workload,
+        "--mode",
+        about.mode.word(),
+        "--dtype",
+        about.dtype.word(),
+        "--strategy",
+        "dense",
+        "--batch-sizes",
+        &sizes,
+    ];
+    if let Some(threads) = &threads {
+        words.extend(["--threads", threads]);
+    }
+    command_line(&words)
 }
 
 /// What people should know of how a night went.

@@ -23,13 +23,14 @@ use super::{
     document::{Detail, Summary},
     kept::{self, Kept, to_json},
     people::NightlyError,
+    telling::Teller,
 };
 use crate::{
     engine::{Engine, EngineError},
     inventory::Inventories,
     store::{
         AlarmsWanted, NightState, NightlyRecord, NightlyStore as _, NightsWanted, Store,
-        StoredNight,
+        StoreError, StoredNight,
     },
 };
 
@@ -44,6 +45,7 @@ pub struct Nightly<S: Store> {
     pub(super) engine: Engine,
     pub(super) inventories: Arc<Inventories<S>>,
     pub(super) settings: Settings,
+    pub(super) teller: Arc<Teller<S>>,
     /// Held while nights change, by the task or by a person.
     pub(super) changing: Mutex<()>,
     /// Somebody asked for what should not wait for the next look.
@@ -54,14 +56,18 @@ pub struct Nightly<S: Store> {
 
 impl<S: Store> Nightly<S> {
     /// On what the store holds.
-    #[must_use]
-    pub fn new(
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn restore(
         store: Arc<S>,
         engine: Engine,
         inventories: Arc<Inventories<S>>,
         settings: Settings,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, StoreError> {
+        let teller = Teller::restore(Arc::clone(&store), settings.channels.clone()).await?;
+        Ok(Self {
+            teller: Arc::new(teller),
             store,
             engine,
             inventories,
@@ -69,7 +75,19 @@ impl<S: Store> Nightly<S> {
             changing: Mutex::new(()),
             wake: Notify::new(),
             behind: Mutex::default(),
-        }
+        })
+    }
+
+    /// Who is told.
+    pub(crate) const fn teller(&self) -> &Arc<Teller<S>> {
+        &self.teller
+    }
+
+    /// Writes, and tells what was written to be told.
+    pub(super) async fn write(&self, records: &[NightlyRecord]) -> Result<(), NightlyError> {
+        self.store.nightly().save_nightly(records).await?;
+        self.teller.take(records);
+        Ok(())
     }
 
     /// Keeps nights until `stop` is set.
@@ -205,7 +223,7 @@ impl<S: Store> Nightly<S> {
             NightlyRecord::Schedule(kept.row()),
             NightlyRecord::Night(row.clone()),
         ];
-        self.store.nightly().save_nightly(&records).await?;
+        self.write(&records).await?;
         self.advance(&kept, row).await?;
         Ok(number)
     }
@@ -244,7 +262,7 @@ impl<S: Store> Nightly<S> {
         let mut records = self.no_night(&row, now).await?;
         records.push(NightlyRecord::Schedule(kept.row()));
         records.push(NightlyRecord::Night(row));
-        self.store.nightly().save_nightly(&records).await?;
+        self.write(&records).await?;
         Ok(())
     }
 
@@ -343,7 +361,7 @@ impl<S: Store> Nightly<S> {
                 let now = self.settings.clock.now();
                 life.handle(now, input);
                 if *life.phase() == Phase::Done {
-                    return self.finish(row, life, judged).await;
+                    return self.finish(kept, row, life, judged).await;
                 }
                 return self.save(row, life).await;
             }
@@ -440,7 +458,7 @@ impl<S: Store> Nightly<S> {
             }
         };
         records.push(NightlyRecord::Night(row.clone()));
-        self.store.nightly().save_nightly(&records).await?;
+        self.write(&records).await?;
         Ok(())
     }
 }

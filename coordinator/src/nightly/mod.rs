@@ -6,6 +6,7 @@
 //!
 //! - `keeper` begins nights and brings them forward; `judging` puts a night together and writes what was said of it;
 //! - `observe` and `device_settings` make of what was measured what the judge is told, `about` names series, `alarms` turns verdicts into alarms;
+//! - `letters` makes messages of alarms, and `telling` delivers them;
 //! - `people` does what people ask for, `views` answers their questions with the documents of `document`, in the `words` that messages use, too.
 
 mod about;
@@ -16,12 +17,15 @@ pub mod document;
 mod judging;
 mod keeper;
 mod kept;
+mod letters;
 mod observe;
 mod people;
+mod telling;
 mod views;
 mod words;
 
 use batchstep_judge::Policy;
+use batchstep_tell::Channels;
 
 pub use about::About;
 pub use clock::Clock;
@@ -37,4 +41,8 @@ pub struct Settings {
     pub policy: Policy,
     /// What time it is.
     pub clock: Clock,
+    /// Who is told.
+    pub channels: Channels,
+    /// Where people find pages about nights; for links in messages.
+    pub public_url: Option<String>,
 }

@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use batchstep_core::nightly::ScheduleError;
 use batchstep_judge::{Book, ModelBook};
 use batchstep_proto::{domain::InvalidField, wire};
-use jiff::Timestamp;
+use batchstep_tell::message::Night;
+use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     about::group_key,
     document::Detail,
     keeper::Nightly,
     kept::{self, Kept, SeriesBook, from_json, to_json},
+    letters,
 };
 use crate::{
     engine::EngineError,
@@ -113,7 +115,7 @@ impl<S: Store> Nightly<S> {
         };
         let action = action(&person, now, "add schedule", &name, "");
         let records = [NightlyRecord::Schedule(kept.row()), action];
-        self.store.nightly().save_nightly(&records).await?;
+        self.write(&records).await?;
         tracing::info!(schedule = name, user = person.user, "A schedule was added.");
         Ok(())
     }
@@ -144,7 +146,7 @@ impl<S: Store> Nightly<S> {
             NightlyRecord::Schedule(kept.row()),
             action(&person, now, word, name, ""),
         ];
-        self.store.nightly().save_nightly(&records).await?;
+        self.write(&records).await?;
         Ok(())
     }
 
@@ -172,7 +174,7 @@ impl<S: Store> Nightly<S> {
                 ..alarm
             }));
         }
-        self.store.nightly().save_nightly(&records).await?;
+        self.write(&records).await?;
         Ok(())
     }
 
@@ -187,7 +189,7 @@ impl<S: Store> Nightly<S> {
         self.must_be_idle(name).await?;
         let note = format!("begun by {}", person.user);
         let action = action(&person, now, "run schedule", name, "");
-        self.store.nightly().save_nightly(&[action]).await?;
+        self.write(&[action]).await?;
         self.begin(kept, now, now, note).await
     }
 
@@ -278,8 +280,47 @@ impl<S: Store> Nightly<S> {
             });
             records.push(NightlyRecord::Alarm(alarm));
         }
-        self.store.nightly().save_nightly(&records).await?;
+        self.write(&records).await?;
         Ok(told)
+    }
+
+    /// Sends a message through every channel, or one, to see whether it arrives; answers with their names.
+    ///
+    /// # Errors
+    /// When there is no such channel, or none at all.
+    pub async fn test_messages(
+        &self,
+        channel: Option<&str>,
+        person: &Person,
+    ) -> Result<Vec<String>, NightlyError> {
+        let known = self.teller.channels();
+        let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+        if known.is_empty() {
+            return Err(NightlyError::Conflict(
+                "nobody is told anything: the coordinator was given no channel; see the flags of `batchstep serve --help` under \"Messages\"".to_owned(),
+            ));
+        }
+        if let Some(channel) = channel.filter(|name| !known.iter().any(|known| known == name)) {
+            return Err(NightlyError::NotFound(format!(
+                "there is no channel {channel:?}; there are {}",
+                known.join(", ")
+            )));
+        }
+        let _changing = self.changing.lock().await;
+        let now = Timestamp::now();
+        let night = Night {
+            number: 0,
+            date: now.to_zoned_datetime(TimeZone::UTC).date(),
+        };
+        let message = letters::test(night, &person.user, format!("test/{now}"));
+        let mut records = self.teller.records(&[message]);
+        records.retain(|record| match record {
+            NightlyRecord::Message(row) => channel.is_none_or(|name| name == row.channel),
+            _ => true,
+        });
+        records.push(action(person, now, "test messages", "", ""));
+        self.write(&records).await?;
+        Ok(channel.map_or(known, |channel| vec![channel.to_owned()]))
     }
 
     /// Changes what is remembered of an alarm's series; answers with how many there are, in words.

@@ -191,8 +191,12 @@ impl<S: Store> NightlyService for Nights<S> {
         &self,
         request: Request<TestMessagesRequest>,
     ) -> Result<Response<TestMessagesResponse>, Status> {
-        let _ = request;
-        Err(Status::unimplemented("not yet"))
+        let (person, request) = person(request, |request| &request.user)?;
+        let channels = self
+            .nightly
+            .test_messages(request.channel.as_deref(), &person)
+            .await?;
+        Ok(Response::new(TestMessagesResponse { channels }))
     }
 }
 

@@ -37,9 +37,9 @@ pub use inventory::{ChangesWanted, Inventory, InventoryStore, KnownInventory, St
 pub use memory::Memory;
 pub use models::{Content, Found, ModelError, ModelLimits, Models, StoredModel, Upload};
 pub use nightly::{
-    Acknowledgement, AlarmsWanted, BookKind, MessageState, NewAction, NightState, NightlyRecord,
-    NightlyStore, NightsWanted, StoredAction, StoredAlarm, StoredBook, StoredMessage, StoredNight,
-    StoredNightSeries, StoredSchedule,
+    Acknowledgement, AlarmsWanted, BookKind, MessageProgress, MessageState, NewAction, NightState,
+    NightlyRecord, NightlyStore, NightsWanted, StoredAction, StoredAlarm, StoredBook,
+    StoredMessage, StoredNight, StoredNightSeries, StoredSchedule,
 };
 pub use sqlite::Sqlite;
 

@@ -58,17 +58,11 @@ pub trait NightlyStore: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<StoredAction>, StoreError>> + Send;
 
-    /// Messages that are on their way, by age.
-    fn queued_messages(
+    /// Messages that are on their way, and all others that were queued since a time; by channel and key.
+    fn messages(
         &self,
+        since: Timestamp,
     ) -> impl Future<Output = Result<Vec<StoredMessage>, StoreError>> + Send;
-
-    /// Whether a message with this key was ever queued for the channel.
-    fn message_known(
-        &self,
-        channel: &str,
-        dedup_key: &str,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
 /// Something to write.
@@ -99,6 +93,15 @@ pub enum NightlyRecord {
     Action(NewAction),
     /// In place of its earlier row.
     Message(StoredMessage),
+    /// What became of all messages of a digest.
+    Delivery {
+        /// By which channel.
+        channel: String,
+        /// Which digest.
+        digest: String,
+        /// What became of it.
+        progress: MessageProgress,
+    },
 }
 
 /// A schedule.
@@ -348,16 +351,25 @@ pub struct StoredMessage {
     pub channel: String,
     /// What it is about.
     pub dedup_key: String,
+    /// Which messages it travels with.
+    pub digest: String,
     /// JSON.
     pub message: String,
+    /// When it was made.
+    pub queued_at: Timestamp,
+    /// What became of it.
+    pub progress: MessageProgress,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageProgress {
     /// Where it is.
     pub state: MessageState,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// How often it was tried.
+    /// Deliveries that failed.
     pub tries: u32,
-    /// `None`: it is not tried any more.
-    pub next_try_at: Option<Timestamp>,
-    /// Of the last try that failed; empty: none did.
-    pub last_error: String,
+    /// Of no meaning once it is not queued.
+    pub next_try_at: Timestamp,
+    /// Of the last try that failed.
+    pub last_error: Option<String>,
 }

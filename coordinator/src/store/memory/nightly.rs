@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::Memory;
 use crate::store::{
     AlarmsWanted, BookKind, MessageState, NightlyRecord, NightlyStore, NightsWanted, StoreError,
@@ -59,6 +61,17 @@ impl Tables {
             NightlyRecord::Message(row) => {
                 let key = (row.channel.clone(), row.dedup_key.clone());
                 self.messages.insert(key, row);
+            }
+            NightlyRecord::Delivery {
+                channel,
+                digest,
+                progress,
+            } => {
+                for row in self.messages.values_mut() {
+                    if row.channel == channel && row.digest == digest {
+                        row.progress = progress.clone();
+                    }
+                }
             }
         }
     }
@@ -145,19 +158,12 @@ impl NightlyStore for Memory {
         Ok(newest.take(limit as usize).cloned().collect())
     }
 
-    async fn queued_messages(&self) -> Result<Vec<StoredMessage>, StoreError> {
+    async fn messages(&self, since: Timestamp) -> Result<Vec<StoredMessage>, StoreError> {
         let tables = self.tables();
         let rows = tables.nightly.messages.values();
-        let mut queued: Vec<StoredMessage> = rows
-            .filter(|message| message.state == MessageState::Queued)
+        Ok(rows
+            .filter(|row| row.progress.state == MessageState::Queued || row.queued_at >= since)
             .cloned()
-            .collect();
-        queued.sort_by_key(|message| message.created_at);
-        Ok(queued)
-    }
-
-    async fn message_known(&self, channel: &str, dedup_key: &str) -> Result<bool, StoreError> {
-        let key = (channel.to_owned(), dedup_key.to_owned());
-        Ok(self.tables().nightly.messages.contains_key(&key))
+            .collect())
     }
 }

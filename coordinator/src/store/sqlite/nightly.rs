@@ -14,9 +14,9 @@ use super::{
     write::WriteError,
 };
 use crate::store::{
-    Acknowledgement, AlarmsWanted, BookKind, MessageState, NewAction, NightState, NightlyRecord,
-    NightlyStore, NightsWanted, StoreError, StoredAction, StoredAlarm, StoredBook, StoredMessage,
-    StoredNight, StoredNightSeries, StoredSchedule,
+    Acknowledgement, AlarmsWanted, BookKind, MessageProgress, MessageState, NewAction, NightState,
+    NightlyRecord, NightlyStore, NightsWanted, StoreError, StoredAction, StoredAlarm, StoredBook,
+    StoredMessage, StoredNight, StoredNightSeries, StoredSchedule,
 };
 
 type Tried<T> = Result<T, WriteError>;
@@ -112,19 +112,13 @@ impl NightlyStore for Sqlite {
         self.nightly_rows(query, action).await
     }
 
-    async fn queued_messages(&self) -> Result<Vec<StoredMessage>, StoreError> {
-        let query = sqlx::query("SELECT * FROM message WHERE state = 'queued' ORDER BY created_at");
+    async fn messages(&self, since: Timestamp) -> Result<Vec<StoredMessage>, StoreError> {
+        // Times are written in full, so that they sort as text within a second and before the year 10000.
+        let query = sqlx::query(
+            "SELECT * FROM message WHERE state = 'queued' OR queued_at >= ? ORDER BY channel, dedup_key",
+        )
+        .bind(since.to_string());
         self.nightly_rows(query, message).await
-    }
-
-    async fn message_known(&self, channel: &str, dedup_key: &str) -> Result<bool, StoreError> {
-        let row = sqlx::query("SELECT 1 FROM message WHERE channel = ? AND dedup_key = ?")
-            .bind(channel)
-            .bind(dedup_key)
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(|error| self.failed(error))?;
-        Ok(row.is_some())
     }
 }
 
@@ -191,6 +185,21 @@ async fn write(db: &mut SqliteConnection, record: &NightlyRecord) -> Tried<()> {
         NightlyRecord::Alarm(row) => write_alarm(db, row).await,
         NightlyRecord::Action(action) => write_action(db, action).await,
         NightlyRecord::Message(row) => write_message(db, row).await,
+        NightlyRecord::Delivery {
+            channel,
+            digest,
+            progress,
+        } => {
+            let query = sqlx::query(
+                "UPDATE message SET state = ?, tries = ?, next_try_at = ?, last_error = ? WHERE channel = ? AND digest = ?",
+            );
+            let query = query.bind(progress.state.word()).bind(progress.tries);
+            let query = query
+                .bind(progress.next_try_at.to_string())
+                .bind(&progress.last_error);
+            query.bind(channel).bind(digest).execute(db).await?;
+            Ok(())
+        }
     }
 }
 
@@ -281,17 +290,18 @@ async fn write_action(db: &mut SqliteConnection, action: &NewAction) -> Tried<()
 
 async fn write_message(db: &mut SqliteConnection, row: &StoredMessage) -> Tried<()> {
     sqlx::query(
-        "INSERT OR REPLACE INTO message (channel, dedup_key, message, state, created_at, tries, next_try_at, last_error)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO message (channel, dedup_key, digest, message, state, queued_at, tries, next_try_at, last_error)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&row.channel)
     .bind(&row.dedup_key)
+    .bind(&row.digest)
     .bind(&row.message)
-    .bind(row.state.word())
-    .bind(row.created_at.to_string())
-    .bind(row.tries)
-    .bind(row.next_try_at.map(|at| at.to_string()))
-    .bind(&row.last_error)
+    .bind(row.progress.state.word())
+    .bind(row.queued_at.to_string())
+    .bind(row.progress.tries)
+    .bind(row.progress.next_try_at.to_string())
+    .bind(&row.progress.last_error)
     .execute(db)
     .await?;
     Ok(())
@@ -397,12 +407,15 @@ fn message(row: &SqliteRow) -> Tried<StoredMessage> {
     Ok(StoredMessage {
         channel: row.try_get("channel")?,
         dedup_key: row.try_get("dedup_key")?,
+        digest: row.try_get("digest")?,
         message: row.try_get("message")?,
-        state: word::<MessageState>(row.try_get("state")?)?,
-        created_at: time(row, "created_at")?,
-        tries: row.try_get("tries")?,
-        next_try_at: optional_time(row, "next_try_at")?,
-        last_error: row.try_get("last_error")?,
+        queued_at: time(row, "queued_at")?,
+        progress: MessageProgress {
+            state: word::<MessageState>(row.try_get("state")?)?,
+            tries: row.try_get("tries")?,
+            next_try_at: time(row, "next_try_at")?,
+            last_error: row.try_get("last_error")?,
+        },
     })
 }
 
