@@ -40,13 +40,27 @@ const REPLY_MAX: usize = 8 * 1024;
 /// A mail server's yes.
 const TAKEN: u16 = 250;
 
-/// Sends a digest, and tells the status of success.
+/// How long a server may take to say goodbye.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);
+
+/// A mail that the server has taken, before the end of the conversation.
+pub(super) struct Taken(AsyncSmtpConnection);
+
+impl Taken {
+    /// Says goodbye, and tells the status of success.
+    pub(super) async fn leave(mut self) -> u16 {
+        tokio::time::timeout(GOODBYE_MAX, self.0.quit()).await.ok();
+        TAKEN
+    }
+}
+
+/// Sends a digest.
 pub(super) async fn send(
     mail: &Mail,
     tls: Option<&Arc<ClientConfig>>,
     limits: &Limits,
     digest: &Digest,
-) -> Result<u16, Cause> {
+) -> Result<Taken, Cause> {
     let message = compose(mail, digest).map_err(|error| Cause::Compose(Box::new(error)))?;
     let hello = hello();
     let mut wire = Wire::dial(&mail.host, mail.port, limits.connect).await?;
@@ -77,9 +91,7 @@ pub(super) async fn send(
         .send(message.envelope(), &message.formatted())
         .await;
     sent.map_err(|error| cause(&error, Stage::Mail))?;
-    // It was taken: how the conversation ends changes nothing.
-    connection.quit().await.ok();
-    Ok(TAKEN)
+    Ok(Taken(connection))
 }
 
 fn compose(mail: &Mail, digest: &Digest) -> Result<Message, lettre::error::Error> {

@@ -4,6 +4,8 @@ mod http;
 mod mail;
 mod wire;
 
+use std::time::Duration;
+
 use crate::{
     Digest,
     channel::{Channel, ChannelName, Place},
@@ -29,11 +31,7 @@ pub struct Receipt {
 /// # Errors
 /// When it was not taken, or that is not known.
 pub async fn deliver(channel: &Channel, digest: &Digest) -> Result<Receipt, Failure> {
-    let whole = channel.limits.whole;
-    let status = match tokio::time::timeout(whole, attempt(channel, digest)).await {
-        Ok(status) => status,
-        Err(_) => Err(Cause::Timeout(whole)),
-    };
+    let status = attempt(channel, digest).await;
     let (channel, place) = (channel.name.clone(), channel.place());
     match status {
         Ok(status) => Ok(Receipt {
@@ -50,19 +48,35 @@ pub async fn deliver(channel: &Channel, digest: &Digest) -> Result<Receipt, Fail
 }
 
 async fn attempt(channel: &Channel, digest: &Digest) -> Result<u16, Cause> {
-    let Channel {
-        place, tls, limits, ..
-    } = channel;
+    let Channel { place, limits, .. } = channel;
+    let tls = channel.tls.as_ref();
     let compose = |error: serde_json::Error| Cause::Compose(Box::new(error));
     match place {
         Place::Webhook(address) => {
             let body = render::webhook(digest).map_err(compose)?;
-            http::post(address, tls.as_ref(), limits, digest.key(), body).await
+            let posted = http::post(address, tls, limits, digest.key(), body);
+            within(limits.whole, posted).await
         }
         Place::Slack(address) => {
             let body = serde_json::to_vec(&render::slack(digest)).map_err(compose)?;
-            http::post(address, tls.as_ref(), limits, digest.key(), body).await
+            let posted = http::post(address, tls, limits, digest.key(), body);
+            within(limits.whole, posted).await
         }
-        Place::Mail(mail) => mail::send(mail, tls.as_ref(), limits, digest).await,
+        Place::Mail(mail) => {
+            let sent = mail::send(mail, tls, limits, digest);
+            let taken = within(limits.whole, sent).await?;
+            // Outside of the limit: it was taken, however the conversation ends.
+            Ok(taken.leave().await)
+        }
+    }
+}
+
+async fn within<T>(
+    limit: Duration,
+    attempt: impl Future<Output = Result<T, Cause>>,
+) -> Result<T, Cause> {
+    match tokio::time::timeout(limit, attempt).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Cause::Timeout(limit)),
     }
 }
