@@ -389,7 +389,7 @@ where
     let nightly = Arc::new(nightly.await?);
     let told = tokio::spawn(Arc::clone(nightly.teller()).run(stop.clone()));
     let keeping = tokio::spawn(Arc::clone(&nightly).run(stop.clone()));
-    let nights = NightlyServiceServer::new(Nights::new(nightly, Arc::clone(&store)))
+    let nights = NightlyServiceServer::new(Nights::new(Arc::clone(&nightly), Arc::clone(&store)))
         .max_decoding_message_size(limits::MESSAGE_BYTES);
     // Answers may be larger: a detailed table has every point of every row.
     let operators = Operators::new(
@@ -412,9 +412,10 @@ where
         .add_service(keeper)
         .add_service(enrollment);
     // What is no call but a plain HTTP request is answered on the same port.
-    let routes = routes
-        .into_axum_router()
-        .merge(http::router(inventories, health, meters));
+    let routes =
+        routes
+            .into_axum_router()
+            .merge(http::router(inventories, nightly, health, meters));
     // Outermost, and around what is not found as well: nothing is reached that does not come through here.
     let door = middleware::from_fn_with_state(identities, pki::admit::<S>);
     let routes = Routes::from(routes.layer(door));

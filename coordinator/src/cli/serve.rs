@@ -19,6 +19,7 @@ use super::{
     Exit, args::ModelArgs, descriptors, exit, fleet_args::FleetArgs, signals::Interrupts, text,
 };
 use crate::{
+    nightly::{self, Clock},
     pki::{Authority, LocalOperator, PKI_DIRECTORY, PkiError},
     serve::{self, ServeError, Tls},
     store::{DATABASE, Sqlite},
@@ -28,6 +29,9 @@ use crate::{
 const LIFETIME_MIN: Duration = Duration::from_secs(10);
 /// No key is meant to be kept for longer.
 const LIFETIME_MAX: Duration = Duration::from_secs(10 * 366 * 86_400);
+
+/// Names a file with the time that nights are kept by.
+const NIGHTS_CLOCK_VARIABLE: &str = "BATCHSTEP_NIGHTS_CLOCK";
 
 /// Flags of `batchstep serve`.
 #[derive(Debug, Args)]
@@ -164,6 +168,13 @@ pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
         .context("cannot tell the address that is listened on")?;
     let store = serve::open_store(&options.data_dir, options.models.limits()).await?;
     tracing::info!(%address, data_dir = %options.data_dir.display(), "The coordinator listens.");
+    let settings = serve::Settings {
+        fleet,
+        nightly: nightly::Settings {
+            clock: nights_clock(),
+            ..nightly::Settings::default()
+        },
+    };
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     tokio::spawn(async move {
@@ -182,10 +193,10 @@ pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
         None => {
             // What a coordinator that was killed has left would send commands to where nobody listens.
             LocalOperator::remove(&options.data_dir);
-            serve::serve_monitored(store, listener, shutdown, fleet, heart).await?;
+            serve::serve_monitored(store, listener, shutdown, settings, heart).await?;
         }
         Some(tls) => {
-            let served = serve::serve_tls(store, listener, shutdown, fleet, heart, tls).await;
+            let served = serve::serve_tls(store, listener, shutdown, settings, heart, tls).await;
             served.map_err(|error| match error {
                 ServeError::Pki(error) => unusable(error),
                 other => other.into(),
@@ -194,6 +205,18 @@ pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
     }
     tracing::info!("The coordinator has stopped.");
     Ok(Exit::Done)
+}
+
+/// What time it is for nights: tests have nights by the minute.
+fn nights_clock() -> Clock {
+    match std::env::var_os(NIGHTS_CLOCK_VARIABLE) {
+        None => Clock::Wall,
+        Some(path) => {
+            let path = PathBuf::from(path);
+            tracing::warn!(path = %path.display(), "Nights are kept by the time in a file, and not by the clock of this host.");
+            Clock::File(path)
+        }
+    }
 }
 
 /// Looks at what the settings name, without making anything or listening: whoever looks may be another user than the one who serves, so what they may

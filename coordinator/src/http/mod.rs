@@ -4,6 +4,7 @@
 mod exposition;
 mod health;
 mod metrics;
+mod nights;
 mod process;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,10 +17,13 @@ use axum::{
     routing::get,
 };
 use batchstep_core::inventory::{HostView, Wanted, findings};
+use batchstep_proto::causes::chain;
 use jiff::{SignedDuration, Timestamp};
 
-use self::{exposition::Exposition, metrics::FindingCounts};
-use crate::{health::Health, inventory::Inventories, meters::Meters, store::Store};
+use self::{exposition::Exposition, metrics::FindingCounts, nights::Nights};
+use crate::{
+    health::Health, inventory::Inventories, meters::Meters, nightly::Nightly, store::Store,
+};
 
 /// As the OpenMetrics specification names it; Prometheus reads it as well as its own older format.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -28,8 +32,9 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 const FINDINGS_LAST: SignedDuration = SignedDuration::from_secs(30);
 
 /// What scrapes have in common.
-struct Scrapes<S> {
+struct Scrapes<S: Store> {
     inventories: Arc<Inventories<S>>,
+    nightly: Arc<Nightly<S>>,
     findings: Mutex<Option<(Timestamp, FindingCounts)>>,
     health: Health,
     meters: Arc<Meters>,
@@ -38,11 +43,13 @@ struct Scrapes<S> {
 /// What is answered beside the services.
 pub(crate) fn router<S: Store>(
     inventories: Arc<Inventories<S>>,
+    nightly: Arc<Nightly<S>>,
     health: Health,
     meters: Arc<Meters>,
 ) -> Router {
     let scrapes = Scrapes {
         inventories,
+        nightly,
         findings: Mutex::new(None),
         health: health.clone(),
         meters,
@@ -71,11 +78,26 @@ impl<S: Store> Scrapes<S> {
 }
 
 async fn scrape<S: Store>(State(scrapes): State<Arc<Scrapes<S>>>) -> Response {
+    let figures = scrapes.nightly.figures().await.unwrap_or_else(|error| {
+        // What cannot be read is not told; the rest is.
+        tracing::warn!(
+            error = chain(&error),
+            "Nights cannot be told as metrics at the moment."
+        );
+        Vec::new()
+    });
+    let teller = scrapes.nightly.teller();
+    let nights = Nights {
+        figures,
+        queued: teller.queued(),
+        outcomes: teller.outcomes().clone(),
+    };
     let made = tokio::task::spawn_blocking(move || {
         let (fleet, changes) = (scrapes.inventories.fleet(), scrapes.inventories.changes());
         let now = Timestamp::now();
         let hosts: Vec<_> = fleet.hosts(now, &Wanted::default()).collect();
         let mut out = Exposition::default();
+        nights.add(&mut out);
         process::add(&mut out, &scrapes.health, &scrapes.meters);
         let found = scrapes.findings(&hosts, now);
         metrics::add(&mut out, &hosts, changes, found, now);

@@ -79,7 +79,7 @@ impl<S: Store> Nightly<S> {
     }
 
     /// Who is told.
-    pub(crate) const fn teller(&self) -> &Arc<Teller<S>> {
+    pub const fn teller(&self) -> &Arc<Teller<S>> {
         &self.teller
     }
 

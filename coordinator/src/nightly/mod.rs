@@ -14,6 +14,8 @@ pub mod alarms;
 mod clock;
 mod device_settings;
 pub mod document;
+mod figures;
+mod history;
 mod judging;
 mod keeper;
 mod kept;
@@ -29,9 +31,12 @@ use batchstep_tell::Channels;
 
 pub use about::About;
 pub use clock::Clock;
+pub use figures::Figures;
+pub use history::HistoryWanted;
 pub use keeper::Nightly;
 pub use people::{Answer, NightlyError, Person};
-pub use views::WhichNight;
+pub use telling::{Outcomes, Teller};
+pub use views::{NIGHT_STATES, WhichNight};
 pub use words::{sentence, shift, step};
 
 /// How nights are kept and judged.

@@ -285,8 +285,11 @@ impl<S: Store> Nightly<S> {
     }
 }
 
+/// The words of all states.
+pub const NIGHT_STATES: [&str; 5] = ["measuring", "again", "done", "missed", "abandoned"];
+
 /// The word of a state.
-const fn state(state: NightState) -> &'static str {
+pub(super) const fn state(state: NightState) -> &'static str {
     match state {
         NightState::Measuring => "measuring",
         NightState::Again => "again",

@@ -14,13 +14,14 @@ use batchstep_proto::{
         nightly_service_server::NightlyService,
     },
 };
+use batchstep_report::Histories;
 use jiff::Timestamp;
 use serde::Serialize;
 use tonic::{Request, Response, Status};
 
 use super::{invalid, models, reason, store_failed};
 use crate::{
-    nightly::{Answer, Nightly, NightlyError, Person, WhichNight},
+    nightly::{Answer, HistoryWanted, Nightly, NightlyError, Person, WhichNight},
     pki::Caller,
     store::Store,
 };
@@ -175,8 +176,15 @@ impl<S: Store> NightlyService for Nights<S> {
         &self,
         request: Request<GetHistoryRequest>,
     ) -> Result<Response<NightlyDocument>, Status> {
-        let _ = request;
-        Err(Status::unimplemented("not yet"))
+        let request = request.into_inner();
+        let wanted = HistoryWanted {
+            schedule: request.schedule,
+            device: request.device,
+            workload: request.workload,
+            nights: request.nights,
+        };
+        let histories = self.nightly.histories(&wanted).await?;
+        document(&Histories::from(histories))
     }
 
     async fn compare(

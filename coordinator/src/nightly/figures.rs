@@ -1,0 +1,95 @@
+//! Nights in numbers, for the metrics.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::{
+    alarms::NIGHT_MISSED, document::Summary, keeper::Nightly, kept::from_json,
+    people::NightlyError, views::state, words,
+};
+use crate::store::{AlarmsWanted, NightState, NightlyStore as _, NightsWanted, Store};
+
+/// Kinds of alarms, each told as 0 while there is none: a graph has no holes, and the first alarm is an increase.
+const KINDS: [&str; 8] = [
+    "changed_with_environment",
+    "confirmed",
+    "missing",
+    "model_wide",
+    NIGHT_MISSED,
+    "outlier",
+    "step_changed",
+    "unstable",
+];
+
+/// Nights that are looked through for the last one that measured something.
+const LOOKED_THROUGH: u32 = 60;
+
+/// One schedule in numbers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Figures {
+    /// Its name.
+    pub schedule: String,
+    /// Alarms that are open and not acknowledged, by kind.
+    pub alarms: BTreeMap<String, u32>,
+    /// When the last night ended that measured something.
+    pub last_night: Option<Timestamp>,
+    /// Where the newest night is.
+    pub state: Option<&'static str>,
+    /// Series of the newest judged night, by verdict.
+    pub series: BTreeMap<String, u32>,
+}
+
+impl<S: Store> Nightly<S> {
+    /// Every schedule in numbers.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn figures(&self) -> Result<Vec<Figures>, NightlyError> {
+        let open = self
+            .store
+            .nightly()
+            .alarms(&AlarmsWanted::default())
+            .await?;
+        let mut all = Vec::new();
+        for stored in self.store.nightly().schedules().await? {
+            let kinds = KINDS.map(|kind| (kind.to_owned(), 0));
+            let mut figures = Figures {
+                schedule: stored.name.clone(),
+                alarms: kinds.into(),
+                ..Figures::default()
+            };
+            let unknown = |alarm: &&crate::store::StoredAlarm| {
+                alarm.schedule == stored.name && alarm.acknowledged.is_none()
+            };
+            for alarm in open.iter().filter(unknown) {
+                *figures.alarms.entry(alarm.kind.clone()).or_default() += 1;
+            }
+            let wanted = NightsWanted {
+                schedule: Some(stored.name.clone()),
+                limit: LOOKED_THROUGH,
+                ..NightsWanted::default()
+            };
+            let nights = self.store.nightly().nights(&wanted).await?;
+            figures.state = nights.first().map(|night| state(night.state));
+            for night in nights
+                .iter()
+                .filter(|night| night.state == NightState::Done)
+            {
+                let summary: Summary = from_json("summary of a night", &night.summary)?;
+                if figures.series.is_empty() {
+                    let verdicts = summary.verdicts.iter();
+                    figures.series = verdicts
+                        .map(|(kind, count)| (words::kind(*kind), *count))
+                        .collect();
+                }
+                if summary.unjudged() < summary.series() {
+                    figures.last_night = night.finished_at;
+                    break;
+                }
+            }
+            all.push(figures);
+        }
+        Ok(all)
+    }
+}
