@@ -38,9 +38,9 @@ pub struct Night {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "snake_case")]
 pub enum Phase {
-    /// Its sweep is out, or was just judged.
+    /// Its sweep is out, or is being judged.
     Measuring,
-    /// What the judge wants again is out, or was just judged.
+    /// What the judge wants again is out, or is being judged.
     Again,
     /// Judged for the last time.
     Done,

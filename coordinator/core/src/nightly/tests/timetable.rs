@@ -155,7 +155,7 @@ struct Numbers {
 }
 
 fn numbers(first: u8, last: u8) -> impl Strategy<Value = Numbers> {
-    let everything = Just((format!("*"), (first..=last).collect::<Vec<u8>>()));
+    let everything = Just(("*".to_owned(), (first..=last).collect::<Vec<u8>>()));
     let stepped = (1..=last).prop_map(move |step| {
         let allowed = (first..=last).step_by(step.into()).collect();
         (format!("*/{step}"), allowed)
