@@ -2,7 +2,10 @@
 //! after each input, and after a crash goes on from what is stored. Every step may be done twice: a submission carries a request id that is a function of the night,
 //! and cancelling and judging leave nothing behind.
 
-use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use batchstep_proto::ids::{RequestId, SweepId};
 use jiff::{SignedDuration, Timestamp};
@@ -35,9 +38,9 @@ pub struct Night {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "snake_case")]
 pub enum Phase {
-    /// Its sweep is out, or was just judged.
+    /// Its sweep is out, or is being judged.
     Measuring,
-    /// What the judge wants again is out, or was just judged.
+    /// What the judge wants again is out, or is being judged.
     Again,
     /// Judged for the last time.
     Done,
@@ -115,9 +118,6 @@ pub enum Step {
 /// A refused submission is tried again for this long: after a restart of the coordinator its hosts come back one by one.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(15);
 
-/// A sweep that was cancelled is waited for this long: a round on a host that does not answer must not hold up the verdicts on the others.
-const STOPPING: SignedDuration = SignedDuration::from_mins(10);
-
 /// The judge takes seconds; one that has not answered by then never will, and the next night needs the place.
 const JUDGING: SignedDuration = SignedDuration::from_hours(1);
 
@@ -145,11 +145,11 @@ impl Night {
         let before = self.clone();
         match input {
             Input::Tick => {}
-            Input::Submitted { part, sweep } => self.submitted(now, part, sweep),
+            Input::Submitted { part, sweep } => self.submitted(part, sweep),
             Input::Refused { part, reason } => self.refused(now, part, reason),
             Input::Ended { part } => self.ended(part),
             Input::Judged { last, again } => self.judged(now, last, again),
-            Input::Abandon { reason } => self.abandon(now, reason),
+            Input::Abandon { reason } => self.abandon(reason),
         }
         self.pass_time(now);
         *self != before
@@ -242,7 +242,7 @@ impl Night {
         &self.left_out
     }
 
-    fn submitted(&mut self, now: Timestamp, part: u32, sweep: SweepId) {
+    fn submitted(&mut self, part: u32, sweep: SweepId) {
         let Some(part) = self.part(part) else {
             return;
         };
@@ -255,7 +255,6 @@ impl Night {
             PartState::Over { sweep: None, .. } => {
                 part.state = PartState::Stopping {
                     sweep: Some(sweep),
-                    since: now,
                     refused: None,
                 };
             }
@@ -278,7 +277,7 @@ impl Night {
         };
         let (sweep, end) = match &part.state {
             PartState::Out { sweep } => (Some(*sweep), End::Finished),
-            PartState::Stopping { sweep, refused, .. } => (*sweep, cut(*sweep, refused.clone())),
+            PartState::Stopping { sweep, refused } => (*sweep, cut(*sweep, refused.clone())),
             PartState::Wanted { .. } | PartState::Over { .. } => return,
         };
         part.state = PartState::Over { sweep, end };
@@ -324,23 +323,19 @@ impl Night {
             .collect()
     }
 
-    fn abandon(&mut self, now: Timestamp, reason: String) {
+    fn abandon(&mut self, reason: String) {
         if self.is_settled() {
             return;
         }
         self.settle(Phase::Abandoned { reason });
-        self.stop_all(now);
+        self.stop(|_| true);
     }
 
-    /// Acts on the time: deadlines of the night, of a refused submission, of a sweep that does not end and of the judge.
+    /// Acts on the time: deadlines of the night, of a refused submission and of the judge.
     fn pass_time(&mut self, now: Timestamp) {
         self.follow_clock(now);
-        if now >= self.ends {
-            self.stop_all(now);
-        }
-        for part in &mut self.parts {
-            give_up(part, now);
-        }
+        let is_late = now >= self.ends;
+        self.stop(|part| is_late || is_refused_for_good(part, now));
         let is_judged_next = matches!(self.phase, Phase::Measuring | Phase::Again)
             && self.parts.iter().all(Part::is_over);
         if !is_judged_next {
@@ -358,27 +353,24 @@ impl Night {
         }
     }
 
-    /// What began after `now` began now: the clock was put back, and nobody waits until it is there again.
+    /// What lies ahead of `now` and did not is brought near: the clock was put back, and nobody waits until it is there again.
     fn follow_clock(&mut self, now: Timestamp) {
         let latest = now.saturating_add(signed(self.deadline));
         self.ends = self.ends.min(latest.unwrap_or(Timestamp::MAX));
         self.judging_since = self.judging_since.map(|since| since.min(now));
         for part in &mut self.parts {
-            match &mut part.state {
-                PartState::Wanted {
-                    refused: Some(Refused { since, .. }),
-                }
-                | PartState::Stopping { since, .. } => *since = (*since).min(now),
-                PartState::Wanted { refused: None }
-                | PartState::Out { .. }
-                | PartState::Over { .. } => {}
+            if let PartState::Wanted {
+                refused: Some(Refused { since, .. }),
+            } = &mut part.state
+            {
+                *since = (*since).min(now);
             }
         }
     }
 
-    /// Calls back what is out, and what may be.
-    fn stop_all(&mut self, now: Timestamp) {
-        for part in &mut self.parts {
+    /// Calls back what is out, and what may be: a crash may have come between a submission and its record.
+    fn stop(&mut self, is_meant: impl Fn(&Part) -> bool) {
+        for part in self.parts.iter_mut().filter(|part| is_meant(part)) {
             let (sweep, refused) = match &part.state {
                 PartState::Wanted { refused } => {
                     (None, refused.as_ref().map(|refused| refused.reason.clone()))
@@ -386,11 +378,7 @@ impl Night {
                 PartState::Out { sweep } => (Some(*sweep), None),
                 PartState::Stopping { .. } | PartState::Over { .. } => continue,
             };
-            part.state = PartState::Stopping {
-                sweep,
-                since: now,
-                refused,
-            };
+            part.state = PartState::Stopping { sweep, refused };
         }
     }
 
@@ -418,23 +406,14 @@ impl Night {
     }
 }
 
-/// Ends a part that was refused, or that does not stop, for too long.
-fn give_up(part: &mut Part, now: Timestamp) {
-    let (sweep, end) = match &part.state {
-        PartState::Wanted {
-            refused: Some(refused),
-        } if now.duration_since(refused.since) >= PATIENCE => {
-            let reason = refused.reason.clone();
-            (None, End::Refused { reason })
-        }
-        PartState::Stopping {
-            sweep,
-            since,
-            refused,
-        } if now.duration_since(*since) >= STOPPING => (*sweep, cut(*sweep, refused.clone())),
-        _ => return,
+fn is_refused_for_good(part: &Part, now: Timestamp) -> bool {
+    let PartState::Wanted {
+        refused: Some(refused),
+    } = &part.state
+    else {
+        return false;
     };
-    part.state = PartState::Over { sweep, end };
+    now.duration_since(refused.since) >= PATIENCE
 }
 
 /// How a part ends that was called back.

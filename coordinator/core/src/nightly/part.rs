@@ -60,8 +60,6 @@ pub enum PartState {
     Stopping {
         /// The sweep; `None`: its request may have one all the same.
         sweep: Option<SweepId>,
-        /// Since when.
-        since: Timestamp,
         /// The last refusal, while it was wanted.
         refused: Option<String>,
     },
@@ -89,7 +87,7 @@ pub struct Refused {
 pub enum End {
     /// Its sweep ended by itself.
     Finished,
-    /// Its sweep was cancelled, or did not end although it was.
+    /// Its sweep was cancelled.
     Cut,
     /// It was never submitted before the night's end.
     NeverOut,

@@ -90,6 +90,12 @@ pub enum ScheduleError {
 /// How far ahead runs are looked at: more than a year, so that every change of the clocks is among them.
 const AHEAD: SignedDuration = SignedDuration::from_hours(400 * 24);
 
+/// Runs that are looked at, at most: of a run every half hour all. A person waits for the answer.
+const MOST_RUNS: usize = 20_000;
+
+/// Nights that are compared in search of the two that lie closest: more than a year of daily ones.
+const PAIRS_COMPARED: usize = 400;
+
 impl Schedule {
     /// Least and longest time that a night may take.
     pub const DEADLINES: (Duration, Duration) =
@@ -112,7 +118,7 @@ impl Schedule {
         ends.duration_since(now) >= signed(self.sweep.budget)
     }
 
-    /// Whether it can work: looks at all runs of the 400 days after `now`.
+    /// Whether it can work: looks at the runs of the 400 days after `now`, at most 20,000 of them.
     ///
     /// # Errors
     /// With what to change.
@@ -130,24 +136,33 @@ impl Schedule {
         }
         let timetable = &self.timetable;
         let horizon = now.saturating_add(AHEAD).unwrap_or(Timestamp::MAX);
-        let next = |after| timetable.next_after(after);
-        let mut run = next(now).filter(|run| *run <= horizon);
-        while let Some(planned) = run {
-            self.check_window(planned)?;
-            let Some(second) = next(planned) else {
+        let mut next = timetable.next_after(now);
+        for _ in 0..MOST_RUNS {
+            let Some(run) = next.filter(|run| *run <= horizon) else {
                 break;
             };
-            if second < self.ends(planned) {
-                return Err(ScheduleError::Overlap {
-                    first: timetable.local(planned),
-                    second: timetable.local(second),
-                    between: second.duration_since(planned).unsigned_abs(),
-                    deadline,
-                });
+            self.check_window(run)?;
+            next = timetable.next_after(run);
+            if next.is_some_and(|next| next < self.ends(run)) {
+                return Err(self.overlap(run));
             }
-            run = Some(second).filter(|run| *run <= horizon);
         }
         Ok(())
+    }
+
+    /// The refusal of nights that overlap from a run on: with the two that lie closest, so that the deadline it asks for is short enough for all.
+    fn overlap(&self, from: Timestamp) -> ScheduleError {
+        let timetable = &self.timetable;
+        let runs = std::iter::successors(Some(from), |run| timetable.next_after(*run));
+        let pairs = runs.clone().zip(runs.skip(1)).take(PAIRS_COMPARED);
+        let between = |(first, second): &(Timestamp, Timestamp)| second.duration_since(*first);
+        let closest = pairs.min_by_key(between).unwrap_or((from, from));
+        ScheduleError::Overlap {
+            first: timetable.local(closest.0),
+            second: timetable.local(closest.1),
+            between: between(&closest).unsigned_abs(),
+            deadline: self.deadline,
+        }
     }
 
     fn check_window(&self, planned: Timestamp) -> Result<(), ScheduleError> {

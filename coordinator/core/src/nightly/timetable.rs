@@ -46,10 +46,10 @@ impl Timetable {
         // The further back a run lies, the fewer there are: a minute's are found within the hour, a leap day's within years.
         let mut back = SignedDuration::from_hours(1);
         loop {
-            let mut found = self.next_after(until.checked_sub(back).ok()?)?;
-            if found <= until {
-                while let Some(next) = self.next_after(found).filter(|next| *next <= until) {
-                    found = next;
+            let next = |after| self.next_after(after).filter(|run| *run <= until);
+            if let Some(mut found) = next(until.checked_sub(back).ok()?) {
+                while let Some(later) = next(found) {
+                    found = later;
                 }
                 return Some(found);
             }

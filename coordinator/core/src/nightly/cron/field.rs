@@ -28,8 +28,8 @@ pub(super) struct Field {
     last: u8,
     /// Of the numbers from `first` on.
     names: &'static [&'static str],
-    /// In the error of a text that is none.
-    example: &'static str,
+    /// For the error of a text that is none.
+    examples: &'static str,
 }
 
 const MONTHS: [&str; 12] = [
@@ -37,27 +37,27 @@ const MONTHS: [&str; 12] = [
 ];
 const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
-const fn plain(name: &'static str, first: u8, last: u8, example: &'static str) -> Field {
+const fn plain(name: &'static str, first: u8, last: u8, examples: &'static str) -> Field {
     Field {
         name,
         first,
         last,
         names: &[],
-        example,
+        examples,
     }
 }
 
 /// In the order in which they are written.
 pub(super) const FIELDS: [Field; 5] = [
-    plain("minute", 0, 59, "0, */15 or 10-50/10"),
-    plain("hour", 0, 23, "2, 20-23 or 1,13"),
-    plain("day of the month", 1, 31, "1, 1-7 or *"),
+    plain("minute", 0, 59, "0, */15 and 10-50/10"),
+    plain("hour", 0, 23, "2, 20-23 and 1,13"),
+    plain("day of the month", 1, 31, "1, 1-7 and *"),
     Field {
         name: "month",
         first: 1,
         last: 12,
         names: &MONTHS,
-        example: "6, jan-mar or *",
+        examples: "6, jan-mar and *",
     },
     // Sunday is 0 and 7.
     Field {
@@ -65,7 +65,7 @@ pub(super) const FIELDS: [Field; 5] = [
         first: 0,
         last: SUNDAY_AGAIN,
         names: &WEEKDAYS,
-        example: "1, mon-fri or *",
+        examples: "1, mon-fri and *",
     },
 ];
 
@@ -96,12 +96,11 @@ impl Field {
             (self.number(first)?, self.range_end(first, last)?)
         } else {
             let number = self.number(range)?;
-            if step.is_some() {
-                let problem = format!(
-                    "{item:?} steps from where to where? write {range}-{}/..",
-                    self.last
-                );
-                return Err(problem);
+            if let Some(step) = step {
+                let last = self.last;
+                return Err(format!(
+                    "{item:?} steps from where to where? write {number}-{last}/{step}"
+                ));
             }
             (number, number)
         };
@@ -148,7 +147,7 @@ impl Field {
             return Ok(number);
         }
         let number =
-            digits(text).ok_or_else(|| format!("{text:?} is not one; such as {}", self.example))?;
+            digits(text).ok_or_else(|| format!("{text:?} is not one ({} are)", self.examples))?;
         u8::try_from(number)
             .ok()
             .filter(|number| (first..=last).contains(number))
