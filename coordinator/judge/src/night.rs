@@ -206,6 +206,7 @@ fn tell(alone: &mut Alone) {
             verdict.is_new =
                 !verdict.is_silenced && (is_event || alone.book.told.insert(verdict.kind));
         }
+        verdict.is_new &= !verdict.is_silenced;
     }
     if is_resolved && !alone.book.is_alarmed() {
         alone.book.muted_until = None;

@@ -44,7 +44,7 @@ pub const DEVICE: usize = 3;
 /// The shift of this case is each series' own smallest detectable one.
 pub const OWN: f64 = f64::NAN;
 
-pub const CASES: [Case; 18] = [
+pub const CASES: [Case; 19] = [
     device("device 3 % slower", What::Slower(0.03), Kind::Confirmed),
     device("device 5 % slower", What::Slower(0.05), Kind::Confirmed),
     device("device 8 % slower", What::Slower(0.08), Kind::Confirmed),
@@ -65,6 +65,14 @@ pub const CASES: [Case; 18] = [
         ..device(
             "spike of 15 % on one night",
             What::Slower(0.15),
+            Kind::Confirmed,
+        )
+    },
+    Case {
+        lasts: Some(5),
+        ..device(
+            "device throttled for five nights",
+            What::Throttled,
             Kind::Confirmed,
         )
     },
