@@ -73,7 +73,11 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cycles: Option<f64>,
     /// By batch size, of the newest nights only.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        with = "crate::pairs",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub log_seconds: BTreeMap<u32, f64>,
     /// The step; unknown where two measurements of the night disagree.
     pub step: Step,

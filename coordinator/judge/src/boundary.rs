@@ -32,6 +32,7 @@ pub struct Before {
     /// Median logarithm of the time, seconds.
     pub level: f64,
     /// The same by batch size.
+    #[serde(with = "crate::pairs")]
     pub log_seconds: BTreeMap<u32, f64>,
     /// Standard deviation of a night.
     pub sigma: f64,

@@ -23,6 +23,7 @@ mod model;
 mod night;
 mod observation;
 mod outlier;
+mod pairs;
 mod policy;
 pub mod replay;
 mod stats;

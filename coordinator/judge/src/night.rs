@@ -22,7 +22,7 @@ pub struct Books {
     /// By series; one that is no longer in a schedule stays until it is removed here.
     pub series: BTreeMap<String, Book>,
     /// By model and workload.
-    #[serde(with = "pairs")]
+    #[serde(with = "crate::pairs")]
     pub models: BTreeMap<Group, ModelBook>,
 }
 
@@ -65,7 +65,7 @@ pub struct Judgement {
     /// By series, the gravest first; none is without one.
     pub series: BTreeMap<String, Vec<Verdict>>,
     /// Of models: [`Kind::ModelWide`], [`Kind::ChangedWithEnvironment`], and the end of the former.
-    #[serde(with = "pairs")]
+    #[serde(with = "crate::pairs")]
     pub models: BTreeMap<Group, Vec<Verdict>>,
     /// Devices of which no series reported, and those that report again; where the host is such a one, it alone speaks.
     pub devices: BTreeMap<String, Verdict>,
@@ -210,30 +210,5 @@ fn tell(alone: &mut Alone) {
     }
     if is_resolved && !alone.book.is_alarmed() {
         alone.book.muted_until = None;
-    }
-}
-
-/// A map whose keys are no words, as a list of pairs: JSON has no other way.
-mod pairs {
-    use std::collections::BTreeMap;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
-        map: &BTreeMap<K, V>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(map)
-    }
-
-    pub(super) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
-    where
-        K: Deserialize<'de> + Ord,
-        V: Deserialize<'de>,
-        D: Deserializer<'de>,
-    {
-        Ok(Vec::<(K, V)>::deserialize(deserializer)?
-            .into_iter()
-            .collect())
     }
 }

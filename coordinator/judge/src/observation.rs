@@ -50,6 +50,7 @@ const FASTEST_CLOCK_MHZ: f64 = 1e6;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
     /// Natural logarithm of the median time of an iteration in seconds, by batch size; the schedule's batch sizes and no others.
+    #[serde(with = "crate::pairs")]
     pub log_seconds: BTreeMap<u32, f64>,
     /// Median SM clock, MHz.
     pub sm_clock_mhz: Option<f64>,
