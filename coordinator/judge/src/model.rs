@@ -134,20 +134,21 @@ fn renewed(book: &mut ModelBook, devices: &[&mut Alone]) -> Option<Verdict> {
     Some(verdict)
 }
 
-/// While the model has an alarm, its nights are no part of a device's baseline, and are none after it either.
+/// While the model has an alarm, its nights are no part of a device's baseline, and are none after it either. A device that was not measured is looked at when it is.
 fn freeze(policy: &Policy, book: &ModelBook, before: Option<u32>, alone: &mut Alone) {
+    if alone.measured.is_none() {
+        return;
+    }
     let knows_before = |since: &u32| {
         let first = alone.book.current().first();
         first.is_some_and(|first| first.night < *since)
     };
     let frozen = book.alarm.filter(knows_before);
-    let is_over = before.is_some() && book.alarm.is_none();
-    if alone.is_renewed && before.is_some() {
+    if alone.is_renewed && before.is_some() && alone.book.slowdown().is_some() {
         // It was told with the model, and goes on as its own.
-        if alone.book.slowdown().is_some() {
-            alone.book.told.insert(Kind::Confirmed);
-        }
-    } else if let Some(since) = before.filter(|_| is_over) {
+        alone.book.told.insert(Kind::Confirmed);
+    }
+    if let (Some(since), None) = (alone.book.frozen_since, book.alarm) {
         end_with_the_model(policy, since, alone);
     }
     alone.book.frozen_since = frozen;
@@ -176,7 +177,7 @@ fn end_with_the_model(policy: &Policy, since: u32, alone: &mut Alone) {
             verdict.is_silenced = true;
         }
     }
-    if alone.book.slowdown().is_none() && alone.book.frozen_since.is_some() {
+    if alone.book.slowdown().is_none() {
         alone.book.leave_out(since, policy.resolving_nights);
     }
 }

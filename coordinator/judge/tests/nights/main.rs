@@ -84,6 +84,67 @@ fn a_night_beyond_the_gates_is_provisional_and_measured_again() {
 }
 
 #[test]
+fn without_time_to_measure_again_three_nights_of_three_confirm() {
+    let slow = Happening::new(40, 1, Some(2), What::Slower(0.12));
+    let mut world = World::new(LAB, 1);
+    world.is_hurried = true;
+    assert_eq!(told_by(&mut world, &[slow], 41), []);
+    assert_eq!(
+        told_by(&mut world, &[slow], 50),
+        [(42, of_series(1, 2), Kind::Confirmed)]
+    );
+}
+
+#[test]
+fn while_a_series_is_learned_only_ten_percent_counts() {
+    let little = Happening::new(6, 1, Some(2), What::Slower(0.06));
+    let much = Happening::new(6, 2, Some(2), What::Slower(0.15));
+    let mut world = World::new(Lab { devices: 3, ..LAB }, 1);
+    let told = told_by(&mut world, &[little, much], 8);
+    assert_eq!(told, [(7, of_series(2, 2), Kind::Confirmed)]);
+}
+
+#[test]
+fn slower_in_cycles_alone_is_reported_and_no_alarm() {
+    // As quick as ever, at a clock that is 10 % higher.
+    let all = [What::Slower(0.10), What::Clock(-0.1 / 1.1)]
+        .map(|what| Happening::new(40, 1, Some(2), what));
+    let mut world = World::new(LAB, 6);
+    assert_eq!(told_by(&mut world, &all, 40), []);
+    let judgement = world.next(&all);
+    assert_eq!(alarms(&judgement).count(), 0);
+    let verdicts = judgement.series[&series(1, 2)].iter();
+    let new: Vec<_> = verdicts
+        .filter(|verdict| verdict.is_new)
+        .map(|verdict| verdict.kind)
+        .collect();
+    assert_eq!(new, [Kind::SlowerInCycles]);
+    assert_eq!(told_by(&mut world, &all, 60), []);
+}
+
+#[test]
+fn what_each_of_three_drivers_takes_unnoticed_is_a_creep() {
+    let drivers = [40, 60, 80].map(|night| Happening::new(night, 1, Some(2), What::Driver(0.02)));
+    let mut world = World::new(
+        Lab {
+            spread: 0.005,
+            ..LAB
+        },
+        11,
+    );
+    let mut creeps = Vec::new();
+    while world.night < 100 {
+        let judgement = world.next(&drivers);
+        assert_eq!(alarms(&judgement).count(), 0, "night {}", world.night);
+        let verdicts = judgement.series[&series(1, 2)].iter();
+        let new = verdicts.filter(|verdict| verdict.reason == Reason::Creep && verdict.is_new);
+        creeps.extend(new.map(|_| world.night));
+    }
+    assert_eq!(creeps.len(), 1, "{creeps:?}");
+    assert!(creeps[0] > 80);
+}
+
+#[test]
 fn a_slower_model_is_one_alarm_and_one_end() {
     let happening = Happening::new(40, 3, None, What::Slower(0.05)).until(55);
     let mut world = World::new(LAB, 2);
