@@ -42,8 +42,8 @@ pub struct Before {
     pub step: Option<Step>,
     /// Further away than this is beyond the gate.
     pub gate: f64,
-    /// Night on which a shift began that was not yet confirmed when the environment changed.
-    pub hit: Option<u32>,
+    /// Night on which a shift began that was not yet confirmed when the environment changed, and whither.
+    pub hit: Option<(u32, Direction)>,
 }
 
 /// One night beside what was before a boundary.
@@ -85,7 +85,12 @@ impl Before {
             by_size.entry(*size).or_default().push(*time);
         }
         let recent = book.last(policy.confirming_nights.saturating_sub(1));
-        let is_hit = |entry: &&Entry| entry.hit.is_some() && since.is_none();
+        let hit = |entry: &Entry| {
+            Some((
+                entry.night,
+                entry.hit.filter(|_| since.is_none())?.direction,
+            ))
+        };
         Some(Self {
             level: median(usual.iter().map(|entry| entry.level))?,
             log_seconds: by_size
@@ -96,7 +101,7 @@ impl Before {
             nights: usual.len(),
             step: step::usual(policy, book.settled()),
             gate: gate(policy, &baseline),
-            hit: recent.iter().find(is_hit).map(|entry| entry.night),
+            hit: recent.iter().find_map(hit),
         })
     }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::{
     Policy,
     alone::Alone,
+    book::Direction,
     boundary::Look,
     environment::Change,
     model::spread_of_median,
@@ -106,7 +107,11 @@ fn one(
         return;
     };
     let is_first = boundary.nights.len() <= 1;
-    let hit = boundary.before.hit;
+    let whither = look.shift.map(Direction::of);
+    let hit = boundary
+        .before
+        .hit
+        .filter(|(_, direction)| Some(*direction) == whither);
     let has_new_step = matches!(look.step, step::Look::Changed { .. });
     let is_confirmed = |direction| boundary.count(direction) >= policy.confirming_hits;
     let is_shifted = look
@@ -140,7 +145,7 @@ fn one(
         return;
     };
     verdict.numbers = look.numbers.clone();
-    verdict.numbers.since = hit;
+    verdict.numbers.since = hit.map(|(since, _)| since);
     verdict.changes.clone_from(&boundary.changes);
     if is_told {
         // Told once; and what was told is no creep.

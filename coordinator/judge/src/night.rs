@@ -104,7 +104,10 @@ pub fn judge(policy: &Policy, books: &Books, night: &Night) -> Judgement {
     judge_places(books, night, &mut judged, &mut judgement);
     for (series, mut alone) in judged {
         tell(&mut alone);
-        if alone.wants_again {
+        // Once a night is enough, also where the second measurement was none.
+        let observed = night.series.get(series).map(|tonight| &tonight.observation);
+        if alone.wants_again && matches!(observed, Some(Observation::Measured { again: None, .. }))
+        {
             judgement.again.insert(series.to_owned());
         }
         alone.verdicts.sort_by_key(Verdict::gravity);

@@ -180,6 +180,13 @@ impl Policy {
             baseline >= learning,
             "it is fewer than learning_nights",
         )?;
+        let (far, least) = (self.environment_far, self.environment_shift);
+        refuse(
+            "environment_far",
+            far,
+            far >= least,
+            "it is less than environment_shift",
+        )?;
         let (hits, nights) = (self.confirming_hits, self.confirming_nights);
         refuse(
             "confirming_nights",

@@ -38,6 +38,8 @@ pub struct Found {
     pub clock_or_power: u64,
     /// Reported again, or back at the usual, and told so.
     pub returned: u64,
+    /// Confirmed within a week and told, of what it happened to: an alarm that does not say what happened.
+    pub unexplained: u64,
     /// What else was told of the model, by kind.
     pub others: BTreeMap<Kind, u64>,
 }
@@ -171,6 +173,14 @@ fn look(
             .count() as u64;
     }
     for (of, verdict) in alarms(judgement) {
+        let is_of_it = case
+            .devices()
+            .iter()
+            .any(|device| of == Part::Series(simulator::series(model, *device)));
+        let is_regression = matches!(verdict.kind, Kind::Confirmed | Kind::ModelWide);
+        if is_regression && night <= 7 && (is_of_it || of == Part::Group(simulator::group(model))) {
+            found.unexplained += 1;
+        }
         if is_of(&of, model) && verdict.kind != case.told {
             *found.others.entry(verdict.kind).or_default() += 1;
         }
@@ -196,6 +206,7 @@ impl Found {
             twice: 0,
             clock_or_power: 0,
             returned: 0,
+            unexplained: 0,
             others: BTreeMap::new(),
         }
     }
@@ -205,6 +216,7 @@ impl Found {
         self.twice += other.twice;
         self.clock_or_power += other.clock_or_power;
         self.returned += other.returned;
+        self.unexplained += other.unexplained;
         for (count, more) in self.by_night.iter_mut().zip(other.by_night) {
             *count += more;
         }

@@ -8,7 +8,6 @@ use statrs::distribution::{Beta, ContinuousCDF as _, Gamma};
 use crate::{
     found::{BY_NIGHT, Found},
     quiet::Quiet,
-    simulator::What,
 };
 
 /// Confirmed false alarms per 300 series-nights at 1 % spread, at most.
@@ -217,14 +216,14 @@ fn print_bars(quiet: &[Quiet], found: &[Found]) -> bool {
             1,
         ),
         none(
-            "and never as an unexplained regression (a model's)",
+            "and never, within a week, as an unexplained regression (a model's)",
             "driver of a model, 8 % slower",
-            unexplained,
+            |it| it.unexplained,
         ),
         none(
             "the same of one device",
             "driver of one device, 8 % slower",
-            unexplained,
+            |it| it.unexplained,
         ),
         lost(
             "every lost host told on its first night, once, and its return",
@@ -251,18 +250,6 @@ fn print_bars(quiet: &[Quiet], found: &[Found]) -> bool {
 
 fn of<'a>(found: &'a [Found], case: &'a str) -> impl Iterator<Item = &'a Found> {
     found.iter().filter(move |it| it.case.name == case)
-}
-
-/// Confirmed alarms about what a changed driver did.
-fn unexplained(found: &Found) -> u64 {
-    debug_assert!(
-        matches!(found.case.what, What::Driver(_)),
-        "asked of a driver only"
-    );
-    [Kind::Confirmed, Kind::ModelWide]
-        .iter()
-        .filter_map(|kind| found.others.get(kind))
-        .sum()
 }
 
 const fn met(is_met: bool) -> &'static str {
