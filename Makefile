@@ -6,7 +6,7 @@ CARGOFLAGS ?=
 ARGS ?=
 OUTPUT ?= batchstep-report
 
-.PHONY: help demo test lint build bench bench-fleet validate properties faults simulate fuzz libtorch clean-report
+.PHONY: help demo test lint build bench bench-fleet validate validate-nightly properties faults simulate fuzz libtorch clean-report
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -44,6 +44,9 @@ bench-fleet: ## What a coordinator costs under 100, 1,000 and 10,000 agents, rel
 
 validate: ## How often the inference is right, on seeded traces of every class of laws: docs/results/inference.md (about 10 minutes)
 	$(CARGO) run --release -q -p batchstep-inference $(CARGOFLAGS) --example validate -- $(or $(ARGS),--check)
+
+validate-nightly: ## How often the judge of nights is right, on simulated nights: docs/results/nightly.md (about 5 minutes)
+	$(CARGO) run --release -q -p batchstep-judge $(CARGOFLAGS) --example validate -- $(or $(ARGS),--check)
 
 properties: libtorch ## All property tests with random inputs, RUNS=20 times; prints the command that shows a failure again
 	scripts/properties $(or $(RUNS),20) $(SEED)

@@ -1,13 +1,21 @@
-//! One series' night against its own past: S0 to S3 and S5.
+//! One series' night against its own past: S0 to S3, and whether it reported at all. Called by `night`, which then looks at series together.
 
 use crate::{
     Baseline, Book, Measurement, Observation, Policy, Step,
+<<<<<<< HEAD
     baseline::last,
     book::Entry,
     drift,
     environment::{Change, Environment, Property},
     observation::Invalidity,
     stats::median,
+=======
+    book::{Direction, Entry},
+    boundary::{self, Before, Boundary},
+    cycles, drift,
+    environment::{Change, Environment, one_after_the_other},
+    observation::Invalidity,
+>>>>>>> night-judge
     step, time,
     verdict::{Kind, Numbers, Reason, Verdict},
 };
@@ -15,14 +23,18 @@ use crate::{
 /// A series that was judged alone.
 #[derive(Debug, Clone)]
 pub(crate) struct Alone {
-    /// Never empty.
+    /// Never empty, unless `crossing` is there.
     pub verdicts: Vec<Verdict>,
     /// A second measurement may change them.
     pub wants_again: bool,
-    /// Above the baseline, and the same in standard deviations; of nights that are compared with a baseline that is known.
-    pub shift: Option<(f64, f64)>,
+    /// What the night is held against, where that is known well.
+    pub baseline: Option<Baseline>,
+    /// The environment is another since tonight.
+    pub is_renewed: bool,
     /// What was measured.
     pub measured: Option<Measured>,
+    /// What is seen across a change of environment: no verdict yet, since that takes the siblings.
+    pub crossing: Option<boundary::Look>,
     /// As it is after the night.
     pub book: Book,
 }
@@ -37,20 +49,22 @@ pub(crate) struct Measured {
 }
 
 impl Alone {
-    fn unmeasured(book: Book, verdict: Verdict) -> Self {
+    fn of(book: Book, verdicts: Vec<Verdict>) -> Self {
         Self {
-            verdicts: vec![verdict],
+            verdicts,
             wants_again: false,
-            shift: None,
+            baseline: None,
+            is_renewed: false,
             measured: None,
+            crossing: None,
             book,
         }
     }
 
-    /// Silences the alarms of these kinds.
-    pub(crate) fn silence(&mut self, kinds: impl Fn(Kind) -> bool) {
+    /// Silences the verdicts that are so.
+    pub(crate) fn silence(&mut self, is_so: impl Fn(&Verdict) -> bool) {
         for verdict in &mut self.verdicts {
-            verdict.is_silenced |= kinds(verdict.kind);
+            verdict.is_silenced |= is_so(verdict);
         }
     }
 
@@ -69,24 +83,33 @@ impl Alone {
     }
 }
 
-pub(crate) fn alone(policy: &Policy, mut book: Book, night: u32, observed: &Observation) -> Alone {
-    let was_missing = std::mem::replace(
-        &mut book.standing.missing,
-        matches!(observed, Observation::Missing),
-    );
-    let (environment, first, again) = match observed {
+pub(crate) fn alone(
+    policy: &Policy,
+    mut book: Book,
+    (night, day): (u32, i32),
+    observed: &Observation,
+) -> Alone {
+    if book.newest.is_some_and(|newest| night <= newest) {
+        let verdict = Verdict::new(Kind::Invalid, Reason::OutOfOrder);
+        return Alone::of(book, vec![verdict]);
+    }
+    book.newest = Some(night);
+    book.unmute(day);
+    let is_missing = matches!(observed, Observation::Missing);
+    let was_missing = std::mem::replace(&mut book.standing.missing, is_missing);
+    let mut alone = match observed {
         Observation::Missing => {
-            let verdict = Verdict::new(Kind::Missing, Reason::Deadline).alarm(!was_missing);
-            return Alone::unmeasured(book, verdict);
+            let verdict = Verdict::new(Kind::Missing, Reason::Deadline).alarm();
+            Alone::of(book, vec![verdict])
         }
         Observation::Invalid { why } => {
-            let verdict = Verdict::new(Kind::Invalid, invalid(*why));
-            return Alone::unmeasured(book, verdict);
+            Alone::of(book, vec![Verdict::new(Kind::Invalid, invalid(*why))])
         }
         Observation::Measured {
             environment,
             first,
             again,
+<<<<<<< HEAD
         } => (environment, first, again.as_ref()),
     };
     let Some(level) = first.level() else {
@@ -112,13 +135,15 @@ pub(crate) fn alone(policy: &Policy, mut book: Book, night: u32, observed: &Obse
     if was_missing {
         let mut back = Verdict::new(Kind::Resolved, Reason::Returned);
         back.is_new = true;
+=======
+        } => measured(policy, book, night, environment, first, again.as_ref()),
+    };
+    if was_missing && !is_missing {
+        let back = alone.book.resolve(Kind::Missing, Reason::Returned);
+>>>>>>> night-judge
         alone.verdicts.push(back);
     }
-    alone.measured = Some(Measured {
-        level,
-        step: first.step,
-        again: again.and_then(|again| Some((again.level()?, again.step))),
-    });
+    alone.book.prune(policy);
     alone
 }
 
@@ -130,16 +155,51 @@ const fn invalid(why: Invalidity) -> Reason {
     }
 }
 
+fn measured(
+    policy: &Policy,
+    mut book: Book,
+    night: u32,
+    environment: &Environment,
+    first: &Measurement,
+    again: Option<&Measurement>,
+) -> Alone {
+    let Some(level) = first.level() else {
+        return Alone::of(book, vec![Verdict::new(Kind::Invalid, Reason::Incomplete)]);
+    };
+    // A second measurement that cannot be judged is none.
+    let again = again.filter(|again| again.level().is_some());
+    let known = book.environment.get_or_insert_default();
+    let changes = known.changes_to(environment);
+    known.absorb(environment);
+    let tonight = Tonight {
+        night,
+        first,
+        level,
+        again,
+    };
+    let mut alone = if changes.is_empty() {
+        same_environment(policy, book, &tonight)
+    } else {
+        new_environment(policy, book, &tonight, changes)
+    };
+    alone.measured = Some(Measured {
+        level,
+        step: first.step.plausible(),
+        again: again.and_then(|again| Some((again.level()?, again.step.plausible()))),
+    });
+    alone
+}
+
 /// A night that can be judged.
 struct Tonight<'a> {
     night: u32,
-    environment: &'a Environment,
     first: &'a Measurement,
     level: f64,
     again: Option<&'a Measurement>,
 }
 
 impl Tonight<'_> {
+<<<<<<< HEAD
     fn entry(&self, segment: u32) -> Entry {
         Entry::of(
             self.night,
@@ -148,16 +208,42 @@ impl Tonight<'_> {
             self.first,
             self.level,
         )
+=======
+    /// As it will be remembered; a step of which two measurements disagree is none.
+    fn entry(&self, policy: &Policy, segment: u32) -> Entry {
+        let mut entry = Entry::of(self.night, segment, self.first, self.level);
+        let again = self
+            .again
+            .map_or(Step::Unknown, |again| again.step.plausible());
+        if again != Step::Unknown && !step::same(policy, again, entry.step) {
+            entry.step = Step::Unknown;
+        }
+        entry
+    }
+
+    fn level_again(&self) -> Option<f64> {
+        self.again.and_then(Measurement::level)
+    }
+
+    fn numbers(&self, baseline: &Baseline) -> Numbers {
+        Numbers {
+            shift_again: self.level_again().map(|level| level - baseline.level),
+            ..baseline.numbers(self.level, self.first.cycles())
+        }
+>>>>>>> night-judge
     }
 }
 
 fn same_environment(policy: &Policy, mut book: Book, tonight: &Tonight<'_>) -> Alone {
-    let mut entry = tonight.entry(book.segment);
+    let crossing = look_across(policy, &mut book, tonight);
+    let mut entry = tonight.entry(policy, book.segment);
     let Some(baseline) = Baseline::of(policy, &book) else {
         book.entries.push(entry);
-        let first = Verdict::new(Kind::Learning, Reason::FewNights);
-        return Alone::unmeasured(book, first);
+        let mut alone = Alone::of(book, vec![Verdict::new(Kind::Learning, Reason::FewNights)]);
+        alone.verdicts[0].numbers.level = Some(tonight.level);
+        return with_crossing(alone, crossing);
     };
+<<<<<<< HEAD
     let look = time::Look::at(&baseline, tonight.level, tonight.again);
     let steps = step::Look::at(policy, book.settled(), tonight.first.step, tonight.again);
     let numbers = Numbers {
@@ -172,41 +258,134 @@ fn same_environment(policy: &Policy, mut book: Book, tonight: &Tonight<'_>) -> A
         since: alarm.or(book.alarm).map(|alarm| alarm.since),
         ..numbers
     };
+=======
+    let look = time::Look::at(&baseline, tonight.level, tonight.level_again());
+    let is_slowdown_open = book.slowdown().is_some();
+    let mut verdict = time::judge(
+        policy,
+        &mut book,
+        tonight.night,
+        &baseline,
+        tonight.level,
+        look,
+    );
+    verdict.numbers = tonight.numbers(&baseline);
+    verdict.numbers.since = book.alarm.map(|alarm| alarm.since);
+    verdict.cause = verdict.numbers.cause();
+    let numbers = verdict.numbers.clone();
+>>>>>>> night-judge
     let mut verdicts = vec![verdict];
-    let mut wants_again = book.alarm.is_none() && look == time::Look::Suspect;
+    let mut wants_again = !is_slowdown_open && matches!(look, time::Look::Suspect(_));
+
+    let step_again = tonight.again.map(|again| again.step);
+    let (step, is_step_suspect) = step::judge(
+        policy,
+        &mut book,
+        tonight.night,
+        tonight.first.step,
+        step_again,
+    );
+    verdicts.extend(step);
+    wants_again |= is_step_suspect;
+
     entry.hit = look.hit();
-    book.alarm = alarm;
+    let cycles_again = tonight.again.and_then(Measurement::cycles);
+    entry.is_hit_in_cycles = cycles::is_hit(&baseline, tonight.first.cycles(), cycles_again);
     book.entries.push(entry);
+    verdicts.extend(cycles::judge(policy, &mut book, &numbers));
+    verdicts.extend(drift::judge(policy, &mut book));
 
-    let changed = steps_verdict(steps, tonight.first.step, book.standing.step.is_none());
-    wants_again |= matches!(steps, step::Look::Suspect { .. }) && tonight.again.is_none();
-    book.standing.step = match steps {
-        step::Look::Changed { .. } => Some(tonight.first.step),
-        step::Look::Suspect { .. } | step::Look::Unstable { .. } => book.standing.step,
-        step::Look::Usual => None,
-    };
-    verdicts.extend(changed);
-
-    let drifts = if book.alarm.is_none() && book.frozen_since.is_none() {
-        drift::judge(policy, book.current())
-    } else {
-        None
-    };
-    let was_drifting = std::mem::replace(&mut book.standing.drift, drifts.is_some());
-    verdicts.extend(drifts.map(|mut verdict| {
-        verdict.is_new = !was_drifting;
-        verdict
-    }));
-    let shift = tonight.level - baseline.level;
-    Alone {
-        verdicts,
-        wants_again,
-        shift: (!baseline.is_learning).then_some((shift, shift / baseline.sigma)),
-        measured: None,
-        book,
-    }
+    let mut alone = Alone::of(book, verdicts);
+    alone.wants_again = wants_again;
+    alone.baseline = Some(baseline).filter(|baseline| !baseline.is_learning);
+    with_crossing(alone, crossing)
 }
 
+/// The first nights of an environment are still held against the old one.
+fn look_across(policy: &Policy, book: &mut Book, tonight: &Tonight<'_>) -> Option<boundary::Look> {
+    let look = {
+        let boundary = book.boundary.as_ref()?;
+        (!boundary.is_over(policy))
+            .then(|| boundary.before.look(policy, tonight.first, tonight.again))
+    };
+    if look.is_none() {
+        book.boundary = None;
+    }
+    let look = look?;
+    let boundary = book.boundary.as_mut()?;
+    boundary.nights.push(look.beyond);
+    Some(look)
+}
+
+fn with_crossing(mut alone: Alone, crossing: Option<boundary::Look>) -> Alone {
+    alone.wants_again |= crossing.as_ref().is_some_and(|look| look.wants_again);
+    alone.crossing = crossing;
+    alone
+}
+
+/// The first night of an environment: a new segment, held against the old one at once as far as both run the same thing.
+fn new_environment(
+    policy: &Policy,
+    mut book: Book,
+    tonight: &Tonight<'_>,
+    changes: Vec<Change>,
+) -> Alone {
+    let is_redefined = changes.iter().any(Change::is_of_the_definition);
+    let boundary = (!is_redefined)
+        .then(|| across(policy, &book, &changes))
+        .flatten();
+    let mut verdicts = Vec::new();
+    // A slowdown is not over because a driver changed: it goes on until nights are as they were before it.
+    let open = if is_redefined { None } else { book.slowdown() };
+    if let Some(alarm) = open
+        && let Some(baseline) = Baseline::of(policy, &book)
+    {
+        let mut verdict = time::go_on(policy, &mut book, &baseline, tonight.level, alarm);
+        verdict.numbers = tonight.numbers(&baseline);
+        verdict.numbers.since = Some(alarm.since);
+        verdict.changes.clone_from(&changes);
+        verdicts.push(verdict);
+    } else if book.slowdown().is_some() {
+        let mut verdict = book.resolve(Kind::Confirmed, Reason::DefinitionChanged);
+        verdict.changes.clone_from(&changes);
+        verdicts.push(verdict);
+    }
+    begin_segment(&mut book, is_redefined);
+    book.boundary = boundary;
+    let crossing = look_across(policy, &mut book, tonight);
+    if crossing.is_none() {
+        let reason = if is_redefined {
+            Reason::DefinitionChanged
+        } else {
+            Reason::EnvironmentChanged
+        };
+        let mut verdict = Verdict::new(Kind::Incomparable, reason);
+        verdict.numbers.level = Some(tonight.level);
+        verdict.changes = changes;
+        verdicts.push(verdict);
+    }
+    book.entries.push(tonight.entry(policy, book.segment));
+    let mut alone = Alone::of(book, verdicts);
+    alone.is_renewed = true;
+    with_crossing(alone, crossing)
+}
+
+/// What was before tonight's change; where the last change was only days ago, what was before that one, and both changes as one.
+fn across(policy: &Policy, book: &Book, changes: &[Change]) -> Option<Boundary> {
+    if let Some(before) = Before::of(policy, book) {
+        return Some(Boundary::new(changes.to_vec(), before));
+    }
+    let last = book.boundary.as_ref()?;
+    let both = one_after_the_other(&last.changes, changes);
+    let changes = if both.is_empty() {
+        changes.to_vec()
+    } else {
+        both
+    };
+    Some(Boundary::new(changes, last.before.clone()))
+}
+
+<<<<<<< HEAD
 fn steps_verdict(look: step::Look, tonight: Step, is_new: bool) -> Option<Verdict> {
     let numbers = |usual| Numbers {
         steps: Some([usual, tonight]),
@@ -285,18 +464,24 @@ fn new_environment(
     verdict.changes = changes;
     book.segment += 1;
     book.alarm = None;
+=======
+fn begin_segment(book: &mut Book, is_redefined: bool) {
+    book.segment = book.segment.saturating_add(1);
+>>>>>>> night-judge
     book.frozen_since = None;
+    book.boundary = None;
     book.standing.step = None;
     book.standing.drift = false;
-    book.entries.push(tonight.entry(book.segment));
-    Alone {
-        verdicts: vec![verdict],
-        wants_again,
-        shift: None,
-        measured: None,
-        book,
+    book.standing.cycles = false;
+    book.told.remove(&Kind::StepChanged);
+    book.alarm = book
+        .alarm
+        .filter(|alarm| alarm.direction == Direction::Slower && !is_redefined);
+    if is_redefined {
+        book.best = None;
     }
 }
+<<<<<<< HEAD
 
 /// A change is at least this large: the policy's, or what the spread of nights allows to be seen.
 fn environment_gate(policy: &Policy, baseline: &Baseline) -> f64 {
@@ -319,3 +504,5 @@ fn paired(usual: &[Entry], measured: &Measurement) -> Option<f64> {
         Some(measured.level()? - before)
     })
 }
+=======
+>>>>>>> night-judge

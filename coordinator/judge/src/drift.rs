@@ -1,29 +1,41 @@
-//! S3: slowdowns too slow for any one night.
+//! S3: slowdowns too slow for any one night. For the digest; nobody is woken for a drift.
 
 use crate::{
-    Policy,
-    book::Entry,
+    Book, Policy,
+    book::{Entry, last},
     stats::{mann_whitney, median},
     verdict::{Kind, Numbers, Reason, Verdict},
 };
 
-/// The verdict on the last nights, tonight's last; `None`: no drift, or too few nights.
-pub(crate) fn judge(policy: &Policy, nights: &[Entry]) -> Option<Verdict> {
-    ranks(policy, nights).or_else(|| creep(policy, nights))
+/// The verdict on the last nights, tonight's last; `None`: no drift, too few nights, or a slowdown that is told already. Enters the best week.
+pub(crate) fn judge(policy: &Policy, book: &mut Book) -> Option<Verdict> {
+    let verdict = match book.frozen_from() {
+        Some(_) => None,
+        None => {
+            let week = week(policy, book.current());
+            book.best = [book.best, week]
+                .into_iter()
+                .flatten()
+                .min_by(f64::total_cmp);
+            ranks(policy, book.current()).or_else(|| creep(policy, week?, book.best?))
+        }
+    };
+    let was = std::mem::replace(&mut book.standing.drift, verdict.is_some());
+    verdict.map(|verdict| verdict.new_if(!was))
 }
 
 fn ranks(policy: &Policy, nights: &[Entry]) -> Option<Verdict> {
-    let first = nights
-        .len()
-        .checked_sub(policy.drift_recent + policy.drift_before)?;
+    let all = policy.drift_recent.saturating_add(policy.drift_before);
+    let first = nights.len().checked_sub(all)?;
     let levels: Vec<f64> = nights[first..].iter().map(|entry| entry.level).collect();
     let (before, recent) = levels.split_at(policy.drift_before);
     let baseline = median(before.iter().copied())?;
     let level = median(recent.iter().copied())?;
+    if level - baseline < policy.drift_shift.ln_1p() {
+        return None;
+    }
     let probability = mann_whitney(recent, before);
-    let drifts =
-        level - baseline >= policy.drift_shift.ln_1p() && probability < policy.drift_probability;
-    drifts.then(|| {
+    (probability < policy.drift_probability).then(|| {
         Verdict::new(Kind::Drift, Reason::Ranks).with(Numbers {
             probability: Some(probability),
             ..numbers(level, baseline, before.len())
@@ -31,17 +43,16 @@ fn ranks(policy: &Policy, nights: &[Entry]) -> Option<Verdict> {
     })
 }
 
-/// Against the best that as many nights in a row have ever been.
-fn creep(policy: &Policy, nights: &[Entry]) -> Option<Verdict> {
-    let levels: Vec<f64> = nights.iter().map(|entry| entry.level).collect();
-    let stretches = levels.windows(policy.drift_recent);
-    let medians: Vec<f64> = stretches
-        .filter_map(|stretch| median(stretch.iter().copied()))
-        .collect();
-    let level = *medians.last()?;
-    let best = medians.iter().copied().min_by(f64::total_cmp)?;
-    (level - best >= policy.creep.ln_1p()).then(|| {
-        Verdict::new(Kind::Drift, Reason::Creep).with(numbers(level, best, policy.drift_recent))
+/// Median of the last nights, where there are enough.
+fn week(policy: &Policy, nights: &[Entry]) -> Option<f64> {
+    let recent = last(nights, policy.drift_recent);
+    median(recent.iter().map(|entry| entry.level)).filter(|_| recent.len() == policy.drift_recent)
+}
+
+/// Against the best that as many nights in a row have ever been, in whatever environment: what each of several drivers took unnoticed adds up.
+fn creep(policy: &Policy, week: f64, best: f64) -> Option<Verdict> {
+    (week - best >= policy.creep.ln_1p()).then(|| {
+        Verdict::new(Kind::Drift, Reason::Creep).with(numbers(week, best, policy.drift_recent))
     })
 }
 

@@ -52,11 +52,11 @@ impl fmt::Display for Property {
 }
 
 /// One property that is not what it was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Change {
     /// Which.
     pub property: Property,
-    /// What it was; `None`: not known.
+    /// What it was; `None`: not known, which happens only between siblings.
     pub before: Option<String>,
     /// What it is.
     pub after: Option<String>,
@@ -82,19 +82,87 @@ impl Environment {
         self.0.get(&Property::Driver).map(String::as_str)
     }
 
-    /// What changed from this to `after`, in the order of the properties.
+    /// What changed from this to `after`, in the order of the properties. What is not known on one side tells of no change: a reading that failed one
+    /// night must not begin a new past.
     #[must_use]
     pub fn changes_to(&self, after: &Self) -> Vec<Change> {
-        let properties = self.0.keys().chain(after.0.keys());
-        let properties: std::collections::BTreeSet<Property> = properties.copied().collect();
-        properties
-            .into_iter()
-            .map(|property| Change {
-                property,
-                before: self.0.get(&property).cloned(),
-                after: after.0.get(&property).cloned(),
+        let changed = self.0.iter().filter_map(|(property, before)| {
+            let after = after.0.get(property).filter(|after| *after != before)?;
+            Some(Change {
+                property: *property,
+                before: Some(before.clone()),
+                after: Some(after.clone()),
             })
-            .filter(|change| change.before != change.after)
-            .collect()
+        });
+        changed.collect()
+    }
+
+    /// Takes over what `newer` knows.
+    pub(crate) fn absorb(&mut self, newer: &Self) {
+        let known = newer.0.iter();
+        self.0
+            .extend(known.map(|(property, value)| (*property, value.clone())));
+    }
+}
+
+impl Change {
+    /// True for a change of what is run or how it is timed: times on both sides are of two different things.
+    pub(crate) const fn is_of_the_definition(&self) -> bool {
+        matches!(self.property, Property::Workload | Property::Timing)
+    }
+}
+
+/// Two changes one after the other as one; a property that is again what it was is left out.
+pub(crate) fn one_after_the_other(first: &[Change], second: &[Change]) -> Vec<Change> {
+    let mut all: BTreeMap<Property, Change> = first
+        .iter()
+        .map(|change| (change.property, change.clone()))
+        .collect();
+    for change in second {
+        let merged = all.entry(change.property).or_insert_with(|| change.clone());
+        merged.after.clone_from(&change.after);
+    }
+    all.into_values()
+        .filter(|change| change.before != change.after)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(known: &[(Property, &str)]) -> Environment {
+        let known = known
+            .iter()
+            .map(|(property, value)| (*property, (*value).to_owned()));
+        Environment(known.collect())
+    }
+
+    #[test]
+    fn what_is_not_known_has_not_changed() {
+        let mut last = environment(&[(Property::Driver, "580.1"), (Property::Ecc, "on")]);
+        let tonight = environment(&[(Property::Driver, "580.2"), (Property::Cudnn, "9.1")]);
+        let changes = last.changes_to(&tonight);
+        assert_eq!(changes.len(), 1);
+        assert_eq!(changes[0].to_string(), "driver 580.1 -> 580.2");
+        last.absorb(&tonight);
+        assert_eq!(last.0.len(), 3);
+        assert_eq!(
+            last.changes_to(&environment(&[(Property::Ecc, "off")]))
+                .len(),
+            1
+        );
+    }
+
+    #[test]
+    fn there_and_back_is_no_change() {
+        let driver = |version| environment(&[(Property::Driver, version)]);
+        let there = driver("1").changes_to(&driver("2"));
+        let back = driver("2").changes_to(&driver("1"));
+        let on = driver("2").changes_to(&driver("3"));
+        assert_eq!(one_after_the_other(&there, &back), []);
+        let merged = one_after_the_other(&there, &on);
+        assert_eq!(merged.len(), 1);
+        assert_eq!(merged[0].to_string(), "driver 1 -> 3");
     }
 }

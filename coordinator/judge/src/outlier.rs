@@ -1,58 +1,129 @@
-//! A device among its siblings: those of the same model, driver and workload.
+//! A device among its siblings: those of the same model, driver and workload. Knows no past of levels; what it takes from the book is on how many nights the device
+//! was unlike them. Called by `night` after each series was judged alone.
 
 use crate::{
-    Policy, Step,
+    Environment, Policy, Step,
+    alone::Alone,
+    book::last,
     stats::{median, robust_sigma},
-    step::same,
-    verdict::Numbers,
+    step::{most_frequent, same},
+    verdict::{Kind, Numbers, Reason, Verdict},
 };
 
-/// How a device is unlike the others.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Unlike {
-    /// Slower.
-    Slower(Numbers),
-    /// Another step.
-    Step(Numbers),
+/// One of the siblings.
+pub(crate) struct Sibling<'a> {
+    pub environment: &'a Environment,
+    pub alone: &'a mut Alone,
 }
 
-/// What makes `level` and `step` unlike those of all devices, its own among them; `None`: nothing, or too few devices.
-pub(crate) fn unlike(
-    policy: &Policy,
-    levels: &[f64],
-    steps: &[Step],
+/// What the siblings have in common.
+struct Common {
     level: f64,
-    step: Step,
-) -> Option<Unlike> {
-    if levels.len() < policy.outlier_devices {
+    sigma: f64,
+    devices: usize,
+    step: Option<Step>,
+}
+
+/// One device beside them.
+struct Look {
+    reason: Option<Reason>,
+    numbers: Numbers,
+}
+
+/// Judges each device of a group among the others; nothing for too few of them. What a device has changed itself is said already.
+pub(crate) fn judge(policy: &Policy, night: u32, siblings: &mut [Sibling<'_>]) {
+    let Some(common) = Common::of(policy, siblings) else {
+        return;
+    };
+    let environment = usual_environment(siblings);
+    for sibling in siblings {
+        if let Some(mut verdict) = one(policy, night, &common, sibling.alone) {
+            let Sibling {
+                alone,
+                environment: own,
+            } = sibling;
+            if verdict.is_alarm && alone.has_changed() {
+                verdict.is_silenced = true;
+                // Who was told that the device is slower, or has another step, need not be told that its siblings are not and have not.
+                let own = [Kind::Confirmed, Kind::StepChanged];
+                if own.iter().any(|kind| alone.book.told.contains(kind)) {
+                    alone.book.told.insert(Kind::Outlier);
+                }
+            }
+            if let Some(usual) = environment
+                .as_ref()
+                .filter(|_| verdict.kind != Kind::Resolved)
+            {
+                verdict.changes = usual.changes_to(own);
+            }
+            alone.verdicts.push(verdict);
+        }
+    }
+}
+
+fn one(policy: &Policy, night: u32, common: &Common, alone: &mut Alone) -> Option<Verdict> {
+    let own = alone.measured.clone()?;
+    let look = common.look(policy, own.level, own.step);
+    let again = own
+        .again
+        .map(|(level, step)| common.look(policy, level, step).reason);
+    let book = &mut alone.book;
+    let open = book.standing.outlier;
+    let is_unlike = look.reason.is_some() && again.is_none_or(|again| again == look.reason);
+    if let Some(entry) = book.entries.last_mut() {
+        // Without a second measurement it counts only for what is open already.
+        entry.is_unlike = is_unlike && (again.is_some() || open.is_some());
+    }
+    let numbers = Numbers {
+        since: open,
+        ..look.numbers
+    };
+    let reason = look.reason.unwrap_or(Reason::Siblings);
+    if open.is_some() {
+        let nights = last(&book.entries, policy.resolving_nights);
+        let is_over =
+            nights.len() == policy.resolving_nights && nights.iter().all(|entry| !entry.is_unlike);
+        if is_over {
+            book.standing.outlier = None;
+            return Some(
+                book.resolve(Kind::Outlier, Reason::LikeSiblings)
+                    .with(numbers),
+            );
+        }
+        return Some(Verdict::new(Kind::Outlier, reason).with(numbers).alarm());
+    }
+    look.reason?;
+    let Some(again) = again else {
+        alone.wants_again = true;
+        return Some(Verdict::new(Kind::Provisional, Reason::NotMeasuredAgain).with(numbers));
+    };
+    if again != look.reason {
         return None;
     }
-    let middle = median(levels.iter().copied())?;
-    let sigma = robust_sigma(levels.iter().copied(), middle)?.max(policy.least_sigma);
-    let shift = level - middle;
-    let numbers = Numbers {
-        level: Some(level),
-        baseline: Some(middle),
-        sigma: Some(sigma),
-        shift: Some(shift),
-        sigmas: Some(shift / sigma),
-        devices: Some(levels.len()),
-        ..Numbers::default()
-    };
-    let is_far = shift >= policy.outlier_far.ln_1p();
-    let is_apart = shift > policy.outlier_sigmas * sigma && shift >= policy.outlier_shift.ln_1p();
-    if is_far || is_apart {
-        return Some(Unlike::Slower(numbers));
+    let nights = last(&book.entries, policy.confirming_nights).iter();
+    let nights: Vec<u32> = nights
+        .filter(|entry| entry.is_unlike)
+        .map(|entry| entry.night)
+        .collect();
+    if nights.len() < policy.confirming_hits {
+        return Some(Verdict::new(Kind::Provisional, reason).with(numbers));
     }
-    let others = common_step(policy, steps)?;
-    (step != Step::Unknown && !same(policy, step, others)).then(|| {
-        Unlike::Step(Numbers {
-            steps: Some([others, step]),
-            ..numbers
-        })
-    })
+    let since = nights.first().copied().unwrap_or(night);
+    book.standing.outlier = Some(since);
+    if book.explained.is_some_and(|explained| explained == since) {
+        book.told.insert(Kind::Outlier);
+    }
+    Some(
+        Verdict::new(Kind::Outlier, reason)
+            .with(Numbers {
+                since: Some(since),
+                ..numbers
+            })
+            .alarm(),
+    )
 }
 
+<<<<<<< HEAD
 /// The step that all but one of the devices have at least.
 fn common_step(policy: &Policy, steps: &[Step]) -> Option<Step> {
     let known = steps.iter().copied().filter(|step| *step != Step::Unknown);
@@ -64,4 +135,69 @@ fn common_step(policy: &Policy, steps: &[Step]) -> Option<Step> {
     };
     let usual = known.max_by_key(|step| votes(*step))?;
     (votes(usual) + 1 >= steps.len()).then_some(usual)
+=======
+impl Common {
+    fn of(policy: &Policy, siblings: &[Sibling<'_>]) -> Option<Self> {
+        let measured = siblings
+            .iter()
+            .filter_map(|sibling| sibling.alone.measured.as_ref());
+        let (levels, steps): (Vec<f64>, Vec<Step>) = measured.map(|it| (it.level, it.step)).unzip();
+        if levels.len() < policy.outlier_devices {
+            return None;
+        }
+        let level = median(levels.iter().copied())?;
+        let known: Vec<Step> = steps
+            .into_iter()
+            .filter(|step| *step != Step::Unknown)
+            .collect();
+        // The step that all but one of them have at least.
+        let step = most_frequent(policy, &known)
+            .filter(|(_, votes)| known.len() >= policy.outlier_devices && votes + 1 >= known.len());
+        Some(Self {
+            level,
+            sigma: robust_sigma(levels.iter().copied(), level)?.max(policy.least_sigma),
+            devices: levels.len(),
+            step: step.map(|(step, _)| step),
+        })
+    }
+
+    fn look(&self, policy: &Policy, level: f64, step: Step) -> Look {
+        let shift = level - self.level;
+        let apart = (policy.outlier_sigmas * self.sigma).max(policy.outlier_shift.ln_1p());
+        let gate = apart.min(policy.outlier_far.ln_1p());
+        let has_another = |usual: &Step| step != Step::Unknown && !same(policy, step, *usual);
+        let other = self.step.filter(has_another);
+        let reason = if shift > gate {
+            Some(Reason::Siblings)
+        } else {
+            other.map(|_| Reason::SiblingsStep)
+        };
+        let numbers = Numbers {
+            level: Some(level),
+            baseline: Some(self.level),
+            sigma: Some(self.sigma),
+            shift: Some(shift),
+            sigmas: Some(shift / self.sigma),
+            gate: Some(gate),
+            steps: other.map(|usual| [usual, step]),
+            devices: Some(self.devices),
+            ..Numbers::default()
+        };
+        Look { reason, numbers }
+    }
+}
+
+/// The environment that most of them have.
+fn usual_environment(siblings: &[Sibling<'_>]) -> Option<Environment> {
+    let count = |one: &Environment| {
+        siblings
+            .iter()
+            .filter(|other| other.environment == one)
+            .count()
+    };
+    let usual = siblings
+        .iter()
+        .max_by_key(|sibling| count(sibling.environment))?;
+    Some(usual.environment.clone())
+>>>>>>> night-judge
 }

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// A policy looks back over a year of nights at most: books stay small.
+const MOST_NIGHTS: usize = 366;
+
 /// Why a policy cannot be followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("judge.{field} is {value}: {rule}")]
@@ -17,7 +20,8 @@ pub struct PolicyError {
 pub struct Policy {
     /// Valid nights that a baseline spans.
     pub baseline_nights: usize,
-    /// Valid nights before which a series is learned and only a shift of `learning_shift` counts.
+    /// Valid nights before which a series is learned: only a shift of `learning_shift` counts, and that from the fourth night on, since the median of
+    /// fewer than three is no more than one of them.
     pub learning_nights: usize,
     /// See `learning_nights`.
     pub learning_shift: f64,
@@ -35,8 +39,10 @@ pub struct Policy {
     pub step_nights: usize,
     /// Steps that differ by at most this share are the same.
     pub step_tolerance: f64,
-    /// A change together with a changed environment is an alarm from this share on.
+    /// A shift together with a changed environment counts from this share on (and from `hit_sigmas` on)…
     pub environment_shift: f64,
+    /// …and is told on its first night from this share on. Below, and where siblings with the same change do not share it, it takes a second night.
+    pub environment_far: f64,
     /// Valid nights at the end of which a drift is looked for…
     pub drift_recent: usize,
     /// …against so many before them.
@@ -67,8 +73,8 @@ pub struct Policy {
     pub resolving_sigmas: f64,
     /// …or this share, whichever is more.
     pub resolving_shift: f64,
-    /// Nights for which an acknowledged alarm stays silent.
-    pub muted_nights: u32,
+    /// Days, not nights, for which an acknowledged alarm stays silent.
+    pub muted_days: u32,
 }
 
 impl Default for Policy {
@@ -85,6 +91,7 @@ impl Default for Policy {
             step_nights: 14,
             step_tolerance: 0.05,
             environment_shift: 0.03,
+            environment_far: 0.05,
             drift_recent: 7,
             drift_before: 28,
             drift_probability: 1e-4,
@@ -100,7 +107,7 @@ impl Default for Policy {
             resolving_nights: 3,
             resolving_sigmas: 2.0,
             resolving_shift: 0.015,
-            muted_nights: 14,
+            muted_days: 14,
         }
     }
 }
@@ -117,6 +124,7 @@ impl Policy {
             ("least_sigma", self.least_sigma),
             ("step_tolerance", self.step_tolerance),
             ("environment_shift", self.environment_shift),
+            ("environment_far", self.environment_far),
             ("drift_probability", self.drift_probability),
             ("drift_shift", self.drift_shift),
             ("creep", self.creep),
@@ -172,13 +180,57 @@ impl Policy {
             baseline >= learning,
             "it is fewer than learning_nights",
         )?;
+<<<<<<< HEAD
+=======
+        let (far, least) = (self.environment_far, self.environment_shift);
+        refuse(
+            "environment_far",
+            far,
+            far >= least,
+            "it is less than environment_shift",
+        )?;
+>>>>>>> night-judge
         let (hits, nights) = (self.confirming_hits, self.confirming_nights);
         refuse(
             "confirming_nights",
             nights,
             nights >= hits,
             "it is fewer than confirming_hits",
+<<<<<<< HEAD
         )
+=======
+        )?;
+        let longest = [
+            ("baseline_nights", baseline),
+            ("step_nights", self.step_nights),
+            ("confirming_nights", nights),
+            ("drift_recent", self.drift_recent),
+            ("drift_before", self.drift_before),
+            ("resolving_nights", self.resolving_nights),
+        ];
+        for (field, value) in longest {
+            refuse(
+                field,
+                value,
+                value <= MOST_NIGHTS,
+                "more nights than a year are not remembered",
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Valid nights that a book remembers, and as many since the beginning of an open alarm: what the longest look back of the judge needs.
+    #[must_use]
+    pub fn remembered_nights(&self) -> usize {
+        let looks = [
+            self.baseline_nights,
+            self.step_nights,
+            self.drift_recent.saturating_add(self.drift_before),
+            self.confirming_nights,
+            self.resolving_nights,
+        ];
+        looks.into_iter().max().unwrap_or(0)
+>>>>>>> night-judge
     }
 }
 
@@ -213,5 +265,12 @@ mod tests {
         assert!(told.starts_with("judge.hit_sigmas is NaN:"), "{told}");
         let told = refused(|policy| policy.confirming_nights = 1);
         assert!(told.contains("fewer than confirming_hits"), "{told}");
+        let told = refused(|policy| policy.baseline_nights = 4000);
+        assert!(told.contains("more nights than a year"), "{told}");
+    }
+
+    #[test]
+    fn a_book_remembers_what_the_longest_look_needs() {
+        assert_eq!(Policy::default().remembered_nights(), 35);
     }
 }

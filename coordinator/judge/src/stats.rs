@@ -15,10 +15,24 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     Some(f64::midpoint(values[middle - 1], *upper))
 }
 
-/// Standard deviation by the median absolute deviation from `centre`, as if normal; `None` of nothing.
+/// The value with this share of the sorted values below it, between two neighbours where it lies there; `None` of nothing.
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
+    let at = share.clamp(0.0, 1.0) * last as f64;
+    let below = at.floor();
+    let (low, high) = (sorted[below as usize], sorted[at.ceil() as usize]);
+    Some(low + (high - low) * (at - below))
+}
+
+/// Standard deviation by the median absolute deviation from `centre`, as if normal; `None` of nothing. For few values, whose deviations from their own median are too
+/// small, it is corrected as by Croux and Rousseeuw, "Time-efficient algorithms for two highly robust estimators of scale" (1992).
 pub(crate) fn robust_sigma(values: impl IntoIterator<Item = f64>, centre: f64) -> Option<f64> {
-    let deviations = values.into_iter().map(|value| (value - centre).abs());
-    Some(NORMAL * median(deviations)?)
+    let deviations: Vec<f64> = values
+        .into_iter()
+        .map(|value| (value - centre).abs())
+        .collect();
+    let count = deviations.len() as f64;
+    Some(NORMAL * count / (count - 0.8) * median(deviations)?)
 }
 
 /// Probability that two samples of one distribution differ in rank at least as much as these, both sides: the Mann-Whitney test (Mann and Whitney, "On a test
@@ -77,7 +91,14 @@ mod tests {
     #[test]
     fn the_spread_forgets_a_few_outliers() {
         let values = [-1.0, 1.0, -1.0, 1.0, 1000.0];
-        assert_eq!(robust_sigma(values, 0.0), Some(NORMAL));
+        assert_eq!(robust_sigma(values, 0.0), Some(NORMAL * 5.0 / 4.2));
+    }
+
+    #[test]
+    fn a_quantile_lies_between_its_neighbours() {
+        assert_eq!(quantile(&[], 0.5), None);
+        assert_eq!(quantile(&[1.0, 3.0], 0.25), Some(1.5));
+        assert_eq!(quantile(&[1.0, 2.0, 3.0], 1.0), Some(3.0));
     }
 
     /// Of all orders of two and three values, counted by hand: 1, 1, 2, 2, 2, 1, 1 of 10.

@@ -1,11 +1,21 @@
 //! S1: is the step the usual one?
 
+<<<<<<< HEAD
 use crate::{Measurement, Policy, Step, baseline::last, book::Entry};
+=======
+use crate::{
+    Book, Policy, Step,
+    book::{Entry, last},
+    verdict::{Kind, Numbers, Reason, Verdict},
+};
+>>>>>>> night-judge
 
 /// What a night's steps are against the usual one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Look {
-    /// The usual one, or nothing that could be compared.
+    /// Nothing that could be compared.
+    Unknown,
+    /// The usual one.
     Usual,
     /// Another, and not measured again yet.
     Suspect {
@@ -25,25 +35,100 @@ pub(crate) enum Look {
 }
 
 impl Look {
-    pub(crate) fn at(
+    pub(crate) fn with(
         policy: &Policy,
-        settled: &[Entry],
+        usual: Option<Step>,
         tonight: Step,
-        again: Option<&Measurement>,
+        again: Option<Step>,
     ) -> Self {
-        let Some(usual) = usual(policy, settled) else {
-            return Self::Usual;
+        let tonight = tonight.plausible();
+        let Some(usual) = usual.filter(|_| tonight != Step::Unknown) else {
+            return Self::Unknown;
         };
-        if tonight == Step::Unknown || same(policy, tonight, usual) {
+        if same(policy, tonight, usual) {
             return Self::Usual;
         }
-        match again.map(|again| again.step) {
+        match again.map(Step::plausible) {
             // A measurement that does not tell is none.
             None | Some(Step::Unknown) => Self::Suspect { usual },
             Some(again) if same(policy, again, tonight) => Self::Changed { usual },
             Some(_) => Self::Unstable { usual },
         }
     }
+}
+
+/// What is said of a night's step, and whether it should be measured again; enters into the book what goes on. Tonight's entry is not in it yet.
+pub(crate) fn judge(
+    policy: &Policy,
+    book: &mut Book,
+    night: u32,
+    tonight: Step,
+    again: Option<Step>,
+) -> (Option<Verdict>, bool) {
+    let tonight = tonight.plausible();
+    let look = Look::with(policy, usual(policy, book.settled()), tonight, again);
+    let standing = book.standing.step;
+    let goes_on = standing.is_some_and(|(step, _)| same(policy, step, tonight));
+    let verdict = |kind, reason, usual, since| {
+        let numbers = Numbers {
+            steps: Some([usual, tonight]),
+            since,
+            ..Numbers::default()
+        };
+        Verdict::new(kind, reason).with(numbers)
+    };
+    let since = standing.map(|(_, since)| since).filter(|_| goes_on);
+    match look {
+        Look::Unknown => (None, false),
+        Look::Usual => (
+            standing.and_then(|(other, _)| end(policy, book, other, tonight)),
+            false,
+        ),
+        // What two measurements agreed on once and one finds again goes on: no need to ask twice each night.
+        Look::Suspect { usual } if goes_on => (
+            Some(verdict(Kind::StepChanged, Reason::AnotherStep, usual, since).alarm()),
+            false,
+        ),
+        Look::Suspect { usual } => {
+            let verdict = verdict(Kind::Provisional, Reason::NotMeasuredAgain, usual, None);
+            (Some(verdict), again.is_none())
+        }
+        Look::Changed { usual } => {
+            let since = since.unwrap_or(night);
+            if !goes_on {
+                book.told.remove(&Kind::StepChanged);
+            }
+            book.standing.step = Some((tonight, since));
+            let verdict = verdict(Kind::StepChanged, Reason::AnotherStep, usual, Some(since));
+            (Some(verdict.alarm()), false)
+        }
+        Look::Unstable { usual } => (
+            Some(verdict(Kind::Unstable, Reason::TwoSteps, usual, None)),
+            false,
+        ),
+    }
+}
+
+/// The usual step again while another stands: that one has become usual, or the old one is back on enough nights.
+fn end(policy: &Policy, book: &mut Book, other: Step, tonight: Step) -> Option<Verdict> {
+    if same(policy, other, tonight) {
+        book.standing.step = None;
+        book.told.remove(&Kind::StepChanged);
+        return None;
+    }
+    let before = policy.resolving_nights.saturating_sub(1);
+    let last = book.last(before);
+    let is_back =
+        last.len() == before && last.iter().all(|entry| same(policy, entry.step, tonight));
+    is_back.then(|| {
+        book.standing.step = None;
+        let numbers = Numbers {
+            steps: Some([other, tonight]),
+            ..Numbers::default()
+        };
+        book.resolve(Kind::StepChanged, Reason::UsualStep)
+            .with(numbers)
+    })
 }
 
 /// The most frequent known step of the last nights, of several the latest; `None` where fewer than half of them know one.
@@ -59,13 +144,26 @@ pub(crate) fn usual(policy: &Policy, settled: &[Entry]) -> Option<Step> {
     {
         return None;
     }
+<<<<<<< HEAD
+=======
+    most_frequent(policy, &known).map(|(step, _)| step)
+}
+
+/// The step that most of these are, of several the last, and how many are it.
+pub(crate) fn most_frequent(policy: &Policy, known: &[Step]) -> Option<(Step, usize)> {
+>>>>>>> night-judge
     let votes = |step: Step| {
         known
             .iter()
             .filter(|other| same(policy, **other, step))
             .count()
     };
+<<<<<<< HEAD
     known.iter().copied().max_by_key(|step| votes(*step))
+=======
+    let counted = known.iter().map(|step| (*step, votes(*step)));
+    counted.max_by_key(|(_, votes)| *votes)
+>>>>>>> night-judge
 }
 
 /// True for steps that are one and the same.

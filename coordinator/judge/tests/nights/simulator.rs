@@ -1,4 +1,5 @@
-//! Nights of a lab that never existed, drawn from a seed: known noise, and known things that happen to it.
+//! Nights of a lab that never existed, drawn from a seed: known noise, and known things that happen. Used by the tests here and by `examples/validate`; it knows the
+//! judge from outside only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,8 +52,9 @@ pub struct Lab {
     pub noise: Noise,
 }
 
-/// What happens from a night on.
+/// Something that happens on the nights `from..until`.
 #[derive(Debug, Clone, Copy)]
+<<<<<<< HEAD
 pub enum Happening {
     /// A device takes this share more.
     Device {
@@ -78,20 +80,76 @@ pub enum Happening {
         device: usize,
         shift: f64,
     },
+=======
+pub struct Happening {
+    pub from: u32,
+    pub until: u32,
+    pub model: usize,
+    /// One device, or all of the model.
+    pub device: Option<usize>,
+    pub what: What,
+}
+
+/// What happens. Shares are relative: 0.08 takes 8 % more time.
+#[derive(Debug, Clone, Copy)]
+pub enum What {
+    /// Slower by this share.
+    Slower(f64),
+    /// Each night slower than the one before by this share.
+    Creep(f64),
+    /// The clock is lower, and the time longer, by this share.
+    Clock(f64),
+    /// Another driver, slower by this share.
+    Driver(f64),
+    /// Another step, samples.
+    Step(f64),
+    /// Does not report.
+    Lost,
+    /// Reports clocks that were held down.
+    Throttled,
+}
+
+impl Happening {
+    pub const fn new(from: u32, model: usize, device: Option<usize>, what: What) -> Self {
+        Self {
+            from,
+            until: u32::MAX,
+            model,
+            device,
+            what,
+        }
+    }
+
+    pub const fn until(mut self, until: u32) -> Self {
+        self.until = until;
+        self
+    }
+
+    fn is_of(&self, night: u32, model: usize, device: usize) -> bool {
+        let is_on = self.from <= night && night < self.until;
+        is_on && self.model == model && self.device.is_none_or(|it| it == device)
+    }
+>>>>>>> night-judge
 }
 
 /// Batch sizes of the schedule.
 const BATCH_SIZES: [u32; 4] = [32, 64, 96, 128];
+/// Devices of a host; the rest of a model's are on others.
+pub const HOST_DEVICES: usize = 4;
 /// Share of a night's variance that both measurements of the night have in common.
 const SHARED: f64 = 0.8;
+/// Spread of the batch sizes of one measurement around each other, in spreads of nights.
+const OF_BATCH_SIZES: f64 = 0.3;
 /// Nights whose step is not found, and those on which another is.
 const STEP_UNKNOWN: f64 = 0.02;
 const STEP_WRONG: f64 = 0.003;
+const STEP: f64 = 16.0;
+const CLOCK_MHZ: f64 = 1500.0;
 
 /// A lab and its books.
 pub struct World {
     lab: Lab,
-    policy: Policy,
+    pub policy: Policy,
     random: ChaCha8Rng,
     /// Of each device from its model's mean, a logarithm.
     silicon: Vec<f64>,
@@ -99,6 +157,20 @@ pub struct World {
     memory: Vec<f64>,
     pub books: Books,
     pub night: u32,
+    /// Series that were measured again last night.
+    pub again: usize,
+    /// There is never time to measure again.
+    pub is_hurried: bool,
+}
+
+/// What is true of a series on a night.
+struct Truth {
+    shift: f64,
+    clock: f64,
+    step: f64,
+    driver: usize,
+    is_lost: bool,
+    is_throttled: bool,
 }
 
 impl World {
@@ -116,12 +188,15 @@ impl World {
             memory: vec![0.0; series],
             books: Books::default(),
             night: 0,
+            again: 0,
+            is_hurried: false,
         }
     }
 
-    /// The next night with what has happened by it, as it is judged at its end.
-    pub fn next(&mut self, happenings: &[(u32, Happening)]) -> Judgement {
+    /// The next night with what happens on it, as it is judged at its end.
+    pub fn next(&mut self, happenings: &[Happening]) -> Judgement {
         self.night += 1;
+<<<<<<< HEAD
         let happened: Vec<(u32, Happening)> = happenings
             .iter()
             .filter(|(since, _)| *since <= self.night)
@@ -129,19 +204,25 @@ impl World {
             .collect();
         let mut night = Night {
             number: self.night,
+=======
+        let mut night = Night {
+            number: self.night,
+            day: 20_000 + self.night.cast_signed(),
+>>>>>>> night-judge
             series: BTreeMap::new(),
         };
         let mut second = BTreeMap::new();
         for model in 0..self.lab.models {
             for device in 0..self.lab.devices {
-                let name = series(model, device);
-                let (tonight, again) = self.tonight(model, device, &happened);
-                second.insert(name.clone(), again);
-                night.series.insert(name, tonight);
+                let truth = self.truth(model, device, happenings);
+                let (tonight, again) = self.tonight(model, device, &truth);
+                second.insert(series(model, device), again);
+                night.series.insert(series(model, device), tonight);
             }
         }
         let first = judge(&self.policy, &self.books, &night);
-        let judgement = if first.again.is_empty() {
+        self.again = first.again.len();
+        let judgement = if first.again.is_empty() || self.is_hurried {
             first
         } else {
             measure_again(&mut night, &first.again, &second);
@@ -151,6 +232,7 @@ impl World {
         judgement
     }
 
+<<<<<<< HEAD
     fn tonight(
         &mut self,
         model: usize,
@@ -183,11 +265,40 @@ impl World {
                 Happening::Driver { model: m, shift: s } if m == model => {
                     shift += s.ln_1p();
                     driver += 1;
+=======
+    fn truth(&self, model: usize, device: usize, happenings: &[Happening]) -> Truth {
+        let mut truth = Truth {
+            shift: self.silicon[model * self.lab.devices + device],
+            clock: CLOCK_MHZ,
+            step: STEP,
+            driver: 0,
+            is_lost: false,
+            is_throttled: false,
+        };
+        let on = happenings
+            .iter()
+            .filter(|it| it.is_of(self.night, model, device));
+        for happening in on {
+            match happening.what {
+                What::Slower(share) => truth.shift += share.ln_1p(),
+                What::Creep(share) => {
+                    truth.shift += share * f64::from(self.night - happening.from + 1)
                 }
-                Happening::Lost { model: m } if m == model => lost = true,
-                _ => {}
+                What::Clock(share) => {
+                    truth.shift += share.ln_1p();
+                    truth.clock /= 1.0 + share;
+>>>>>>> night-judge
+                }
+                What::Driver(share) => {
+                    truth.shift += share.ln_1p();
+                    truth.driver += 1;
+                }
+                What::Step(step) => truth.step = step,
+                What::Lost => truth.is_lost = true,
+                What::Throttled => truth.is_throttled = true,
             }
         }
+<<<<<<< HEAD
         let mut measured = || {
             let own = self.lab.spread * (1.0 - SHARED).sqrt() * normal(&mut self.random);
             let chance: f64 = self.random.random();
@@ -214,19 +325,70 @@ impl World {
             format!("580.{driver}"),
         )]));
         let observation = if lost {
+=======
+        truth
+    }
+
+    fn tonight(&mut self, model: usize, device: usize, truth: &Truth) -> (Tonight, Measurement) {
+        let common = self.common(model * self.lab.devices + device);
+        let (first, again) = (self.measured(truth, common), self.measured(truth, common));
+        let environment = Environment(BTreeMap::from([
+            (Property::Driver, format!("580.{}", truth.driver)),
+            (Property::Ecc, "on".to_owned()),
+        ]));
+        let observation = if truth.is_lost {
+>>>>>>> night-judge
             Observation::Missing
+        } else if truth.is_throttled {
+            Observation::Invalid {
+                why: batchstep_judge::Invalidity::Throttled,
+            }
         } else {
             Observation::Measured {
                 environment,
                 first,
                 again: None,
             }
+<<<<<<< HEAD
         };
         let group = Group {
             model: format!("model {model:02}"),
             workload: "linear".to_owned(),
         };
         (Tonight { group, observation }, again)
+=======
+        };
+        let tonight = Tonight {
+            group: group(model),
+            device: self::device(model, device),
+            host: host(model, device),
+            observation,
+        };
+        (tonight, again)
+    }
+
+    fn measured(&mut self, truth: &Truth, common: f64) -> Measurement {
+        let (lab, random) = (self.lab, &mut self.random);
+        let own = lab.spread * (1.0 - SHARED).sqrt() * normal(random);
+        let chance: f64 = random.random();
+        let step = if chance < STEP_UNKNOWN {
+            Step::Unknown
+        } else if chance < STEP_UNKNOWN + STEP_WRONG {
+            Step::Period(truth.step * 2.0)
+        } else {
+            Step::Period(truth.step)
+        };
+        let level = truth.shift + common + own;
+        let log_seconds = BATCH_SIZES.iter().map(|size| {
+            let of_size = OF_BATCH_SIZES * lab.spread * normal(random);
+            (*size, f64::from(*size).ln() - 9.0 + level + of_size)
+        });
+        Measurement {
+            log_seconds: log_seconds.collect(),
+            sm_clock_mhz: Some(truth.clock),
+            step,
+        }
+>>>>>>> night-judge
     }
 
     /// What both measurements of a night have in common.
@@ -265,6 +427,27 @@ pub fn series(model: usize, device: usize) -> String {
     format!("{model:02}/{device}")
 }
 
+<<<<<<< HEAD
+=======
+/// Its group.
+pub fn group(model: usize) -> Group {
+    Group {
+        model: format!("model {model:02}"),
+        workload: "linear".to_owned(),
+    }
+}
+
+/// Its device.
+pub fn device(model: usize, device: usize) -> String {
+    format!("GPU-{model:02}-{device}")
+}
+
+/// Its host.
+pub fn host(model: usize, device: usize) -> String {
+    format!("host {model:02}-{}", device / HOST_DEVICES)
+}
+
+>>>>>>> night-judge
 fn measure_again(
     night: &mut Night,
     wanted: &BTreeSet<String>,
