@@ -16,7 +16,8 @@ use clap::{ArgAction, Args, builder::BoolishValueParser};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Exit, args::ModelArgs, descriptors, exit, fleet_args::FleetArgs, signals::Interrupts, text,
+    Exit, args::ModelArgs, descriptors, exit, fleet_args::FleetArgs, signals::Interrupts,
+    tell_args::TellArgs, text,
 };
 use crate::{
     pki::{Authority, LocalOperator, PKI_DIRECTORY, PkiError},
@@ -76,6 +77,8 @@ pub(super) struct Options {
     pub(super) log_format: logs::Format,
     #[command(flatten)]
     fleet: FleetArgs,
+    #[command(flatten)]
+    tell: TellArgs,
 }
 
 /// How others know the coordinator, and it them.
@@ -155,6 +158,7 @@ pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
         text::print(settings.to_string().as_bytes())?;
         return Ok(Exit::Done);
     }
+    let telling = options.tell.read()?;
     let manager = ServiceManager::from_environment()?;
     let mut interrupts = Interrupts::catch()?;
     descriptors::raise_limit();
@@ -164,6 +168,9 @@ pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
         .context("cannot tell the address that is listened on")?;
     let store = serve::open_store(&options.data_dir, options.models.limits()).await?;
     tracing::info!(%address, data_dir = %options.data_dir.display(), "The coordinator listens.");
+    for channel in telling.channels.iter() {
+        tracing::info!(channel = %channel.name(), host = channel.place(), "Somebody is told about alarms.");
+    }
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     tokio::spawn(async move {
@@ -201,6 +208,7 @@ pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
 async fn check(options: Options) -> Result<()> {
     let data_dir = options.data_dir;
     let mut unread = Vec::new();
+    options.tell.check(&mut unread)?;
     if !Sqlite::check_directory(&data_dir).await? {
         unread.push(data_dir.join(DATABASE));
     }

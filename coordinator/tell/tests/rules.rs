@@ -13,12 +13,24 @@ const GUIDE: &str = include_str!("../../../docs/guide/messages.md");
 /// Exported by others: Prometheus itself, and the coordinator's health.
 const OTHERS: [&str; 2] = ["up", "batchstep_healthy"];
 /// What an expression may hold beside metrics.
-const WORDS: [&str; 8] = ["sum", "by", "on", "and", "time", "increase", "for", "humanizeDuration"];
+const WORDS: [&str; 8] = [
+    "sum",
+    "by",
+    "on",
+    "and",
+    "time",
+    "increase",
+    "for",
+    "humanizeDuration",
+];
 
 fn rules() -> Vec<Yaml<'static>> {
     let documents = Yaml::load_from_str(RULES).unwrap();
     let groups = documents[0]["groups"].as_vec().unwrap().clone();
-    groups.iter().flat_map(|group| group["rules"].as_vec().unwrap().clone()).collect()
+    groups
+        .iter()
+        .flat_map(|group| group["rules"].as_vec().unwrap().clone())
+        .collect()
 }
 
 /// Names in an expression, without what stands in quotes, in braces or behind `by` and `on`.
@@ -51,7 +63,8 @@ fn exported() -> BTreeSet<String> {
 
 #[test]
 fn names_are_found_in_expressions() {
-    let expression = r#"sum by (a, b) (x_y{c="d"}) > 0 and on (e) increase(z_total[1h]) > 26 * 3600"#;
+    let expression =
+        r#"sum by (a, b) (x_y{c="d"}) > 0 and on (e) increase(z_total[1h]) > 26 * 3600"#;
     let expected = ["x_y", "z_total"].map(ToOwned::to_owned);
     assert_eq!(names(expression), BTreeSet::from(expected));
 }
@@ -77,11 +90,20 @@ fn every_rule_says_what_to_do_and_is_tested() {
     let mut seen = BTreeSet::new();
     for rule in rules() {
         let name = rule["alert"].as_str().unwrap().to_owned();
-        assert!(matches!(rule["labels"]["severity"].as_str(), Some("warning" | "critical")));
+        assert!(matches!(
+            rule["labels"]["severity"].as_str(),
+            Some("warning" | "critical")
+        ));
         for text in ["summary", "description"] {
-            assert!(!rule["annotations"][text].as_str().unwrap().is_empty(), "{name}: {text}");
+            assert!(
+                !rule["annotations"][text].as_str().unwrap().is_empty(),
+                "{name}: {text}"
+            );
         }
-        assert!(TESTS.contains(&format!("alertname: {name}\n")), "{name} has no test");
+        assert!(
+            TESTS.contains(&format!("alertname: {name}\n")),
+            "{name} has no test"
+        );
         assert!(seen.insert(name.clone()), "{name} twice");
     }
     assert_eq!(seen.len(), 9);
@@ -90,7 +112,10 @@ fn every_rule_says_what_to_do_and_is_tested() {
 #[test]
 fn the_labels_and_values_that_rules_select_exist() {
     for outcome in OUTCOMES {
-        assert!(GUIDE.contains(&format!("`{outcome}`")), "{outcome} is not explained");
+        assert!(
+            GUIDE.contains(&format!("`{outcome}`")),
+            "{outcome} is not explained"
+        );
     }
     let kinds = batchstep_tell::message::Kind::ALL.map(|kind| kind.word());
     for (part, known) in [("kind", &kinds[..]), ("outcome", &OUTCOMES)] {

@@ -37,7 +37,7 @@ struct Entry<'a> {
 /// The body of the request.
 ///
 /// # Errors
-/// Never, as far as is known: every part of a message can be JSON, and a number that is none becomes `null`.
+/// Never, as far as is known: every part of a message can be JSON.
 pub fn webhook(digest: &Digest) -> serde_json::Result<Vec<u8>> {
     let (listed, omitted) = digest.listed(LISTED_MAX);
     let entry = |message| Entry {
@@ -87,7 +87,12 @@ mod tests {
     fn a_message_is_read_back_from_what_is_sent() {
         let digest = examples::digest(vec![examples::regression(), examples::night_missed()]);
         let sent: serde_json::Value = serde_json::from_slice(&webhook(&digest).unwrap()).unwrap();
-        for (entry, message) in sent["messages"].as_array().unwrap().iter().zip(digest.messages()) {
+        for (entry, message) in sent["messages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .zip(digest.messages())
+        {
             let read: Message = serde_json::from_value(entry.clone()).unwrap();
             assert_eq!(read, *message);
         }
