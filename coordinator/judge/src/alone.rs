@@ -2,20 +2,11 @@
 
 use crate::{
     Baseline, Book, Measurement, Observation, Policy, Step,
-<<<<<<< HEAD
-    baseline::last,
-    book::Entry,
-    drift,
-    environment::{Change, Environment, Property},
-    observation::Invalidity,
-    stats::median,
-=======
     book::{Direction, Entry},
     boundary::{self, Before, Boundary},
     cycles, drift,
     environment::{Change, Environment, one_after_the_other},
     observation::Invalidity,
->>>>>>> night-judge
     step, time,
     verdict::{Kind, Numbers, Reason, Verdict},
 };
@@ -109,38 +100,10 @@ pub(crate) fn alone(
             environment,
             first,
             again,
-<<<<<<< HEAD
-        } => (environment, first, again.as_ref()),
-    };
-    let Some(level) = first.level() else {
-        let verdict = Verdict::new(Kind::Invalid, Reason::Incomplete);
-        return Alone::unmeasured(book, verdict);
-    };
-    let tonight = Tonight {
-        night,
-        environment,
-        first,
-        level,
-        again,
-    };
-    let changes = book
-        .entries
-        .last()
-        .map_or_else(Vec::new, |last| last.environment.changes_to(environment));
-    let mut alone = if changes.is_empty() {
-        same_environment(policy, book, &tonight)
-    } else {
-        new_environment(policy, book, &tonight, changes)
-    };
-    if was_missing {
-        let mut back = Verdict::new(Kind::Resolved, Reason::Returned);
-        back.is_new = true;
-=======
         } => measured(policy, book, night, environment, first, again.as_ref()),
     };
     if was_missing && !is_missing {
         let back = alone.book.resolve(Kind::Missing, Reason::Returned);
->>>>>>> night-judge
         alone.verdicts.push(back);
     }
     alone.book.prune(policy);
@@ -199,16 +162,6 @@ struct Tonight<'a> {
 }
 
 impl Tonight<'_> {
-<<<<<<< HEAD
-    fn entry(&self, segment: u32) -> Entry {
-        Entry::of(
-            self.night,
-            segment,
-            self.environment,
-            self.first,
-            self.level,
-        )
-=======
     /// As it will be remembered; a step of which two measurements disagree is none.
     fn entry(&self, policy: &Policy, segment: u32) -> Entry {
         let mut entry = Entry::of(self.night, segment, self.first, self.level);
@@ -230,7 +183,6 @@ impl Tonight<'_> {
             shift_again: self.level_again().map(|level| level - baseline.level),
             ..baseline.numbers(self.level, self.first.cycles())
         }
->>>>>>> night-judge
     }
 }
 
@@ -243,22 +195,6 @@ fn same_environment(policy: &Policy, mut book: Book, tonight: &Tonight<'_>) -> A
         alone.verdicts[0].numbers.level = Some(tonight.level);
         return with_crossing(alone, crossing);
     };
-<<<<<<< HEAD
-    let look = time::Look::at(&baseline, tonight.level, tonight.again);
-    let steps = step::Look::at(policy, book.settled(), tonight.first.step, tonight.again);
-    let numbers = Numbers {
-        shift_again: tonight
-            .again
-            .and_then(Measurement::level)
-            .map(|level| level - baseline.level),
-        ..baseline.numbers(tonight.level, tonight.first.cycles())
-    };
-    let (mut verdict, alarm) = time::judge(policy, &book, &baseline, tonight.level, look);
-    verdict.numbers = Numbers {
-        since: alarm.or(book.alarm).map(|alarm| alarm.since),
-        ..numbers
-    };
-=======
     let look = time::Look::at(&baseline, tonight.level, tonight.level_again());
     let is_slowdown_open = book.slowdown().is_some();
     let mut verdict = time::judge(
@@ -273,7 +209,6 @@ fn same_environment(policy: &Policy, mut book: Book, tonight: &Tonight<'_>) -> A
     verdict.numbers.since = book.alarm.map(|alarm| alarm.since);
     verdict.cause = verdict.numbers.cause();
     let numbers = verdict.numbers.clone();
->>>>>>> night-judge
     let mut verdicts = vec![verdict];
     let mut wants_again = !is_slowdown_open && matches!(look, time::Look::Suspect(_));
 
@@ -385,89 +320,8 @@ fn across(policy: &Policy, book: &Book, changes: &[Change]) -> Option<Boundary> 
     Some(Boundary::new(changes, last.before.clone()))
 }
 
-<<<<<<< HEAD
-fn steps_verdict(look: step::Look, tonight: Step, is_new: bool) -> Option<Verdict> {
-    let numbers = |usual| Numbers {
-        steps: Some([usual, tonight]),
-        ..Numbers::default()
-    };
-    match look {
-        step::Look::Usual | step::Look::Suspect { .. } => None,
-        step::Look::Changed { usual } => Some(
-            Verdict::new(Kind::StepChanged, Reason::AnotherStep)
-                .with(numbers(usual))
-                .alarm(is_new),
-        ),
-        step::Look::Unstable { usual } => {
-            Some(Verdict::new(Kind::Unstable, Reason::TwoSteps).with(numbers(usual)))
-        }
-    }
-}
-
-/// The first night of an environment: compared with the old one at once, as far as both run the same thing.
-fn new_environment(
-    policy: &Policy,
-    mut book: Book,
-    tonight: &Tonight<'_>,
-    changes: Vec<Change>,
-) -> Alone {
-    let baseline = Baseline::of(policy, &book);
-    let redefined =
-        |change: &Change| matches!(change.property, Property::Workload | Property::Timing);
-    let is_redefined = changes.iter().any(redefined);
-    let mut wants_again = false;
-    let mut verdict = match baseline.filter(|_| !is_redefined) {
-        None => {
-            let reason = if is_redefined {
-                Reason::DefinitionChanged
-            } else {
-                Reason::EnvironmentChanged
-            };
-            Verdict::new(Kind::Incomparable, reason)
-        }
-        Some(baseline) => {
-            let usual = last(book.settled(), policy.baseline_nights);
-            let above = |measured: &Measurement| paired(usual, measured);
-            let gate = environment_gate(policy, &baseline);
-            let shift = above(tonight.first);
-            let again = tonight.again.and_then(above);
-            let steps = step::Look::at(policy, book.settled(), tonight.first.step, tonight.again);
-            let beyond = |shift: Option<f64>| shift.filter(|shift| shift.abs() >= gate);
-            let is_shifted = match (beyond(shift), tonight.again) {
-                (Some(first), Some(_)) => beyond(again).is_some_and(|again| again * first > 0.0),
-                _ => false,
-            };
-            let has_new_step = matches!(steps, step::Look::Changed { .. });
-            let suspect = beyond(shift).is_some() || matches!(steps, step::Look::Suspect { .. });
-            wants_again = suspect && tonight.again.is_none();
-            let numbers = Numbers {
-                shift,
-                shift_again: again,
-                detectable: Some(gate),
-                steps: step::usual(policy, book.settled()).map(|usual| [usual, tonight.first.step]),
-                ..baseline.numbers(tonight.level, tonight.first.cycles())
-            };
-            let is_slower = is_shifted && shift.is_some_and(|shift| shift > 0.0);
-            let verdict = if is_shifted || has_new_step {
-                Verdict::new(Kind::ChangedWithEnvironment, Reason::EnvironmentChanged)
-            } else {
-                Verdict::new(Kind::Incomparable, Reason::EnvironmentChanged)
-            }
-            .with(numbers);
-            if is_slower || has_new_step {
-                verdict.alarm(true)
-            } else {
-                verdict
-            }
-        }
-    };
-    verdict.changes = changes;
-    book.segment += 1;
-    book.alarm = None;
-=======
 fn begin_segment(book: &mut Book, is_redefined: bool) {
     book.segment = book.segment.saturating_add(1);
->>>>>>> night-judge
     book.frozen_since = None;
     book.boundary = None;
     book.standing.step = None;
@@ -481,28 +335,3 @@ fn begin_segment(book: &mut Book, is_redefined: bool) {
         book.best = None;
     }
 }
-<<<<<<< HEAD
-
-/// A change is at least this large: the policy's, or what the spread of nights allows to be seen.
-fn environment_gate(policy: &Policy, baseline: &Baseline) -> f64 {
-    let least = if baseline.is_learning {
-        policy.learning_shift
-    } else {
-        policy.environment_shift
-    };
-    least.ln_1p().max(policy.hit_sigmas * baseline.sigma)
-}
-
-/// Median over the batch sizes of how far each is above its own median of the usual nights; by the levels where the batch sizes of those are no longer known.
-fn paired(usual: &[Entry], measured: &Measurement) -> Option<f64> {
-    let above = measured.log_seconds.iter().filter_map(|(size, seconds)| {
-        let before = usual.iter().filter_map(|entry| entry.log_seconds.get(size));
-        Some(seconds - median(before.copied())?)
-    });
-    median(above).or_else(|| {
-        let before = median(usual.iter().map(|entry| entry.level))?;
-        Some(measured.level()? - before)
-    })
-}
-=======
->>>>>>> night-judge

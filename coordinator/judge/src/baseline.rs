@@ -42,12 +42,6 @@ impl Baseline {
     #[must_use]
     pub fn of(policy: &Policy, book: &Book) -> Option<Self> {
         let settled = last(book.settled(), policy.baseline_nights);
-<<<<<<< HEAD
-        let level = median(settled.iter().map(|entry| entry.level))?;
-        let sigma = sigma(policy, book);
-        let is_learning = settled.len() < policy.learning_nights;
-        let shift = if is_learning {
-=======
         let level = match book.slowdown() {
             Some(alarm) => alarm.before,
             None if settled.len() < LEAST_NIGHTS => return None,
@@ -56,15 +50,11 @@ impl Baseline {
         let sigma = sigma(policy, book, |entry| Some(entry.level));
         let is_learning = settled.len() < policy.learning_nights && book.slowdown().is_none();
         let least = if is_learning {
->>>>>>> night-judge
             policy.learning_shift
         } else {
             policy.hit_shift
         };
-<<<<<<< HEAD
-=======
         let gate = |sigma: f64| least.ln_1p().max(policy.hit_sigmas * sigma);
->>>>>>> night-judge
         Some(Self {
             level,
             cycles: median(settled.iter().filter_map(|entry| entry.cycles)),

@@ -157,13 +157,6 @@ impl Book {
 
     /// The same as far as they may be part of a baseline.
     pub(crate) fn settled(&self) -> &[Entry] {
-<<<<<<< HEAD
-        let alarm = self
-            .alarm
-            .filter(|alarm| alarm.direction == Direction::Slower);
-        let frozen = [alarm.map(|alarm| alarm.since), self.frozen_since];
-=======
->>>>>>> night-judge
         let current = self.current();
         let end = self.frozen_from().map_or(current.len(), |since| {
             current.partition_point(|entry| entry.night < since)

@@ -220,20 +220,12 @@ impl ModelBook {
         if self.alarm.is_some() {
             let quiet = last(policy.resolving_nights);
             let is_over =
-<<<<<<< HEAD
-                quiet.len() == policy.resolving_nights && quiet.iter().all(|(_, hit)| !hit);
-            if is_over {
-                self.alarm = None;
-            }
-            return self.alarm.map(|_| false);
-=======
                 quiet.len() == policy.resolving_nights && quiet.iter().all(|night| night.is_near);
             return Some(if is_over {
                 self.resolve(Reason::NearBaseline)
             } else {
                 self.tell()
             });
->>>>>>> night-judge
         }
         let hits = last(policy.confirming_nights)
             .iter()

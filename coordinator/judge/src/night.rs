@@ -132,21 +132,6 @@ fn judge_groups(
     }
     for (group, mut devices) in groups {
         let book = judgement.books.models.entry(group.clone()).or_default();
-<<<<<<< HEAD
-        let open = book.enter(policy, night.number, is_hit);
-        let since = book.alarm;
-        for (series, tonight) in &night.series {
-            let Some(alone) = judged
-                .get_mut(series.as_str())
-                .filter(|_| tonight.group == *group)
-            else {
-                continue;
-            };
-            alone.book.frozen_since = since;
-            if since.is_some() {
-                alone.silence(|kind| matches!(kind, Kind::Confirmed | Kind::Provisional));
-            }
-=======
         let mut verdicts: Vec<Verdict> = Vec::new();
         verdicts.extend(model::judge(
             policy,
@@ -158,7 +143,6 @@ fn judge_groups(
         for verdict in &mut crossed {
             verdict.is_silenced = book.muted_until.is_some();
             verdict.is_new &= !verdict.is_silenced;
->>>>>>> night-judge
         }
         verdicts.extend(crossed);
         if *book == ModelBook::default() {
@@ -185,50 +169,8 @@ fn judge_siblings(policy: &Policy, night: &Night, judged: &mut BTreeMap<&str, Al
             siblings.push(Sibling { environment, alone });
         }
     }
-<<<<<<< HEAD
-    for siblings in groups.values() {
-        let measured = |series: &&str| judged.get(*series)?.measured.clone();
-        let all: Vec<_> = siblings.iter().filter_map(measured).collect();
-        let levels: Vec<f64> = all.iter().map(|it| it.level).collect();
-        let steps: Vec<Step> = all.iter().map(|it| it.step).collect();
-        for series in siblings {
-            let Some(alone) = judged.get_mut(*series) else {
-                continue;
-            };
-            let Some(own) = alone.measured.clone() else {
-                continue;
-            };
-            let look = |level, step| unlike(policy, &levels, &steps, level, step);
-            let found = look(own.level, own.step);
-            let again = own.again.map(|(level, step)| look(level, step));
-            let was = std::mem::take(&mut alone.book.standing.outlier);
-            let Some(found) = found else { continue };
-            match again {
-                // It was so last night: that is as good as a second look.
-                None if was => {}
-                None => {
-                    alone.wants_again = true;
-                    continue;
-                }
-                Some(again) if again.as_ref().map(is_slower) == Some(is_slower(&found)) => {}
-                Some(_) => continue,
-            }
-            alone.book.standing.outlier = true;
-            let says_it_itself = alone.has_changed();
-            let (reason, numbers) = match found {
-                Unlike::Slower(numbers) => (Reason::Siblings, numbers),
-                Unlike::Step(numbers) => (Reason::SiblingsStep, numbers),
-            };
-            let mut verdict = Verdict::new(Kind::Outlier, reason)
-                .with(numbers)
-                .alarm(!was);
-            verdict.is_silenced = says_it_itself;
-            alone.verdicts.push(verdict);
-        }
-=======
     for siblings in groups.values_mut() {
         outlier::judge(policy, night.number, siblings);
->>>>>>> night-judge
     }
 }
 

@@ -123,19 +123,6 @@ fn one(policy: &Policy, night: u32, common: &Common, alone: &mut Alone) -> Optio
     )
 }
 
-<<<<<<< HEAD
-/// The step that all but one of the devices have at least.
-fn common_step(policy: &Policy, steps: &[Step]) -> Option<Step> {
-    let known = steps.iter().copied().filter(|step| *step != Step::Unknown);
-    let votes = |step: Step| {
-        steps
-            .iter()
-            .filter(|other| same(policy, **other, step))
-            .count()
-    };
-    let usual = known.max_by_key(|step| votes(*step))?;
-    (votes(usual) + 1 >= steps.len()).then_some(usual)
-=======
 impl Common {
     fn of(policy: &Policy, siblings: &[Sibling<'_>]) -> Option<Self> {
         let measured = siblings
@@ -199,5 +186,4 @@ fn usual_environment(siblings: &[Sibling<'_>]) -> Option<Environment> {
         .iter()
         .max_by_key(|sibling| count(sibling.environment))?;
     Some(usual.environment.clone())
->>>>>>> night-judge
 }

@@ -180,8 +180,6 @@ impl Policy {
             baseline >= learning,
             "it is fewer than learning_nights",
         )?;
-<<<<<<< HEAD
-=======
         let (far, least) = (self.environment_far, self.environment_shift);
         refuse(
             "environment_far",
@@ -189,16 +187,12 @@ impl Policy {
             far >= least,
             "it is less than environment_shift",
         )?;
->>>>>>> night-judge
         let (hits, nights) = (self.confirming_hits, self.confirming_nights);
         refuse(
             "confirming_nights",
             nights,
             nights >= hits,
             "it is fewer than confirming_hits",
-<<<<<<< HEAD
-        )
-=======
         )?;
         let longest = [
             ("baseline_nights", baseline),
@@ -230,7 +224,6 @@ impl Policy {
             self.resolving_nights,
         ];
         looks.into_iter().max().unwrap_or(0)
->>>>>>> night-judge
     }
 }
 

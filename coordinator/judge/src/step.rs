@@ -1,14 +1,10 @@
 //! S1: is the step the usual one?
 
-<<<<<<< HEAD
-use crate::{Measurement, Policy, Step, baseline::last, book::Entry};
-=======
 use crate::{
     Book, Policy, Step,
     book::{Entry, last},
     verdict::{Kind, Numbers, Reason, Verdict},
 };
->>>>>>> night-judge
 
 /// What a night's steps are against the usual one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -144,26 +140,19 @@ pub(crate) fn usual(policy: &Policy, settled: &[Entry]) -> Option<Step> {
     {
         return None;
     }
-<<<<<<< HEAD
-=======
     most_frequent(policy, &known).map(|(step, _)| step)
 }
 
 /// The step that most of these are, of several the last, and how many are it.
 pub(crate) fn most_frequent(policy: &Policy, known: &[Step]) -> Option<(Step, usize)> {
->>>>>>> night-judge
     let votes = |step: Step| {
         known
             .iter()
             .filter(|other| same(policy, **other, step))
             .count()
     };
-<<<<<<< HEAD
-    known.iter().copied().max_by_key(|step| votes(*step))
-=======
     let counted = known.iter().map(|step| (*step, votes(*step)));
     counted.max_by_key(|(_, votes)| *votes)
->>>>>>> night-judge
 }
 
 /// True for steps that are one and the same.

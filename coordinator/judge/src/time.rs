@@ -55,45 +55,6 @@ pub(crate) fn judge(
     baseline: &Baseline,
     level: f64,
     look: Look,
-<<<<<<< HEAD
-) -> (Verdict, Option<Alarm>) {
-    if let Some(alarm) = book.alarm {
-        return go_on(policy, book, baseline, level, alarm);
-    }
-    let plain = if baseline.is_learning {
-        Kind::Learning
-    } else {
-        Kind::Normal
-    };
-    let verdict = match look {
-        Look::Within if baseline.is_learning => Verdict::new(plain, Reason::FewNights),
-        Look::Within => Verdict::new(plain, Reason::WithinGates),
-        Look::NotRepeated => Verdict::new(plain, Reason::NotRepeated),
-        Look::Suspect => Verdict::new(Kind::Provisional, Reason::NotMeasuredAgain),
-        Look::Hit(direction) => return hit(policy, book, direction),
-    };
-    (verdict, None)
-}
-
-fn hit(policy: &Policy, book: &Book, direction: Direction) -> (Verdict, Option<Alarm>) {
-    // Tonight is one of both.
-    let before: Vec<u32> = book.hits(direction, policy.confirming_nights - 1).collect();
-    let first = before.first().copied();
-    if before.len() + 1 < policy.confirming_hits {
-        return (Verdict::new(Kind::Provisional, Reason::Hit), None);
-    }
-    let alarm = first.map(|since| Alarm { direction, since });
-    (confirmed(direction, Reason::Hits, true), alarm)
-}
-
-fn confirmed(direction: Direction, reason: Reason, is_new: bool) -> Verdict {
-    match direction {
-        Direction::Slower => Verdict::new(Kind::Confirmed, reason).alarm(is_new),
-        Direction::Faster => {
-            let mut verdict = Verdict::new(Kind::Improved, reason);
-            verdict.is_new = is_new;
-            verdict
-=======
 ) -> Verdict {
     let is_slower = look
         .hit()
@@ -102,7 +63,6 @@ fn confirmed(direction: Direction, reason: Reason, is_new: bool) -> Verdict {
         // An improvement hides no slowdown that comes after it.
         Some(alarm) if alarm.direction == Direction::Slower || !is_slower => {
             return go_on(policy, book, baseline, level, alarm);
->>>>>>> night-judge
         }
         _ => {}
     }

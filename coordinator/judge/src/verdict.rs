@@ -225,16 +225,6 @@ impl Verdict {
     /// Slower in time and not in cycles.
     #[must_use]
     pub fn is_clock_or_power(&self) -> bool {
-<<<<<<< HEAD
-        let Numbers {
-            shift,
-            shift_of_cycles,
-            detectable,
-            ..
-        } = self.numbers;
-        let beyond = |shift: Option<f64>| Some(shift? > detectable?);
-        beyond(shift) == Some(true) && beyond(shift_of_cycles) == Some(false)
-=======
         self.cause == Some(Cause::ClockOrPower)
     }
 }
@@ -244,6 +234,5 @@ impl Numbers {
     pub(crate) fn cause(&self) -> Option<Cause> {
         let (shift, cycles, gate) = (self.shift?, self.shift_of_cycles?, self.gate?);
         (shift > gate && cycles < gate && 2.0 * cycles < shift).then_some(Cause::ClockOrPower)
->>>>>>> night-judge
     }
 }

@@ -34,6 +34,7 @@ mod signals;
 mod sweep;
 mod sweep_view;
 mod tables;
+mod tell_args;
 mod text;
 mod timings;
 mod tokens;

@@ -16,7 +16,8 @@ use clap::{ArgAction, Args, builder::BoolishValueParser};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Exit, args::ModelArgs, descriptors, exit, fleet_args::FleetArgs, signals::Interrupts, text,
+    Exit, args::ModelArgs, descriptors, exit, fleet_args::FleetArgs, signals::Interrupts,
+    tell_args::TellArgs, text,
 };
 use crate::{
     nightly::{self, Clock},
@@ -80,6 +81,8 @@ pub(super) struct Options {
     pub(super) log_format: logs::Format,
     #[command(flatten)]
     fleet: FleetArgs,
+    #[command(flatten)]
+    tell: TellArgs,
 }
 
 /// How others know the coordinator, and it them.
@@ -159,6 +162,7 @@ pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
         text::print(settings.to_string().as_bytes())?;
         return Ok(Exit::Done);
     }
+    let telling = options.tell.read()?;
     let manager = ServiceManager::from_environment()?;
     let mut interrupts = Interrupts::catch()?;
     descriptors::raise_limit();
@@ -172,6 +176,8 @@ pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
         fleet,
         nightly: nightly::Settings {
             clock: nights_clock(),
+            channels: telling.channels,
+            public_url: telling.public_url,
             ..nightly::Settings::default()
         },
     };
@@ -224,6 +230,7 @@ fn nights_clock() -> Clock {
 async fn check(options: Options) -> Result<()> {
     let data_dir = options.data_dir;
     let mut unread = Vec::new();
+    options.tell.check(&mut unread)?;
     if !Sqlite::check_directory(&data_dir).await? {
         unread.push(data_dir.join(DATABASE));
     }

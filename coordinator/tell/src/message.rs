@@ -60,6 +60,24 @@ pub struct Message {
     pub acknowledge: Option<String>,
 }
 
+impl Message {
+    /// Without numbers that are none: JSON has no infinity, and what was stored must be readable.
+    #[must_use]
+    pub fn finite(mut self) -> Self {
+        let is_finite = |number: &f64| number.is_finite();
+        self.time = self
+            .time
+            .filter(|it| it.before_seconds.is_finite() && it.after_seconds.is_finite());
+        self.shift = self.shift.filter(|shift| shift.relative.is_finite());
+        if let Some(shift) = &mut self.shift {
+            shift.interval = shift.interval.filter(|ends| ends.iter().all(is_finite));
+            shift.z = shift.z.filter(is_finite);
+        }
+        self.smallest_detectable_shift = self.smallest_detectable_shift.filter(is_finite);
+        self
+    }
+}
+
 /// What happened. In the order of [`Kind::ALL`] messages of one severity are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -323,6 +341,35 @@ mod tests {
         let mut sorted = Kind::ALL;
         sorted.sort_unstable();
         assert_eq!(sorted, Kind::ALL);
+    }
+
+    #[test]
+    fn what_is_no_number_is_left_out_and_what_is_left_can_be_read_again() {
+        let mut message = crate::render::examples::regression();
+        let whole = message.clone().finite();
+        assert_eq!(whole, message);
+        message.time = Some(Times {
+            before_seconds: 0.0,
+            after_seconds: f64::NAN,
+        });
+        message.smallest_detectable_shift = Some(f64::INFINITY);
+        message.shift = Some(Shift {
+            relative: 0.1,
+            interval: Some([f64::NEG_INFINITY, 0.2]),
+            z: Some(f64::INFINITY),
+        });
+        let finite = message.finite();
+        assert_eq!(finite.time, None);
+        assert_eq!(
+            finite.shift,
+            Some(Shift {
+                relative: 0.1,
+                interval: None,
+                z: None
+            })
+        );
+        let json = serde_json::to_string(&finite).unwrap();
+        assert_eq!(serde_json::from_str::<Message>(&json).unwrap(), finite);
     }
 
     #[test]

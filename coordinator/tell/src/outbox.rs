@@ -163,7 +163,7 @@ impl Outbox {
                 channel: channel.clone(),
                 digest: digest.clone(),
                 queued_at: now,
-                message: message.clone(),
+                message: message.clone().finite(),
                 progress: Progress {
                     state: State::Queued,
                     tries: 0,

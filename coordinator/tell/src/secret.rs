@@ -1,6 +1,6 @@
 //! Texts that must not be seen: passwords, and addresses that are passwords. Read from files and the environment, handed to a connection, and shown nowhere.
 
-use std::{fmt, fs, io::Read as _, os::unix::fs::MetadataExt as _, path::Path, path::PathBuf};
+use std::{env, fmt, fs, io::Read as _, os::unix::fs::MetadataExt as _, path::Path, path::PathBuf};
 
 use serde::{Serialize, Serializer};
 
@@ -53,6 +53,20 @@ impl Secret {
         Ok(Self(line.to_owned()))
     }
 
+    /// Reads an environment variable; `None`: it is not set, or empty.
+    ///
+    /// # Errors
+    /// When it holds something else than text.
+    pub fn from_variable(name: &str) -> Result<Option<Self>, SecretError> {
+        match env::var(name) {
+            Ok(text) if text.trim().is_empty() => Ok(None),
+            Ok(text) => Ok(Some(Self(text.trim().to_owned()))),
+            Err(env::VarError::NotPresent) => Ok(None),
+            // The error itself repeats the value.
+            Err(env::VarError::NotUnicode(_)) => Err(SecretError::Variable(name.to_owned())),
+        }
+    }
+
     /// The text itself, for the one who needs it: nothing that is made of it may be shown.
     pub(crate) fn expose(&self) -> &str {
         &self.0
@@ -77,7 +91,7 @@ impl Serialize for Secret {
     }
 }
 
-/// A file that gives no secret.
+/// A file or variable that gives no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// It is not there, or not for this user.
@@ -101,6 +115,9 @@ pub enum SecretError {
         /// Its permissions.
         mode: u32,
     },
+    /// An environment variable that is no text.
+    #[error("the environment variable {0} is no text (UTF-8)")]
+    Variable(String),
     /// It is empty, or something else.
     #[error("{} must hold the secret in one line, and nothing else", .path.display())]
     Content {

@@ -29,78 +29,11 @@ fn told_by(world: &mut World, happenings: &[Happening], count: u32) -> Vec<(u32,
     let mut all = Vec::new();
     while world.night < count {
         let judgement = world.next(happenings);
-<<<<<<< HEAD
-        all.extend(
-            told(&judgement)
-                .into_iter()
-                .map(|(about, kind)| (night, about, kind)),
-        );
-=======
         all.extend(alarms(&judgement).map(|(of, verdict)| (world.night, of, verdict.kind)));
->>>>>>> night-judge
     }
     all
 }
 
-<<<<<<< HEAD
-#[test]
-fn a_slower_device_is_confirmed_on_its_second_night_and_told_once() {
-    let happening = Happening::Device {
-        model: 1,
-        device: 2,
-        shift: 0.10,
-    };
-    let told = nights(&[(40, happening)], 1, 60);
-    assert_eq!(told, [(41, series(1, 2), Kind::Confirmed)]);
-}
-
-#[test]
-fn a_slower_model_is_one_alarm() {
-    let happening = Happening::Model {
-        model: 3,
-        shift: 0.05,
-    };
-    let told = nights(&[(40, happening)], 2, 70);
-    assert_eq!(told, [(41, "model 03".to_owned(), Kind::ModelWide)]);
-}
-
-#[test]
-fn a_driver_that_changes_nothing_is_quiet_and_one_that_does_is_told_the_same_night() {
-    let quiet = Happening::Driver {
-        model: 0,
-        shift: 0.0,
-    };
-    assert_eq!(nights(&[(40, quiet)], 3, 60), []);
-    let slower = Happening::Driver {
-        model: 0,
-        shift: 0.08,
-    };
-    let told = nights(&[(40, slower)], 3, 60);
-    let all: Vec<_> = (0..8)
-        .map(|device| (40, series(0, device), Kind::ChangedWithEnvironment))
-        .collect();
-    assert_eq!(told, all);
-}
-
-#[test]
-fn another_step_is_told_the_same_night_and_not_again() {
-    let happening = Happening::Step {
-        model: 2,
-        device: 5,
-        period: 24.0,
-    };
-    let told = nights(&[(40, happening)], 4, 46);
-    assert_eq!(told, [(40, series(2, 5), Kind::StepChanged)]);
-}
-
-#[test]
-fn lost_devices_are_each_told_once() {
-    let told = nights(&[(40, Happening::Lost { model: 1 })], 5, 60);
-    let all: Vec<_> = (0..8)
-        .map(|device| (40, series(1, device), Kind::Missing))
-        .collect();
-    assert_eq!(told, all);
-=======
 /// The end of an alarm of one series, with its reason, if it is told tonight.
 fn resolved(judgement: &Judgement, series: &str) -> Option<Reason> {
     let mut verdicts = judgement.series[series].iter();
@@ -360,7 +293,6 @@ fn a_creep_is_a_drift_for_the_digest() {
         drifts += drift.inspect(|verdict| assert!(!verdict.is_alarm)).count();
     }
     assert!(drifts > 0);
->>>>>>> night-judge
 }
 
 #[test]

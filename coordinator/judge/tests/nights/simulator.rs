@@ -54,33 +54,6 @@ pub struct Lab {
 
 /// Something that happens on the nights `from..until`.
 #[derive(Debug, Clone, Copy)]
-<<<<<<< HEAD
-pub enum Happening {
-    /// A device takes this share more.
-    Device {
-        model: usize,
-        device: usize,
-        shift: f64,
-    },
-    /// All devices of a model do.
-    Model { model: usize, shift: f64 },
-    /// The driver of a model's devices is another, and they take this share more.
-    Driver { model: usize, shift: f64 },
-    /// A device's step is another.
-    Step {
-        model: usize,
-        device: usize,
-        period: f64,
-    },
-    /// A model's devices do not report.
-    Lost { model: usize },
-    /// A device takes this share more each night.
-    Creep {
-        model: usize,
-        device: usize,
-        shift: f64,
-    },
-=======
 pub struct Happening {
     pub from: u32,
     pub until: u32,
@@ -129,7 +102,6 @@ impl Happening {
         let is_on = self.from <= night && night < self.until;
         is_on && self.model == model && self.device.is_none_or(|it| it == device)
     }
->>>>>>> night-judge
 }
 
 /// Batch sizes of the schedule.
@@ -196,19 +168,9 @@ impl World {
     /// The next night with what happens on it, as it is judged at its end.
     pub fn next(&mut self, happenings: &[Happening]) -> Judgement {
         self.night += 1;
-<<<<<<< HEAD
-        let happened: Vec<(u32, Happening)> = happenings
-            .iter()
-            .filter(|(since, _)| *since <= self.night)
-            .copied()
-            .collect();
-        let mut night = Night {
-            number: self.night,
-=======
         let mut night = Night {
             number: self.night,
             day: 20_000 + self.night.cast_signed(),
->>>>>>> night-judge
             series: BTreeMap::new(),
         };
         let mut second = BTreeMap::new();
@@ -232,40 +194,6 @@ impl World {
         judgement
     }
 
-<<<<<<< HEAD
-    fn tonight(
-        &mut self,
-        model: usize,
-        device: usize,
-        happened: &[(u32, Happening)],
-    ) -> (Tonight, Measurement) {
-        let index = model * self.lab.devices + device;
-        let common = self.common(index);
-        let (mut shift, mut period, mut driver, mut lost) = (self.silicon[index], 16.0, 0, false);
-        for (since, happening) in happened {
-            match *happening {
-                Happening::Device {
-                    model: m,
-                    device: d,
-                    shift: s,
-                } if (m, d) == (model, device) => shift += s.ln_1p(),
-                Happening::Creep {
-                    model: m,
-                    device: d,
-                    shift: s,
-                } if (m, d) == (model, device) => {
-                    shift += s * f64::from(self.night - since);
-                }
-                Happening::Step {
-                    model: m,
-                    device: d,
-                    period: p,
-                } if (m, d) == (model, device) => period = p,
-                Happening::Model { model: m, shift: s } if m == model => shift += s.ln_1p(),
-                Happening::Driver { model: m, shift: s } if m == model => {
-                    shift += s.ln_1p();
-                    driver += 1;
-=======
     fn truth(&self, model: usize, device: usize, happenings: &[Happening]) -> Truth {
         let mut truth = Truth {
             shift: self.silicon[model * self.lab.devices + device],
@@ -287,7 +215,6 @@ impl World {
                 What::Clock(share) => {
                     truth.shift += share.ln_1p();
                     truth.clock /= 1.0 + share;
->>>>>>> night-judge
                 }
                 What::Driver(share) => {
                     truth.shift += share.ln_1p();
@@ -298,34 +225,6 @@ impl World {
                 What::Throttled => truth.is_throttled = true,
             }
         }
-<<<<<<< HEAD
-        let mut measured = || {
-            let own = self.lab.spread * (1.0 - SHARED).sqrt() * normal(&mut self.random);
-            let chance: f64 = self.random.random();
-            let step = if chance < STEP_UNKNOWN {
-                Step::Unknown
-            } else if chance < STEP_UNKNOWN + STEP_WRONG {
-                Step::Period(period * 2.0)
-            } else {
-                Step::Period(period)
-            };
-            let log_seconds = BATCH_SIZES
-                .iter()
-                .map(|size| (*size, f64::from(*size).ln() - 9.0 + shift + common + own))
-                .collect();
-            Measurement {
-                log_seconds,
-                sm_clock_mhz: Some(1500.0),
-                step,
-            }
-        };
-        let (first, again) = (measured(), measured());
-        let environment = Environment(BTreeMap::from([(
-            Property::Driver,
-            format!("580.{driver}"),
-        )]));
-        let observation = if lost {
-=======
         truth
     }
 
@@ -337,7 +236,6 @@ impl World {
             (Property::Ecc, "on".to_owned()),
         ]));
         let observation = if truth.is_lost {
->>>>>>> night-judge
             Observation::Missing
         } else if truth.is_throttled {
             Observation::Invalid {
@@ -349,14 +247,6 @@ impl World {
                 first,
                 again: None,
             }
-<<<<<<< HEAD
-        };
-        let group = Group {
-            model: format!("model {model:02}"),
-            workload: "linear".to_owned(),
-        };
-        (Tonight { group, observation }, again)
-=======
         };
         let tonight = Tonight {
             group: group(model),
@@ -388,7 +278,6 @@ impl World {
             sm_clock_mhz: Some(truth.clock),
             step,
         }
->>>>>>> night-judge
     }
 
     /// What both measurements of a night have in common.
@@ -427,8 +316,6 @@ pub fn series(model: usize, device: usize) -> String {
     format!("{model:02}/{device}")
 }
 
-<<<<<<< HEAD
-=======
 /// Its group.
 pub fn group(model: usize) -> Group {
     Group {
@@ -447,7 +334,6 @@ pub fn host(model: usize, device: usize) -> String {
     format!("host {model:02}-{}", device / HOST_DEVICES)
 }
 
->>>>>>> night-judge
 fn measure_again(
     night: &mut Night,
     wanted: &BTreeSet<String>,
