@@ -72,6 +72,11 @@ impl Timeline {
             .map_or(0.0, |index| self.nights[index].2)
     }
 
+    /// Right before a night, where a segment begins.
+    pub(super) fn before(&self, night: &NightPoint) -> f64 {
+        self.place(night) - 0.5 * self.pace
+    }
+
     /// The usual distance between two nights.
     pub(super) fn pace(&self) -> f64 {
         self.pace
@@ -267,7 +272,7 @@ mod tests {
         let of = |count| labels(&Timeline::new(&run(count)), 0.0, 880.0);
         assert_eq!(of(3), ["2025-10-30", "2025-10-31", "2025-11-01"]);
         assert_eq!(of(30)[..2], ["2025-11-03", "2025-11-10"]);
-        assert_eq!(of(400)[..2], ["2025-11", "2025-12"]);
+        assert_eq!(of(400)[..2], ["2025-11", "2026-01"]);
         assert_eq!(of(0), [] as [&str; 0]);
         for count in [1, 2, 10, 90, 400, 4000] {
             assert!((1..=14).contains(&of(count).len()), "{count}");
