@@ -167,6 +167,16 @@ impl SeriesHistory {
 }
 
 impl NightPoint {
+    /// "2026-11-26, night 30".
+    #[must_use]
+    pub fn when(&self) -> String {
+        if self.date.is_empty() {
+            format!("night {}", self.number)
+        } else {
+            format!("{}, night {}", self.date, self.number)
+        }
+    }
+
     /// The time that was judged, seconds: `None` where there was none, or none that can be drawn.
     pub(crate) fn judged_seconds(&self) -> Option<f64> {
         usable(self.seconds).filter(|_| self.unjudged.is_none())

@@ -8,15 +8,6 @@ use crate::history::{Acknowledgement, Hit, NightPoint, NightStep, SeriesHistory,
 /// Entries of a kind that a description lists.
 const LISTED: usize = 12;
 
-/// "2026-11-26, night 30".
-pub(super) fn when(night: &NightPoint) -> String {
-    if night.date.is_empty() {
-        format!("night {}", night.number)
-    } else {
-        format!("{}, night {}", night.date, night.number)
-    }
-}
-
 /// "10.2 % above its baseline of 19.9 ms".
 pub(super) fn beside_baseline(night: &NightPoint) -> Option<String> {
     let (shift, baseline) = (night.shift()?, night.usable_baseline()?);
@@ -45,7 +36,7 @@ pub(crate) fn signed_percent(share: f64) -> String {
 
 /// Everything a night gave, for the tip of its mark.
 pub(super) fn night(night: &NightPoint) -> String {
-    format!("{}: {}", when(night), result(night))
+    format!("{}: {}", night.when(), result(night))
 }
 
 /// What a night gave: "confirmed, slower, alarm: 21.9 ms, 10.2 % above its baseline of 19.9 ms".
@@ -118,14 +109,14 @@ pub(super) fn changes(night: &NightPoint) -> String {
 
 /// What changed, with the night: "2026-11-12, night 12: driver 570.86 → 580.65".
 pub(super) fn changed(night: &NightPoint) -> String {
-    format!("{}: {}", when(night), changes(night))
+    format!("{}: {}", night.when(), changes(night))
 }
 
 /// Who said what when.
 pub(super) fn acknowledged(night: &NightPoint, word: &Acknowledgement) -> String {
     format!(
         "{}: acknowledged by {}: {}",
-        when(night),
+        night.when(),
         word.by,
         word.reason
     )
