@@ -199,8 +199,9 @@ impl NightPoint {
 
     /// The band, where it can be drawn.
     pub(crate) fn usable_band(&self) -> Option<[f64; 2]> {
-        self.band
-            .filter(|[low, high]| usable(Some(*low)).is_some() && high.is_finite() && high >= low)
+        self.band.filter(|[low, high]| {
+            PLAUSIBLE.contains(low) && PLAUSIBLE.contains(high) && low <= high
+        })
     }
 
     /// How far the night lies above its baseline, as a share.
@@ -209,6 +210,9 @@ impl NightPoint {
     }
 }
 
+/// Seconds per iteration that can have been measured: from less than a cycle of any clock to decades.
+const PLAUSIBLE: std::ops::RangeInclusive<f64> = 1e-12..=1e9;
+
 fn usable(seconds: Option<f64>) -> Option<f64> {
-    seconds.filter(|seconds| seconds.is_finite() && *seconds > 0.0)
+    seconds.filter(|seconds| PLAUSIBLE.contains(seconds))
 }
