@@ -167,6 +167,16 @@ impl SeriesHistory {
 }
 
 impl NightPoint {
+    /// "2026-11-26, night 30".
+    #[must_use]
+    pub fn when(&self) -> String {
+        if self.date.is_empty() {
+            format!("night {}", self.number)
+        } else {
+            format!("{}, night {}", self.date, self.number)
+        }
+    }
+
     /// The time that was judged, seconds: `None` where there was none, or none that can be drawn.
     pub(crate) fn judged_seconds(&self) -> Option<f64> {
         usable(self.seconds).filter(|_| self.unjudged.is_none())
@@ -189,8 +199,9 @@ impl NightPoint {
 
     /// The band, where it can be drawn.
     pub(crate) fn usable_band(&self) -> Option<[f64; 2]> {
-        self.band
-            .filter(|[low, high]| usable(Some(*low)).is_some() && high.is_finite() && high >= low)
+        self.band.filter(|[low, high]| {
+            PLAUSIBLE.contains(low) && PLAUSIBLE.contains(high) && low <= high
+        })
     }
 
     /// How far the night lies above its baseline, as a share.
@@ -199,6 +210,9 @@ impl NightPoint {
     }
 }
 
+/// Seconds per iteration that can have been measured: from less than a cycle of any clock to decades.
+const PLAUSIBLE: std::ops::RangeInclusive<f64> = 1e-12..=1e9;
+
 fn usable(seconds: Option<f64>) -> Option<f64> {
-    seconds.filter(|seconds| seconds.is_finite() && *seconds > 0.0)
+    seconds.filter(|seconds| PLAUSIBLE.contains(seconds))
 }

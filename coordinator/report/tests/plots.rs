@@ -10,7 +10,8 @@ use std::collections::HashSet;
 use batchstep_core::steptable::{DetailedRow, Verdict};
 use batchstep_inference::{Observation, Options, Trace, infer};
 use batchstep_report::{Report, Theme, html, step_picture, timings_picture, write};
-use roxmltree::{Document, Node};
+use common::svg::{check, shapes, words};
+use roxmltree::Document;
 
 /// Name and content of every SVG file of a report.
 fn plots(report: &Report) -> Vec<(String, String)> {
@@ -38,81 +39,6 @@ fn named<'a>(plots: &'a [(String, String)], part: &str) -> &'a str {
         .find(|(name, _)| name.contains(part))
         .unwrap_or_else(|| panic!("no plot named {part}"))
         .1
-}
-
-/// The text a reader sees.
-fn words(svg: &str) -> Vec<String> {
-    let document = Document::parse(svg).unwrap();
-    document
-        .descendants()
-        .filter(|node| node.has_tag_name((SVG, "text")))
-        .map(|node| node.text().unwrap_or_default().to_owned())
-        .collect()
-}
-
-const SVG: &str = "http://www.w3.org/2000/svg";
-
-fn child<'a>(root: Node<'a, 'a>, tag: &str) -> Node<'a, 'a> {
-    root.children()
-        .find(|node| node.has_tag_name((SVG, tag)))
-        .unwrap()
-}
-
-/// What holds for every picture.
-fn check(name: &str, svg: &str) {
-    let document = Document::parse(svg).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let root = document.root_element();
-    assert!(root.has_tag_name((SVG, "svg")), "{name}");
-    assert_eq!(root.attribute("role"), Some("img"), "{name}");
-    let labelled: Vec<&str> = root
-        .attribute("aria-labelledby")
-        .unwrap()
-        .split(' ')
-        .collect();
-    for (id, tag) in labelled.iter().zip(["title", "desc"]) {
-        let node = child(root, tag);
-        assert_eq!(node.attribute("id"), Some(*id), "{name}");
-        assert!(
-            !node.text().unwrap_or_default().is_empty(),
-            "{name}: empty {tag}"
-        );
-    }
-    let size: Vec<f64> = root
-        .attribute("viewBox")
-        .unwrap()
-        .split(' ')
-        .map(|number| number.parse().unwrap())
-        .collect();
-    for node in root.descendants().filter(Node::is_element) {
-        for (attribute, limit) in [
-            ("x", size[2]),
-            ("y", size[3]),
-            ("x1", size[2]),
-            ("x2", size[2]),
-            ("y1", size[3]),
-            ("y2", size[3]),
-            ("cx", size[2]),
-            ("cy", size[3]),
-        ] {
-            if let Some(value) = node.attribute(attribute) {
-                let value: f64 = value.parse().unwrap();
-                assert!(
-                    (0.0..=limit).contains(&value),
-                    "{name}: {attribute}={value} of {:?}",
-                    node.tag_name()
-                );
-            }
-        }
-        for shape in ["points", "d"]
-            .into_iter()
-            .filter_map(|attribute| node.attribute(attribute))
-        {
-            assert!(
-                !shape.contains("NaN") && !shape.contains("inf"),
-                "{name}: {shape}"
-            );
-        }
-    }
 }
 
 #[test]
@@ -218,15 +144,6 @@ fn a_row_without_a_step_says_why() {
 fn gallery_row(wanted: &str) -> DetailedRow {
     let mut rows = common::gallery().into_iter();
     rows.find(|(name, _)| *name == wanted).unwrap().1
-}
-
-/// How many shapes of a class a picture has.
-fn shapes(svg: &str, class: &str) -> usize {
-    let document = Document::parse(svg).unwrap();
-    document
-        .descendants()
-        .filter(|node| node.attribute("class") == Some(class))
-        .count()
 }
 
 #[test]

@@ -91,8 +91,9 @@ const RULES: &str = "\
 .bs .pole{stroke:$ink;stroke-width:1;opacity:.55}\
 .bs .flag{fill:$ink}\
 .bs text.flag-label{font-size:12px}\
-.bs .missing{fill:$ink}\
-.bs .invalid{fill:$axis}\
+.bs .lane-alarm{fill:$fit}\
+.bs .lane-missing{fill:$ink}\
+.bs .lane-invalid{fill:$axis}\
 .bs .step-bar{fill:$data}\
 .bs .step-none{fill:$muted}\
 .bs .step-unknown{fill:$axis}\

@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod nights;
+pub mod svg;
 
 use std::collections::BTreeMap;
 

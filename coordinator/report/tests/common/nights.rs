@@ -283,7 +283,7 @@ pub fn gallery() -> Vec<(&'static str, SeriesHistory)> {
         ("none", named("no nights", quiet("GPU 0", 7, 0, 1.0))),
         ("spike", named("a spike", judged(spike))),
         ("faster", named("faster", judged(faster))),
-        ("lost", named("all missing", lost)),
+        ("lost", named("all missing", judged(lost))),
         ("long", long),
         ("steps", named("many steps", steps)),
         ("twice", named("two nights a day", twice)),

@@ -56,8 +56,8 @@ impl Key {
                 canvas.pennant("flag", (x + 3.0, y - 7.0), super::notes::PENNANT, "");
             }
             Self::Level => canvas.line("limit", (x - 2.0, y), (x + 15.0, y)),
-            Self::Missing => canvas.rectangle("missing", (x + 2.0, y - 2.5), (11.0, 5.0), 0.0),
-            Self::Invalid => canvas.rectangle("invalid", (x + 2.0, y - 2.5), (11.0, 5.0), 0.0),
+            Self::Missing => canvas.rectangle("lane-missing", (x + 2.0, y - 2.5), (11.0, 5.0), 0.0),
+            Self::Invalid => canvas.rectangle("lane-invalid", (x + 2.0, y - 2.5), (11.0, 5.0), 0.0),
         }
     }
 }

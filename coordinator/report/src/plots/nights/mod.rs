@@ -1,7 +1,9 @@
 //! The plots of nights: a series over its nights, and the devices of a model beside each other. Used by the page of nights, the report folder and
 //! whoever wants one picture. Draws what the judge said and judges nothing.
 
+mod frame;
 mod legend;
+mod marks;
 mod notes;
 mod runs;
 mod series;

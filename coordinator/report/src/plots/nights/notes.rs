@@ -1,7 +1,10 @@
 //! What stands beside the nights above the data: what changed at the start of a segment, and who acknowledged an alarm. Labels never touch each
 //! other nor the line of another mark; where the words do not fit, marks have numbers and a list below the plot has the words.
 
+use super::timeline::Timeline;
+use super::words;
 use crate::draw::width;
+use crate::history::{NightPoint, SeriesHistory};
 
 /// Size of the labels, pixels.
 pub(super) const LABEL_SIZE: f64 = 12.0;
@@ -29,9 +32,10 @@ pub(super) enum Topic {
 
 /// Something to say about a night.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Note {
+pub(super) struct Note<'a> {
+    pub(super) night: &'a NightPoint,
     pub(super) topic: Topic,
-    /// Pixel of its night.
+    /// Pixel of its line.
     pub(super) x: f64,
     /// Height that its line reaches down to, pixels.
     pub(super) foot: f64,
@@ -57,9 +61,11 @@ pub(super) struct Lane {
     pub(super) labels: Vec<Label>,
     pub(super) rows: usize,
     pub(super) entries: Vec<String>,
+    /// Labels are numbers, which stand above all pennants; names stand beside their own.
+    pub(super) is_numbered: bool,
 }
 
-impl Note {
+impl Note<'_> {
     /// Where its label begins if nothing is in the way.
     fn label_start(&self) -> f64 {
         self.x
@@ -70,14 +76,42 @@ impl Note {
     }
 }
 
+/// The notes of a series by night, without their feet: a change stands right before its night, an acknowledgement at it. `x` gives the pixel of a place.
+pub(super) fn of<'a>(
+    history: &'a SeriesHistory,
+    x: impl Fn(f64) -> f64,
+    timeline: &Timeline,
+) -> Vec<Note<'a>> {
+    let changes = history.segment_starts().map(|night| Note {
+        night,
+        topic: Topic::Change,
+        x: x(timeline.before(night)),
+        foot: 0.0,
+        label: words::changes(night),
+        words: words::changed(night),
+    });
+    let acknowledged = history.acknowledgements().map(|(night, word)| Note {
+        night,
+        topic: Topic::Acknowledgement,
+        x: x(timeline.place(night)),
+        foot: 0.0,
+        label: word.by.clone(),
+        words: words::acknowledged(night, word),
+    });
+    let mut notes: Vec<Note<'a>> = changes.chain(acknowledged).collect();
+    notes.sort_by_key(|note| note.night.number);
+    notes
+}
+
 /// Lays out `notes`, which are ordered by their night, left of `right`.
-pub(super) fn lane(notes: &[Note], right: f64) -> Lane {
+pub(super) fn lane(notes: &[Note<'_>], right: f64) -> Lane {
     if notes.is_empty() {
         return Lane::default();
     }
     match worded(notes, right) {
         Some(labels) => Lane {
             rows: labels.iter().map(|label| label.row + 1).max().unwrap_or(0),
+            is_numbered: false,
             labels,
             // A label has the name alone.
             entries: notes
@@ -88,18 +122,19 @@ pub(super) fn lane(notes: &[Note], right: f64) -> Lane {
         },
         None => Lane {
             rows: 1,
+            is_numbered: true,
             labels: numbered(notes, right),
             entries: notes
                 .iter()
                 .enumerate()
-                .map(|(index, note)| format!("{}  {}", index + 1, note.words))
+                .map(|(index, note)| format!("{} · {}", index + 1, note.words))
                 .collect(),
         },
     }
 }
 
 /// A label in words for each note, in few rows; `None` where that needs more than there are.
-fn worded(notes: &[Note], right: f64) -> Option<Vec<Label>> {
+fn worded(notes: &[Note<'_>], right: f64) -> Option<Vec<Label>> {
     if notes.len() > MOST_WORDED {
         return None;
     }
@@ -135,7 +170,7 @@ fn worded(notes: &[Note], right: f64) -> Option<Vec<Label>> {
 }
 
 /// A label that has to go up a row.
-fn lifted(notes: &[Note], labels: &[Label]) -> Option<usize> {
+fn lifted(notes: &[Note<'_>], labels: &[Label]) -> Option<usize> {
     let span = |index: usize| {
         let label = &labels[index];
         let from = label.left.min(notes[index].x);
@@ -157,11 +192,11 @@ fn lifted(notes: &[Note], labels: &[Label]) -> Option<usize> {
 }
 
 /// The notes' numbers in one row, left of `limit`; marks too close for a number each share one label: "3–7".
-fn numbered(notes: &[Note], limit: f64) -> Vec<Label> {
+fn numbered(notes: &[Note<'_>], limit: f64) -> Vec<Label> {
     let widest = width(&format!("{0}–{0}", notes.len()), LABEL_SIZE);
     let mut labels: Vec<Label> = Vec::new();
     for (index, note) in notes.iter().enumerate() {
-        let left = note.label_start().min(limit - widest);
+        let left = (note.x + INDENT).min(limit - widest);
         match labels.last_mut() {
             Some(group) if note.x.min(left) < group.left + width(&group.text, LABEL_SIZE) + GAP => {
                 group.text = format!("{}–{}", group.note + 1, index + 1);
@@ -179,10 +214,14 @@ fn numbered(notes: &[Note], limit: f64) -> Vec<Label> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
 
-    fn note(x: f64, label: &str) -> Note {
+    fn note(x: f64, label: &str) -> Note<'static> {
+        static NIGHT: LazyLock<NightPoint> = LazyLock::new(NightPoint::default);
         Note {
+            night: &NIGHT,
             topic: Topic::Change,
             x,
             foot: 0.0,
@@ -227,7 +266,7 @@ mod tests {
             .collect();
         let lane = lane(&notes, 960.0);
         assert_eq!((lane.rows, lane.entries.len()), (1, 40));
-        assert!(lane.entries[39].starts_with("40  night at"));
+        assert!(lane.entries[39].starts_with("40 · night at"));
         assert!(lane.labels.len() < 40 && lane.labels[0].text.starts_with("1–"));
         for pair in lane.labels.windows(2) {
             let end = pair[0].left + width(&pair[0].text, LABEL_SIZE);

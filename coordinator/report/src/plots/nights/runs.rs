@@ -58,7 +58,7 @@ impl<T> Run<'_, T> {
     pub(super) fn when(&self) -> String {
         let (first, last) = self.ends();
         if self.nights.len() == 1 {
-            return super::words::when(first);
+            return first.when();
         }
         format!(
             "{} to {}, {} nights",

@@ -1,67 +1,60 @@
 //! The plot of one series over its nights: times with baseline and gates, hits and alarms, what changed and who acknowledged; below it the nights
 //! that were not judged and the step.
 
+use super::frame::{self, MARGIN, WIDTH};
 use super::legend::{self, Key};
-use super::notes::{self, Lane, Note, Topic};
+use super::marks::Marks;
+use super::notes::{self, Label, Lane, Note, Topic};
 use super::runs::runs;
 use super::steps::StepPanel;
 use super::timeline::Timeline;
 use super::words;
 use crate::cells;
-use crate::draw::{Anchor, Canvas, Picture, Point, Scale, ellipsis, wrap};
+use crate::draw::{Anchor, Canvas, Picture, Point, Scale, wrap};
 use crate::history::{Hit, NightPoint, SeriesHistory, Unjudged};
+use crate::plots::labels::Labels;
 use crate::plots::quantity::Quantity;
 
-/// Width of the plot, pixels: wider than those against batch size, for a year of nights.
-pub(super) const WIDTH: f64 = 1000.0;
-/// Distance of texts from the border.
-pub(super) const MARGIN: f64 = 24.0;
 /// Where the data area begins and ends.
 const LEFT: f64 = 84.0;
 const RIGHT: f64 = WIDTH - 44.0;
 /// Height of the times' panel.
 const PANEL: f64 = 250.0;
-/// Height of a lane of nights that were not judged, and of its bars.
+/// Height of a lane of alarms or of nights that were not judged, how far the first is from the axis, and height of the bars, pixels.
 const LANE: f64 = 16.0;
+const LANES_GAP: f64 = 5.0;
 const BAR: f64 = 6.0;
-/// Sizes by which the widths of bold texts are estimated, pixels: bold glyphs are wider.
-const TITLE_ESTIMATE: f64 = 20.5;
-const LEAD_ESTIMATE: f64 = 15.0;
+/// Marks of times beyond the panel are this far within it, pixels.
+const EDGE: f64 = 8.0;
+/// From this many judged nights on, up to this share of them (at least one) on either side does not count for the axis if it lies further from the
+/// others than they from each other: a single night of ten times the usual would hide every other shift. Nights with an alarm always count.
+const RARE_FROM: usize = 10;
+const RARE: f64 = 0.03;
+/// The least that counts as far from the others, as a share of their largest.
+const FAR: f64 = 0.2;
 /// Most entries of the list below the plot, and the height of its lines.
-const ENTRIES: usize = 30;
+const ENTRIES: usize = 20;
 const ENTRY_LINE: f64 = 17.0;
 
 /// Draws the nights of `history`, which are ordered by number.
 pub(super) fn draw(history: &SeriesHistory) -> Picture {
     let mut canvas = Canvas::default();
-    let mut y = heading(&mut canvas, history);
-    if history.nights.is_empty() {
-        let place = (0.5 * (LEFT + RIGHT), y + 40.0);
-        canvas.text("note", Anchor::Middle, place, "No night is on record.");
-        y += 80.0;
-    } else {
+    let mut y = frame::heading(
+        &mut canvas,
+        [
+            &history.name(),
+            &words::about(history),
+            &words::headline(history),
+        ],
+    );
+    if !history.nights.is_empty() {
         y = Plot::new(history, y).draw(&mut canvas);
     }
     canvas.finish(
         (WIDTH as u32, (y + MARGIN).ceil() as u32),
         &format!("Iteration time over nights: {}", history.name()),
-        &words::description(history),
+        &words::description(history, &Timeline::new(&history.nights)),
     )
-}
-
-/// Name, place and answer; returns the middle of the next line.
-fn heading(canvas: &mut Canvas, history: &SeriesHistory) -> f64 {
-    let limit = WIDTH - 2.0 * MARGIN;
-    let lines = [
-        ("title", 38.0, history.name(), TITLE_ESTIMATE),
-        ("sub", 59.0, words::about(history), 13.0),
-        ("lead", 86.0, words::headline(history), LEAD_ESTIMATE),
-    ];
-    for (class, y, words, size) in lines {
-        let words = ellipsis(&words, size, limit);
-        canvas.text(class, Anchor::Start, (MARGIN, y), &words);
-    }
-    112.0
 }
 
 /// A series with the places of everything in its picture.
@@ -73,7 +66,7 @@ struct Plot<'a> {
     /// Middle of the legend's first line.
     legend: f64,
     keys: Vec<Key>,
-    notes: Vec<Note>,
+    notes: Vec<Note<'a>>,
     lane: Lane,
     /// Ends of the times' panel.
     top: f64,
@@ -96,20 +89,19 @@ impl<'a> Plot<'a> {
             legend,
         );
         let steps = StepPanel::new(&history.nights, &timeline);
-        let mut notes = notes(history, |night| x.at(timeline.place(night)));
+        let mut notes = notes::of(history, |place| x.at(place), &timeline);
         let lane = notes::lane(&notes, WIDTH - 6.0);
         // Axis title, then the labels of the notes.
         let top = legend + legend_height + 14.0 + lane.rows as f64 * notes::ROW + 8.0;
         let bottom = top + PANEL;
-        let unjudged = LANE * unjudged_lanes(history).len() as f64;
-        let steps_top = bottom + unjudged + if steps.height() > 0.0 { 26.0 } else { 0.0 };
+        let lanes = LANES_GAP + LANE * lanes(history).len() as f64;
+        let steps_top = bottom + lanes + if steps.height() > 0.0 { 26.0 } else { 0.0 };
         let y = times(&history.nights, top, bottom);
-        for (note, night) in notes.iter_mut().zip(noted(history)) {
-            note.foot = match note.topic {
-                Topic::Change => steps_top + steps.height(),
-                Topic::Acknowledgement => night
-                    .judged_seconds()
-                    .map_or(bottom, |seconds| y.at(seconds)),
+        for note in &mut notes {
+            note.foot = match (note.topic, note.night.judged_seconds()) {
+                (Topic::Change, _) => steps_top + steps.height(),
+                (Topic::Acknowledgement, Some(seconds)) => y.at(seconds).clamp(top, bottom),
+                (Topic::Acknowledgement, None) => bottom,
             };
         }
         Self {
@@ -135,7 +127,7 @@ impl<'a> Plot<'a> {
         self.gates(canvas);
         self.lines(canvas);
         self.points(canvas);
-        self.unjudged(canvas);
+        self.lanes(canvas);
         self.steps.draw(
             canvas,
             &self.timeline,
@@ -152,13 +144,15 @@ impl<'a> Plot<'a> {
         self.steps_top + self.steps.height()
     }
 
+    /// Where a time of a night lies; at the edge of the panel if it is beyond.
     fn place(&self, night: &NightPoint, seconds: f64) -> Point {
-        (self.x.at(self.timeline.place(night)), self.y.at(seconds))
-    }
-
-    /// Pixels from one night to the next.
-    fn spacing(&self) -> f64 {
-        self.timeline.pace() * self.x.density()
+        let y = self.y.at(seconds);
+        let y = if (self.top..=self.bottom).contains(&y) {
+            y
+        } else {
+            y.clamp(self.top + EDGE, self.bottom - EDGE)
+        };
+        (self.x.at(self.timeline.place(night)), y)
     }
 
     fn axes(&self, canvas: &mut Canvas) {
@@ -190,11 +184,11 @@ impl<'a> Plot<'a> {
         canvas.line("axis", (LEFT, self.bottom), (RIGHT, self.bottom));
         let end = self.end();
         if self.steps.height() > 0.0 {
-            let title = (MARGIN, self.steps_top - 7.0);
-            canvas.text("axis-title", Anchor::Start, title, "step, samples");
+            let title = (LEFT - 9.0, self.steps_top - 4.0);
+            canvas.text("axis-title", Anchor::End, title, "step");
             canvas.line("axis", (LEFT, end), (RIGHT, end));
         }
-        dates(canvas, &self.timeline, &self.x, end);
+        frame::dates(canvas, &self.timeline, &self.x, end);
         let title = (0.5 * (LEFT + RIGHT), end + 42.0);
         canvas.text("axis-title", Anchor::Middle, title, self.timeline.title());
     }
@@ -255,8 +249,9 @@ impl<'a> Plot<'a> {
             canvas.polyline("trail", &line);
         }
         for (index, note) in self.notes.iter().enumerate() {
-            let label = self.lane.labels.iter().find(|label| label.note == index);
-            let top = self.row_top(label.map_or(0, |label| label.row));
+            let top = self
+                .label_of(index)
+                .map_or(self.top, |label| self.row_top(label));
             let class = match note.topic {
                 Topic::Change => "change",
                 Topic::Acknowledgement => "pole",
@@ -265,38 +260,57 @@ impl<'a> Plot<'a> {
         }
     }
 
-    /// Top of a row of notes.
-    fn row_top(&self, row: usize) -> f64 {
-        self.top - 4.0 - (row as f64 + 1.0) * notes::ROW + 3.0
+    /// The label that begins at a note.
+    fn label_of(&self, note: usize) -> Option<&Label> {
+        self.lane.labels.iter().find(|label| label.note == note)
+    }
+
+    /// Top of a label's row.
+    fn row_top(&self, label: &Label) -> f64 {
+        self.top - 1.0 - (label.row as f64 + 1.0) * notes::ROW
     }
 
     fn points(&self, canvas: &mut Canvas) {
-        let radius = (0.34 * self.spacing()).clamp(1.5, 3.8);
-        let hit_radius = (0.6 * self.spacing()).clamp(3.4, 6.0);
+        let spacing = self.timeline.pace() * self.x.density();
+        let marks = Marks::new(spacing, [1.5, 3.8], [3.4, 6.0]);
+        marks.draw(canvas, &self.history.nights, |night| {
+            Some(self.place(night, night.judged_seconds()?))
+        });
+        self.beyond(canvas);
+    }
+
+    /// The times of nights that are beyond the panel, beside their marks.
+    fn beyond(&self, canvas: &mut Canvas) {
+        let mut labels = Labels::new((LEFT, self.top), (RIGHT, self.bottom));
         for night in &self.history.nights {
             let Some(seconds) = night.judged_seconds() else {
                 continue;
             };
-            let place = self.place(night, seconds);
-            mark(canvas, night, place, (radius, hit_radius));
+            if (self.top..=self.bottom).contains(&self.y.at(seconds)) {
+                continue;
+            }
+            let (x, y) = self.place(night, seconds);
+            let words = cells::duration(seconds);
+            for (anchor, x) in [(Anchor::Start, x + 10.0), (Anchor::End, x - 10.0)] {
+                if let Some(place) = labels.place(&words, 12.0, anchor, [(x, y + 5.0)]) {
+                    canvas.text("in note", anchor, place, &words);
+                    break;
+                }
+            }
         }
     }
 
-    fn unjudged(&self, canvas: &mut Canvas) {
-        let mut top = self.bottom;
-        for (name, class, is_of) in unjudged_lanes(self.history) {
+    /// Bars below the times: open alarms, and nights that were not judged.
+    fn lanes(&self, canvas: &mut Canvas) {
+        let mut top = self.bottom + LANES_GAP;
+        for (name, of) in lanes(self.history) {
             let y = top + 0.5 * LANE;
             canvas.text("tick", Anchor::End, (LEFT - 9.0, y + 4.0), name);
-            let of = |night: &'a NightPoint| night.unjudged.as_ref().filter(|why| is_of(why));
             for run in runs(&self.history.nights, &self.timeline, of) {
                 let (left, wide) = run.bar(&self.timeline, &self.x);
-                let tip = format!("{}: {}", run.when(), words::unjudged(run.common));
-                canvas.bar(class, (left, y - 0.5 * BAR), (wide, BAR), &tip);
-                // A device that is lost is one alarm, however long it lasts.
-                if let Some(night) = run.nights.iter().find(|night| night.is_alarm) {
-                    let at = self.x.at(self.timeline.place(night));
-                    canvas.disc("alarm", (at, y), 0.5 * BAR + 3.0, "");
-                }
+                let tip = format!("{}: {}", run.when(), run.common);
+                let class = format!("lane-{name}");
+                canvas.bar(&class, (left, y - 0.5 * BAR), (wide, BAR), &tip);
             }
             top += LANE;
         }
@@ -305,22 +319,27 @@ impl<'a> Plot<'a> {
     /// Feet, flags and labels of the notes.
     fn labels(&self, canvas: &mut Canvas) {
         for (index, note) in self.notes.iter().enumerate() {
-            let label = self.lane.labels.iter().find(|label| label.note == index);
-            let top = self.row_top(label.map_or(0, |label| label.row));
-            match note.topic {
+            let label = self.label_of(index);
+            let class = match note.topic {
                 Topic::Change => {
                     canvas.diamond("change-foot", (note.x, self.bottom), 4.5, &note.words);
+                    "in change-label"
                 }
                 Topic::Acknowledgement => {
+                    let top = label
+                        .filter(|_| !self.lane.is_numbered)
+                        .map_or(self.top + 2.0, |label| self.row_top(label));
                     canvas.pennant("flag", (note.x, top), notes::PENNANT, &note.words);
+                    "in flag-label"
                 }
-            }
+            };
             if let Some(label) = label {
-                let class = match note.topic {
-                    Topic::Change => "in change-label",
-                    Topic::Acknowledgement => "in flag-label",
+                let class = if self.lane.is_numbered {
+                    "in note"
+                } else {
+                    class
                 };
-                let place = (label.left, top + 9.0);
+                let place = (label.left, self.row_top(label) + 9.0);
                 canvas.text(class, Anchor::Start, place, &label.text);
             }
         }
@@ -345,30 +364,6 @@ impl<'a> Plot<'a> {
     }
 }
 
-/// The dates below the panels, whose axis is at `y`.
-pub(super) fn dates(canvas: &mut Canvas, timeline: &Timeline, x: &Scale, y: f64) {
-    for (place, label) in timeline.ticks(x) {
-        let at = x.at(place);
-        canvas.line("axis", (at, y), (at, y + 5.0));
-        canvas.text("tick", Anchor::Middle, (at, y + 20.0), &label);
-    }
-}
-
-/// The mark of one judged night: a dot, or a triangle for a hit, ringed with an alarm. Radii are those of a dot and of a triangle.
-pub(super) fn mark(canvas: &mut Canvas, night: &NightPoint, place: Point, radii: (f64, f64)) {
-    let tip = words::night(night);
-    let (dot, triangle) = radii;
-    match night.hit {
-        None => canvas.disc("data", place, dot, &tip),
-        Some(Hit::Slower) => canvas.triangle("slower", place, triangle, &tip),
-        Some(Hit::Faster) => canvas.wedge("faster", place, triangle, &tip),
-    }
-    if night.is_alarm {
-        let inner = night.hit.map_or(dot, |_| triangle);
-        canvas.disc("alarm", place, inner + 2.6, "");
-    }
-}
-
 /// Every value that the vertical axis has to have room for.
 fn levels(nights: &[NightPoint]) -> impl Iterator<Item = f64> {
     nights.iter().flat_map(|night| {
@@ -383,74 +378,70 @@ fn levels(nights: &[NightPoint]) -> impl Iterator<Item = f64> {
 }
 
 fn times(nights: &[NightPoint], top: f64, bottom: f64) -> Scale {
-    let (low, high) = levels(nights).fold((f64::INFINITY, 0.0_f64), |(low, high), value| {
-        (low.min(value), high.max(value))
-    });
+    let ends = |values: &mut dyn Iterator<Item = f64>| {
+        values.fold((f64::INFINITY, 0.0_f64), |(low, high), value| {
+            (low.min(value), high.max(value))
+        })
+    };
+    let (mut low, mut high) = ends(&mut levels(nights));
+    let (common_low, common_high) = ends(&mut common_levels(nights));
+    let far = (common_high - common_low).max(FAR * common_high);
+    if high > common_high + far {
+        high = common_high + 0.3 * far;
+    }
+    if low < common_low - far {
+        low = (common_low - 0.3 * far).max(low);
+    }
     Scale::levels(low.min(high), high, bottom, top)
 }
 
-/// Name, class and members of each lane below the times that has something in it.
-type UnjudgedLane = (&'static str, &'static str, fn(&Unjudged) -> bool);
+/// The levels without the rare times at both ends that nobody raised an alarm for.
+fn common_levels(nights: &[NightPoint]) -> impl Iterator<Item = f64> {
+    let mut times: Vec<(f64, bool)> = nights
+        .iter()
+        .filter_map(|night| Some((night.judged_seconds()?, night.is_alarm)))
+        .collect();
+    times.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let rare = if times.len() < RARE_FROM {
+        0
+    } else {
+        ((RARE * times.len() as f64) as usize).max(1)
+    };
+    let common = rare..times.len() - rare;
+    let kept = times
+        .into_iter()
+        .enumerate()
+        .filter(move |(index, (_, is_alarm))| *is_alarm || common.contains(index))
+        .map(|(_, (seconds, _))| seconds);
+    let gates = nights.iter().flat_map(|night| {
+        let band = night.usable_band().into_iter().flatten();
+        band.chain(night.usable_baseline())
+    });
+    kept.chain(gates)
+}
 
-fn unjudged_lanes(history: &SeriesHistory) -> Vec<UnjudgedLane> {
-    let lanes: [UnjudgedLane; 2] = [
-        ("missing", "missing", |why| {
-            matches!(why, Unjudged::Missing { .. })
+/// Name of a lane, and what it says of a night.
+type NightLane = (&'static str, fn(&NightPoint) -> Option<String>);
+
+/// The lanes below the times that have something in them.
+fn lanes(history: &SeriesHistory) -> Vec<NightLane> {
+    let all: [NightLane; 3] = [
+        ("alarm", |night| {
+            night.is_alarm.then(|| "an alarm is open".to_owned())
         }),
-        ("invalid", "invalid", |why| {
-            matches!(why, Unjudged::Invalid { .. })
+        ("missing", |night| {
+            let why = night.unjudged.as_ref();
+            let why = why.filter(|why| matches!(why, Unjudged::Missing { .. }));
+            why.map(words::unjudged)
+        }),
+        ("invalid", |night| {
+            let why = night.unjudged.as_ref();
+            let why = why.filter(|why| matches!(why, Unjudged::Invalid { .. }));
+            why.map(words::unjudged)
         }),
     ];
-    let is_used = |lane: &UnjudgedLane| {
-        let mut reasons = history
-            .nights
-            .iter()
-            .filter_map(|night| night.unjudged.as_ref());
-        reasons.any(lane.2)
-    };
-    lanes.into_iter().filter(is_used).collect()
-}
-
-/// The night of each note, in the notes' order.
-fn noted(history: &SeriesHistory) -> Vec<&NightPoint> {
-    topics(history)
-        .into_iter()
-        .map(|(night, ..)| night)
-        .collect()
-}
-
-/// Night, topic, label and words of each note, by night.
-fn topics(history: &SeriesHistory) -> Vec<(&NightPoint, Topic, String, String)> {
-    let starts = history.segment_starts().map(|night| {
-        let changes = words::changes(night);
-        let words = format!("{}: {changes}", words::when(night));
-        (night, Topic::Change, changes, words)
-    });
-    let acknowledged = history.acknowledgements().map(|(night, word)| {
-        let words = format!(
-            "{}: acknowledged by {}: {}",
-            words::when(night),
-            word.by,
-            word.reason
-        );
-        (night, Topic::Acknowledgement, word.by.clone(), words)
-    });
-    let mut topics: Vec<_> = starts.chain(acknowledged).collect();
-    topics.sort_by_key(|(night, ..)| night.number);
-    topics
-}
-
-fn notes(history: &SeriesHistory, x: impl Fn(&NightPoint) -> f64) -> Vec<Note> {
-    topics(history)
-        .into_iter()
-        .map(|(night, topic, label, words)| Note {
-            topic,
-            x: x(night),
-            foot: 0.0,
-            label,
-            words,
-        })
-        .collect()
+    let is_used = |(_, of): &NightLane| history.nights.iter().any(|night| of(night).is_some());
+    all.into_iter().filter(is_used).collect()
 }
 
 /// The kinds of marks that this picture has.

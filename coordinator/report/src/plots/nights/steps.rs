@@ -16,6 +16,9 @@ const AXIS: f64 = 72.0;
 /// Relative difference below which two steps share a lane: those of a fractional step differ in their last digits.
 const SAME: f64 = 1e-3;
 
+/// Steps that can be, samples: a batch size is a 32-bit number.
+const PLAUSIBLE: std::ops::RangeInclusive<f64> = 0.01..=4.3e9;
+
 /// Where each step lies, from the panel's top.
 #[derive(Debug)]
 pub(super) struct StepPanel<'a> {
@@ -90,7 +93,7 @@ impl<'a> StepPanel<'a> {
         let mut names: Vec<(f64, String)> = self
             .lanes
             .iter()
-            .map(|(period, y)| (*y, cells::period(*period)))
+            .map(|(period, y)| (*y, cells::significant(*period, 4)))
             .collect();
         names.extend(self.none.map(|y| (y, "none".to_owned())));
         names.extend(self.unknown.map(|y| (y, "?".to_owned())));
@@ -135,10 +138,10 @@ impl<'a> StepPanel<'a> {
     }
 }
 
-/// A step that cannot be drawn is not known.
+/// A step that cannot be one is not known.
 fn canonical(step: NightStep) -> NightStep {
     match step {
-        NightStep::Period(period) if !(period.is_finite() && period > 0.0) => NightStep::Unknown,
+        NightStep::Period(period) if !PLAUSIBLE.contains(&period) => NightStep::Unknown,
         other => other,
     }
 }

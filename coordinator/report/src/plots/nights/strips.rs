@@ -1,11 +1,13 @@
 //! The devices of a model beside each other: one strip each, all on one scale and one timeline, so that the one that differs is seen. Times are
 //! drawn relative to the median of the devices over all nights: a shift of all of them shows in every strip, a slow device lies high in its own.
 
+use super::frame::{self, MARGIN, WIDTH};
 use super::legend::{self, Key};
+use super::marks::Marks;
 use super::runs::runs;
-use super::series::{MARGIN, WIDTH, dates, mark};
 use super::timeline::Timeline;
 use super::words;
+use crate::cells;
 use crate::draw::{Anchor, Canvas, Picture, Point, Scale, ellipsis};
 use crate::history::{NightPoint, SeriesHistory, Unjudged};
 
@@ -14,14 +16,16 @@ pub(super) const DEVICES: usize = 64;
 /// Where the strips begin and end; devices' names are left, their last nights right of them.
 const LEFT: f64 = 270.0;
 const RIGHT: f64 = WIDTH - 124.0;
-/// Height of a strip, and from one to the next, pixels.
-const STRIP: f64 = 40.0;
-const PITCH: f64 = 47.0;
+/// Height of a strip where there are few devices and where there are many, what counts as few, and the room between two strips, pixels.
+const HIGH: f64 = 56.0;
+const LOW: f64 = 40.0;
+const FEW: usize = 12;
+const GAP: f64 = 7.0;
 /// Times beyond this many times the devices' median, or its inverse, are drawn at the strip's edge.
 const REACH: f64 = 1.6;
 /// The axis spans at least this share on both sides of the median.
 const LEAST: f64 = 0.02;
-/// Height of the bar of a night that was not judged, and size of a pennant, pixels.
+/// Height of the bars at a strip's edges, and size of a pennant, pixels.
 const BAR: f64 = 3.0;
 const PENNANT: (f64, f64) = (7.0, 6.0);
 
@@ -37,19 +41,15 @@ pub(super) fn draw(series: &[&SeriesHistory]) -> Picture {
         timeline,
         x,
         top,
+        height: if shown.len() > FEW { LOW } else { HIGH },
     };
     let ratios = strips.ratios(&shown);
     for (index, series) in shown.iter().enumerate() {
         strips.draw(&mut canvas, series, index, ratios);
     }
-    let mut end = top + PITCH * shown.len() as f64;
-    dates(
-        &mut canvas,
-        &strips.timeline,
-        &strips.x,
-        end - PITCH + STRIP,
-    );
-    end += 24.0;
+    let mut end = strips.top_of(shown.len()) - GAP;
+    frame::dates(&mut canvas, &strips.timeline, &strips.x, end);
+    end += 32.0;
     if series.len() > shown.len() {
         let more = series.len() - shown.len();
         let words = format!("and {more} more {}", devices(more));
@@ -73,7 +73,6 @@ fn shown<'a>(series: &[&'a SeriesHistory]) -> Vec<&'a SeriesHistory> {
 
 /// Draws name, answer and legend; returns the top of the first strip.
 fn heading(canvas: &mut Canvas, series: &[&SeriesHistory]) -> f64 {
-    let limit = WIDTH - 2.0 * MARGIN;
     let first = series.first();
     let name = first.map_or_else(String::new, |first| {
         format!("{} on every {}", first.workload, first.model)
@@ -82,14 +81,7 @@ fn heading(canvas: &mut Canvas, series: &[&SeriesHistory]) -> f64 {
     about.extend(first.map(|first| first.setting.clone()));
     about.extend(first.map(|first| words::span(&first.nights)));
     about.retain(|part| !part.is_empty());
-    for (class, y, words, size) in [
-        ("title", 38.0, name, 20.5),
-        ("sub", 59.0, about.join(" · "), 13.0),
-        ("lead", 86.0, answer(series), 15.0),
-    ] {
-        let words = ellipsis(&words, size, limit);
-        canvas.text(class, Anchor::Start, (MARGIN, y), &words);
-    }
+    let y = frame::heading(canvas, [&name, &about.join(" · "), &answer(series)]);
     let nights = || series.iter().flat_map(|series| &series.nights);
     let unjudged = |wanted: fn(&Unjudged) -> bool| {
         nights().any(|night| night.unjudged.as_ref().is_some_and(wanted))
@@ -122,8 +114,8 @@ fn heading(canvas: &mut Canvas, series: &[&SeriesHistory]) -> f64 {
     .into_iter()
     .filter_map(|(key, is_there)| is_there.then_some(key))
     .collect();
-    let height = legend::draw(canvas, &keys, MARGIN, WIDTH - MARGIN, 112.0);
-    let top = 112.0 + height + 26.0;
+    let height = legend::draw(canvas, &keys, MARGIN, WIDTH - MARGIN, y);
+    let top = y + height + 26.0;
     let title = (MARGIN, top - 14.0);
     canvas.text(
         "axis-title",
@@ -213,9 +205,15 @@ struct Strips {
     x: Scale,
     /// Top of the first strip.
     top: f64,
+    /// Height of a strip.
+    height: f64,
 }
 
 impl Strips {
+    fn top_of(&self, index: usize) -> f64 {
+        self.top + (self.height + GAP) * index as f64
+    }
+
     fn ratio(&self, night: &NightPoint) -> Option<f64> {
         Some((night.judged_seconds()? / self.reference?).clamp(REACH.recip(), REACH))
     }
@@ -237,14 +235,14 @@ impl Strips {
         index: usize,
         (low, high): (f64, f64),
     ) {
-        let top = self.top + PITCH * index as f64;
-        let y = Scale::linear(low, high, top + STRIP - 6.0, top + 6.0);
-        canvas.rectangle("band", (LEFT, top), (RIGHT - LEFT, STRIP), 0.0);
+        let top = self.top_of(index);
+        let y = Scale::linear(low, high, top + self.height - 8.0, top + 10.0);
+        canvas.rectangle("band", (LEFT, top), (RIGHT - LEFT, self.height), 0.0);
         for tick in y.ticks(2) {
             let at = y.at(tick);
             canvas.line("grid", (LEFT, at), (RIGHT, at));
             if index == 0 {
-                let label = words::signed_percent(tick - 1.0).replace(".0 %", " %");
+                let label = axis_label(tick - 1.0);
                 let place = (LEFT - 6.0, at + 4.0);
                 canvas.text("tick", Anchor::End, place, &label);
             }
@@ -252,7 +250,7 @@ impl Strips {
         canvas.line("limit", (LEFT, y.at(1.0)), (RIGHT, y.at(1.0)));
         names(canvas, series, top);
         self.changes(canvas, series, top);
-        self.unjudged(canvas, series, top + STRIP - BAR);
+        self.edges(canvas, series, top);
         let place = |night: &NightPoint| -> Option<Point> {
             let ratio = self.ratio(night)?;
             Some((self.x.at(self.timeline.place(night)), y.at(ratio)))
@@ -263,24 +261,11 @@ impl Strips {
             canvas.polyline("trail", &line);
         }
         let spacing = self.timeline.pace() * self.x.density();
-        let radii = (
-            (0.34 * spacing).clamp(1.1, 2.4),
-            (0.5 * spacing).clamp(2.6, 3.8),
-        );
-        for night in &series.nights {
-            if let Some(place) = place(night) {
-                mark(canvas, night, place, radii);
-            }
-        }
+        Marks::new(spacing, [1.1, 2.4], [2.6, 3.8]).draw(canvas, &series.nights, place);
         for (night, word) in series.acknowledgements() {
             let at = (self.x.at(self.timeline.place(night)), top);
-            canvas.line("pole", at, (at.0, top + STRIP));
-            let tip = format!(
-                "{}: acknowledged by {}: {}",
-                words::when(night),
-                word.by,
-                word.reason
-            );
+            canvas.line("pole", at, (at.0, top + self.height));
+            let tip = words::acknowledged(night, word);
             canvas.pennant("flag", at, PENNANT, &tip);
         }
         self.last(canvas, series, top);
@@ -288,27 +273,30 @@ impl Strips {
 
     fn changes(&self, canvas: &mut Canvas, series: &SeriesHistory, top: f64) {
         for night in series.segment_starts() {
-            let at = self.x.at(self.timeline.place(night));
-            canvas.line("change", (at, top), (at, top + STRIP));
-            let tip = format!("{}: {}", words::when(night), words::changes(night));
-            canvas.diamond("change-foot", (at, top + STRIP), 3.5, &tip);
+            let at = self.x.at(self.timeline.before(night));
+            canvas.line("change", (at, top), (at, top + self.height));
+            let tip = words::changed(night);
+            canvas.diamond("change-foot", (at, top + self.height), 3.5, &tip);
         }
     }
 
-    fn unjudged(&self, canvas: &mut Canvas, series: &SeriesHistory, y: f64) {
-        let why = NightPoint::unjudged_ref;
-        for run in runs(&series.nights, &self.timeline, why) {
+    /// Bars at the strip's edges: open alarms above, nights that were not judged below.
+    fn edges(&self, canvas: &mut Canvas, series: &SeriesHistory, top: f64) {
+        let alarms = |night: &NightPoint| night.is_alarm.then_some(());
+        for run in runs(&series.nights, &self.timeline, alarms) {
+            let (left, wide) = run.bar(&self.timeline, &self.x);
+            let tip = format!("{}: an alarm is open", run.when());
+            canvas.bar("lane-alarm", (left, top), (wide, BAR), &tip);
+        }
+        let unjudged = NightPoint::unjudged_ref;
+        for run in runs(&series.nights, &self.timeline, unjudged) {
             let (left, wide) = run.bar(&self.timeline, &self.x);
             let class = match run.common {
-                Unjudged::Missing { .. } => "missing",
-                Unjudged::Invalid { .. } => "invalid",
+                Unjudged::Missing { .. } => "lane-missing",
+                Unjudged::Invalid { .. } => "lane-invalid",
             };
             let tip = format!("{}: {}", run.when(), words::unjudged(run.common));
-            canvas.bar(class, (left, y), (wide, BAR), &tip);
-            if let Some(night) = run.nights.iter().find(|night| night.is_alarm) {
-                let at = self.x.at(self.timeline.place(night));
-                canvas.disc("alarm", (at, y), BAR + 1.5, "");
-            }
+            canvas.bar(class, (left, top + self.height - BAR), (wide, BAR), &tip);
         }
     }
 
@@ -341,6 +329,16 @@ impl Strips {
             at(33.0),
             &ellipsis(&second, 12.0, limit),
         );
+    }
+}
+
+/// "+10 %", "0 %".
+fn axis_label(share: f64) -> String {
+    let words = cells::percent(share.abs());
+    match share {
+        _ if share.abs() < 1e-9 => "0 %".to_owned(),
+        ..0.0 => format!("−{words}"),
+        _ => format!("+{words}"),
     }
 }
 

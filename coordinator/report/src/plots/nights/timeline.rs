@@ -10,10 +10,14 @@ use crate::history::NightPoint;
 
 /// Two nights are neighbours if their numbers are and they lie at most this many usual distances apart: a weekend passes, a lost week does not.
 const NEIGHBOURS_WITHIN: f64 = 4.5;
+/// An axis by date is given up where it would be this many times as long as the nights on it.
+const SPARSE: f64 = 30.0;
 /// Distances between labelled dates, days.
 const DAYS: [i64; 4] = [1, 2, 7, 14];
+/// More of them than this are never without touching.
+const MOST_DAYS: i64 = 100;
 /// The same in months.
-const MONTHS: [i32; 6] = [1, 2, 3, 6, 12, 24];
+const MONTHS: [i64; 8] = [1, 2, 3, 6, 12, 24, 60, 120];
 /// Size of the labels, pixels, and the room between two of them.
 const LABEL_SIZE: f64 = 12.0;
 const LABEL_GAP: f64 = 14.0;
@@ -36,7 +40,7 @@ impl Timeline {
             .map(|night| (night.number, night.date.as_str()))
             .collect();
         let days: Option<Vec<i64>> = keys.iter().map(|(_, date)| day_of(date)).collect();
-        let days = days.filter(|days| days.is_sorted());
+        let days = days.filter(|days| days.is_sorted() && !is_sparse(days));
         let places = match &days {
             Some(days) => spread_within_days(days),
             None => keys.iter().map(|(number, _)| f64::from(*number)).collect(),
@@ -72,6 +76,11 @@ impl Timeline {
             .map_or(0.0, |index| self.nights[index].2)
     }
 
+    /// Right before a night, where a segment begins.
+    pub(super) fn before(&self, night: &NightPoint) -> f64 {
+        self.place(night) - 0.5 * self.pace
+    }
+
     /// The usual distance between two nights.
     pub(super) fn pace(&self) -> f64 {
         self.pace
@@ -89,7 +98,7 @@ impl Timeline {
         if self.is_by_date {
             "date of the night, in the schedule's time zone"
         } else {
-            "night (their dates are in no order)"
+            "number of the night: their dates do not say where they lie"
         }
     }
 
@@ -104,6 +113,16 @@ impl Timeline {
             numbers(scale, first.2, last.2)
         }
     }
+}
+
+/// Whether nights of these days, which ascend, would be a few spots on an axis by date: a clock was years off.
+fn is_sparse(days: &[i64]) -> bool {
+    let (Some(first), Some(last)) = (days.first(), days.last()) else {
+        return false;
+    };
+    let places: Vec<f64> = days.iter().map(|day| *day as f64).collect();
+    let wide = usual_distance(&places) * days.len() as f64;
+    (last - first) as f64 > SPARSE * wide
 }
 
 /// Places of nights of these days: the k-th of n nights of a day is k / n of a day after its beginning.
@@ -129,7 +148,8 @@ fn usual_distance(places: &[f64]) -> f64 {
 /// The first choice of dates whose labels do not touch: days, Mondays, then the first of a month.
 fn dates(scale: &Scale, first: i64, last: i64) -> Vec<(f64, String)> {
     let day_label = |day: i64| Some((day as f64, date_of(day)?.to_string()));
-    let by_days = DAYS.into_iter().map(|step| {
+    let few = |step: &i64| (last - first) / step <= MOST_DAYS;
+    let by_days = DAYS.into_iter().filter(few).map(|step| {
         // 1970-01-05 was a Monday.
         let phase = if step % 7 == 0 { 4 } else { first };
         (first..=last)
@@ -138,25 +158,27 @@ fn dates(scale: &Scale, first: i64, last: i64) -> Vec<(f64, String)> {
             .collect::<Vec<_>>()
     });
     let by_months = MONTHS.into_iter().map(|step| {
-        (first..=last)
-            .filter_map(|day| Some((day, date_of(day)?)))
-            .filter(|(_, date)| {
-                let months = i32::from(date.year()) * 12 + i32::from(date.month()) - 1;
-                date.day() == 1 && months.rem_euclid(step) == 0
+        let (Some(from), Some(to)) = (date_of(first), date_of(last)) else {
+            return Vec::new();
+        };
+        let month = |date: Date| i64::from(date.year()) * 12 + i64::from(date.month()) - 1;
+        (month(from)..=month(to))
+            .filter(|month| month.rem_euclid(step) == 0)
+            .filter_map(|month| {
+                let year = i16::try_from(month.div_euclid(12)).ok()?;
+                let first =
+                    Date::new(year, i8::try_from(month.rem_euclid(12)).ok()? + 1, 1).ok()?;
+                Some((days_of(first), format!("{year:04}-{:02}", first.month())))
             })
-            .map(|(day, date)| {
-                (
-                    day as f64,
-                    format!("{:04}-{:02}", date.year(), date.month()),
-                )
-            })
+            .filter(|(day, _)| (first..=last).contains(day))
+            .map(|(day, label)| (day as f64, label))
             .collect()
     });
     by_days
         .chain(by_months)
         .find(|ticks| fit(scale, ticks))
         .filter(|ticks| !ticks.is_empty())
-        // Decades of nights, or a clock that was far off: the ends say enough.
+        // Nights within a month that have no Monday, or over centuries.
         .unwrap_or_else(|| day_label(first).into_iter().collect())
 }
 
@@ -186,8 +208,11 @@ fn fit(scale: &Scale, ticks: &[(f64, String)]) -> bool {
 }
 
 fn day_of(date: &str) -> Option<i64> {
-    let date: Date = date.parse().ok()?;
-    Some(i64::from((date - EPOCH).get_days()))
+    date.parse().ok().map(days_of)
+}
+
+fn days_of(date: Date) -> i64 {
+    i64::from((date - EPOCH).get_days())
 }
 
 fn date_of(day: i64) -> Option<Date> {
@@ -248,12 +273,21 @@ mod tests {
 
     #[test]
     fn numbers_say_the_places_where_dates_do_not() {
-        for date in ["2026-03-01", "", "yesterday"] {
+        for date in ["2026-03-01", "", "yesterday", "2026-02-30"] {
             let nights = [night(7, "2026-03-05"), night(8, date)];
             let timeline = Timeline::new(&nights);
             assert_eq!(timeline.place(&nights[1]), 8.0, "{date}");
             assert_eq!(labels(&timeline, 0.0, 800.0), ["7", "8"], "{date}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_was_years_off_does_not_squeeze_the_others() {
+        let mut nights: Vec<NightPoint> = (1..=9)
+            .map(|number| night(number, &format!("2026-03-0{number}")))
+            .collect();
+        nights.push(night(10, "2036-01-01"));
+        assert_eq!(Timeline::new(&nights).place(&nights[9]), 10.0);
     }
 
     #[test]
@@ -267,9 +301,9 @@ mod tests {
         let of = |count| labels(&Timeline::new(&run(count)), 0.0, 880.0);
         assert_eq!(of(3), ["2025-10-30", "2025-10-31", "2025-11-01"]);
         assert_eq!(of(30)[..2], ["2025-11-03", "2025-11-10"]);
-        assert_eq!(of(400)[..2], ["2025-11", "2025-12"]);
+        assert_eq!(of(400)[..2], ["2025-11", "2026-01"]);
         assert_eq!(of(0), [] as [&str; 0]);
-        for count in [1, 2, 10, 90, 400, 4000] {
+        for count in [1, 2, 6, 10, 90, 400, 4000, 40_000] {
             assert!((1..=14).contains(&of(count).len()), "{count}");
         }
     }

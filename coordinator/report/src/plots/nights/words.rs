@@ -1,47 +1,42 @@
 //! What the plots of nights say in words: tips, the line below the heading, and the description for readers who do not see the picture.
 
+use super::runs::{Run, runs};
+use super::timeline::Timeline;
 use crate::cells;
-use crate::history::{Hit, NightPoint, NightStep, SeriesHistory, Unjudged};
+use crate::history::{Acknowledgement, Hit, NightPoint, NightStep, SeriesHistory, Unjudged};
 
 /// Entries of a kind that a description lists.
 const LISTED: usize = 12;
 
-/// "2026-11-26, night 30".
-pub(super) fn when(night: &NightPoint) -> String {
-    if night.date.is_empty() {
-        format!("night {}", night.number)
-    } else {
-        format!("{}, night {}", night.date, night.number)
-    }
-}
-
 /// "10.2 % above its baseline of 19.9 ms".
 pub(super) fn beside_baseline(night: &NightPoint) -> Option<String> {
     let (shift, baseline) = (night.shift()?, night.usable_baseline()?);
-    let side = if shift < 0.0 { "below" } else { "above" };
-    Some(format!(
-        "{} {side} its baseline of {}",
-        percent(shift.abs()),
-        cells::duration(baseline)
-    ))
+    let baseline = cells::duration(baseline);
+    // One decimal: nights differ by less than whole percents.
+    let tenths = (1000.0 * shift).round() as i64;
+    let side = match tenths {
+        0 => return Some(format!("at its baseline of {baseline}")),
+        ..0 => "below",
+        _ => "above",
+    };
+    let percents = 100.0 * shift.abs();
+    Some(format!("{percents:.1} % {side} its baseline of {baseline}"))
 }
 
-/// A share with one decimal: nights differ by less than whole percents.
-pub(super) fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
-}
-
-/// A signed share: "+10.2 %".
+/// A signed share with one decimal, "+10.2 %", or zero without either.
 pub(crate) fn signed_percent(share: f64) -> String {
-    // Minus zero would be neither.
-    let tenths = (1000.0 * share).round() + 0.0;
-    let sign = if tenths < 0.0 { "−" } else { "+" };
+    let tenths = (1000.0 * share).round();
+    let sign = match tenths {
+        0.0 => return "0 %".to_owned(),
+        ..0.0 => "−",
+        _ => "+",
+    };
     format!("{sign}{:.1} %", (tenths / 10.0).abs())
 }
 
 /// Everything a night gave, for the tip of its mark.
 pub(super) fn night(night: &NightPoint) -> String {
-    format!("{}: {}", when(night), result(night))
+    format!("{}: {}", night.when(), result(night))
 }
 
 /// What a night gave: "confirmed, slower, alarm: 21.9 ms, 10.2 % above its baseline of 19.9 ms".
@@ -60,10 +55,7 @@ pub(crate) fn result(night: &NightPoint) -> String {
     if !night.verdict.is_empty() {
         words.push(&night.verdict);
     }
-    words.extend(night.hit.map(|hit| match hit {
-        Hit::Slower => "slower",
-        Hit::Faster => "faster",
-    }));
+    words.extend(night.hit.map(hit));
     if night.is_alarm {
         words.push("alarm");
     }
@@ -74,6 +66,13 @@ pub(crate) fn result(night: &NightPoint) -> String {
         numbers
     } else {
         format!("{}: {numbers}", words.join(", "))
+    }
+}
+
+const fn hit(hit: Hit) -> &'static str {
+    match hit {
+        Hit::Slower => "slower",
+        Hit::Faster => "faster",
     }
 }
 
@@ -106,6 +105,21 @@ pub(super) fn changes(night: &NightPoint) -> String {
     } else {
         night.changes.join(", ")
     }
+}
+
+/// What changed, with the night: "2026-11-12, night 12: driver 570.86 → 580.65".
+pub(super) fn changed(night: &NightPoint) -> String {
+    format!("{}: {}", night.when(), changes(night))
+}
+
+/// Who said what when.
+pub(super) fn acknowledged(night: &NightPoint, word: &Acknowledgement) -> String {
+    format!(
+        "{}: acknowledged by {}: {}",
+        night.when(),
+        word.by,
+        word.reason
+    )
 }
 
 /// Where the series was measured and how long it is observed: "NVIDIA H100 in node-7 · train f32 · 30 nights from 2026-11-01 to 2026-11-30".
@@ -146,7 +160,7 @@ pub(super) fn headline(history: &SeriesHistory) -> String {
 }
 
 /// The picture in words.
-pub(super) fn description(history: &SeriesHistory) -> String {
+pub(super) fn description(history: &SeriesHistory, timeline: &Timeline) -> String {
     let nights = &history.nights;
     let judged = nights
         .iter()
@@ -157,23 +171,19 @@ pub(super) fn description(history: &SeriesHistory) -> String {
             .filter(|night| night.unjudged.as_ref().is_some_and(wanted))
             .count()
     };
-    let hits: Vec<String> = nights
+    let hits = runs(nights, timeline, |night| {
+        night.hit.filter(|_| night.judged_seconds().is_some())
+    });
+    let hits: Vec<String> = hits
         .iter()
-        .filter(|night| night.hit.is_some() && night.judged_seconds().is_some())
-        .map(self::night)
+        .map(|run| format!("{}: {}", run.when(), hit(run.common)))
         .collect();
-    let alarms: Vec<String> = nights
-        .iter()
-        .filter(|night| night.is_alarm)
-        .map(when)
-        .collect();
-    let starts: Vec<String> = history
-        .segment_starts()
-        .map(|night| format!("{}: {}", when(night), changes(night)))
-        .collect();
+    let alarms = runs(nights, timeline, |night| night.is_alarm.then_some(()));
+    let alarms: Vec<String> = alarms.iter().map(Run::when).collect();
+    let starts: Vec<String> = history.segment_starts().map(changed).collect();
     let acknowledged: Vec<String> = history
         .acknowledgements()
-        .map(|(night, word)| format!("{} by {}: {}", when(night), word.by, word.reason))
+        .map(|(night, word)| acknowledged(night, word))
         .collect();
     let mut sentences = vec![
         format!(
@@ -187,9 +197,9 @@ pub(super) fn description(history: &SeriesHistory) -> String {
     ];
     for (name, entries) in [
         ("Hits", hits),
-        ("Nights with an alarm", alarms),
+        ("Alarms", alarms),
         ("Changes", starts),
-        ("Acknowledged", acknowledged),
+        ("Acknowledgements", acknowledged),
     ] {
         if !entries.is_empty() {
             sentences.push(format!("{name}: {}", listed(&entries)));
