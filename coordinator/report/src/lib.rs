@@ -22,7 +22,7 @@ mod write;
 pub use blocks_csv::blocks_csv;
 pub use draw::Theme;
 pub use error::ReportError;
-pub use markdown::table_markdown;
+pub use markdown::{escape as markdown_text, table_markdown};
 pub use page::html;
 pub use plots::{step_picture, timings_picture};
 pub use table_csv::table_csv;

@@ -6,7 +6,8 @@
 //!
 //! - `keeper` begins nights and brings them forward; `judging` puts a night together and writes what was said of it;
 //! - `observe` and `device_settings` make of what was measured what the judge is told, `about` names series, `alarms` turns verdicts into alarms;
-//! - `people` does what people ask for, `views` answers their questions with the documents of `document`, in the `words` that messages use, too.
+//! - `people` does what people ask for, `views` answers their questions with the documents of `document`, in the `words` that messages use, too;
+//! - `reproduce` writes the command that measures again what an alarm is about.
 
 mod about;
 pub mod alarms;
@@ -18,6 +19,7 @@ mod keeper;
 mod kept;
 mod observe;
 mod people;
+mod reproduce;
 mod views;
 mod words;
 
@@ -27,8 +29,9 @@ pub use about::About;
 pub use clock::Clock;
 pub use keeper::Nightly;
 pub use people::{Answer, NightlyError, Person};
+pub use reproduce::reproduce;
 pub use views::WhichNight;
-pub use words::{sentence, shift, step};
+pub use words::{kind, reason, sentence, shift, step};
 
 /// How nights are kept and judged.
 #[derive(Debug, Clone, Default)]
@@ -37,4 +40,6 @@ pub struct Settings {
     pub policy: Policy,
     /// What time it is.
     pub clock: Clock,
+    /// Nights neither begin nor go on by themselves; people are answered all the same.
+    pub is_unattended: bool,
 }
