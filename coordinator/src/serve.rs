@@ -143,6 +143,20 @@ pub struct Settings {
     pub nightly: nightly::Settings,
 }
 
+impl Settings {
+    /// Those of a coordinator that lives as long as one command: no night begins because somebody looks at what is stored.
+    #[must_use]
+    pub fn unattended() -> Self {
+        Self {
+            nightly: nightly::Settings {
+                is_unattended: true,
+                ..nightly::Settings::default()
+            },
+            ..Self::default()
+        }
+    }
+}
+
 impl From<Config> for Settings {
     fn from(fleet: Config) -> Self {
         Self {
@@ -271,7 +285,7 @@ pub async fn serve_with_authority(
     refuse_open_network(listener.local_addr().map_err(ServeError::Listener)?)?;
     let authority = Authority::open(&data_dir.join(PKI_DIRECTORY), Timestamp::now())?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let (settings, heart) = (Settings::default(), Heart::unheard());
+    let (settings, heart) = (Settings::unattended(), Heart::unheard());
     serve_unguarded(store, incoming, shutdown, settings, heart, Some(authority)).await
 }
 

@@ -210,8 +210,9 @@ impl Verdict {
         self
     }
 
-    /// Alarms before what is merely worth knowing, before what is as usual.
-    pub(crate) fn gravity(&self) -> (bool, bool, Kind) {
+    /// Sorts the gravest first: alarms before what is merely worth knowing, before what is as usual.
+    #[must_use]
+    pub fn gravity(&self) -> (bool, bool, Kind) {
         let is_quiet = matches!(self.kind, Kind::Normal | Kind::Learning);
         (!self.is_alarm || self.is_silenced, is_quiet, self.kind)
     }

@@ -27,7 +27,7 @@ pub use history::{
     Acknowledgement, HISTORY_SCHEMA_VERSION, Histories, Hit, NightPoint, NightStep, SeriesHistory,
     Unjudged,
 };
-pub use markdown::table_markdown;
+pub use markdown::{escape as markdown_text, table_markdown};
 pub use page::{html, nights_html};
 pub use plots::{devices_picture, history_picture, step_picture, timings_picture};
 pub use table_csv::table_csv;

@@ -81,7 +81,8 @@ pub(crate) fn render(rows: &[&Row]) -> String {
 }
 
 /// Text that cannot break out of a table cell or become markup.
-fn escape(text: &str) -> String {
+#[must_use]
+pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

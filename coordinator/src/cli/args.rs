@@ -293,22 +293,46 @@ impl SweepArgs {
     }
 }
 
-/// How a sweep stands to others and to the time of day.
+/// How measuring stands to others and to the time of day.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Scheduling")]
-pub(super) struct SchedulingArgs {
+pub(super) struct TurnArgs {
     /// Of the sweeps that wait for a device the highest run first, -100 to 100; those of one priority share it by time.
     #[arg(long, value_name = "N", default_value = "0", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(i64::from(*Scheduling::PRIORITIES.start())..=i64::from(*Scheduling::PRIORITIES.end())))]
     priority: i32,
     /// Measure only between these times of every day, such as 20:00-06:00; what runs at the end stops and keeps its blocks.
     #[arg(long, value_name = "TIMES")]
     only_between: Option<Times>,
-    /// Time zone of those times, such as Europe/Berlin [default: this computer's].
-    #[arg(long, value_name = "ZONE", requires = "only_between")]
-    time_zone: Option<String>,
     /// Start only on GPUs that nobody else uses, and stop when somebody does.
     #[arg(long)]
     idle_only: bool,
+}
+
+impl TurnArgs {
+    /// The same for a sweep, with times on the clocks of `zone`.
+    pub(super) fn scheduling(&self, zone: &str) -> Scheduling {
+        Scheduling {
+            priority: self.priority,
+            only_between: self.only_between.map(|times| DailyWindow {
+                from: times.from,
+                to: times.to,
+                time_zone: zone.to_owned(),
+            }),
+            idle_only: self.idle_only,
+            share_across_model: false,
+        }
+    }
+}
+
+/// The same with what only sweeps that people ask for themselves have.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Scheduling")]
+pub(super) struct SchedulingArgs {
+    #[command(flatten)]
+    turn: TurnArgs,
+    /// Time zone of --only-between, such as Europe/Berlin [default: this computer's].
+    #[arg(long, value_name = "ZONE", requires = "only_between")]
+    time_zone: Option<String>,
     /// Let devices that are alike (model, memory partition, driver, agent version) share the rounds of one measurement: the answer comes sooner, and is one
     /// answer. Devices without their like measure alone.
     #[arg(long)]
@@ -321,30 +345,22 @@ impl SchedulingArgs {
     /// # Errors
     /// When no time zone is given and this computer's has no name.
     pub(super) fn scheduling(&self) -> Result<Scheduling> {
-        let only_between = match self.only_between {
-            None => None,
-            Some(times) => Some(DailyWindow {
-                from: times.from,
-                to: times.to,
-                time_zone: match &self.time_zone {
-                    Some(zone) => zone.clone(),
-                    None => here().ok_or_else(|| {
-                        exit::usage("this computer's time zone has no name; give one, as in --time-zone Europe/Berlin")
-                    })?,
-                },
-            }),
+        let zone = match (&self.time_zone, self.turn.only_between) {
+            (Some(zone), _) => zone.clone(),
+            (None, None) => String::new(),
+            (None, Some(_)) => here().ok_or_else(|| {
+                exit::usage("this computer's time zone has no name; give one, as in --time-zone Europe/Berlin")
+            })?,
         };
         Ok(Scheduling {
-            priority: self.priority,
-            only_between,
-            idle_only: self.idle_only,
             share_across_model: self.share_across_model,
+            ..self.turn.scheduling(&zone)
         })
     }
 }
 
-/// The name of this computer's time zone.
-fn here() -> Option<String> {
+/// The name of this computer's time zone, where it has one.
+pub(super) fn here() -> Option<String> {
     let zone = jiff::tz::TimeZone::system();
     let name = zone.iana_name().map(ToOwned::to_owned);
     // A computer without a setting has UTC.

@@ -9,6 +9,7 @@ use batchstep_proto::{
     causes::innermost,
     wire::{
         identity_service_client::IdentityServiceClient,
+        nightly_service_client::NightlyServiceClient,
         operator_service_client::OperatorServiceClient,
     },
 };
@@ -24,12 +25,14 @@ use tonic::{
 use super::{args::CoordinatorArgs, exit};
 use crate::{
     pki::LocalOperator,
-    serve,
+    serve::{self, Settings},
     store::{DATABASE, ModelLimits, StoreError},
 };
 
 /// The operator's side of a coordinator.
 pub(super) type Client = OperatorServiceClient<Line>;
+/// The part of it about schedules, nights and alarms.
+pub(super) type Nights = NightlyServiceClient<Line>;
 /// A channel that shows who asks.
 pub(super) type Line = InterceptedService<Channel, Bearer>;
 
@@ -46,6 +49,8 @@ pub(super) struct Connection {
     pub(super) client: Client,
     /// The same for tokens and revocations.
     pub(super) identity: IdentityServiceClient<Line>,
+    /// The same for schedules, nights and alarms.
+    pub(super) nightly: Nights,
     embedded: Option<Embedded>,
 }
 
@@ -92,6 +97,8 @@ impl Connection {
     fn over(line: Line, embedded: Option<Embedded>) -> Self {
         Self {
             client: OperatorServiceClient::new(line.clone())
+                .max_decoding_message_size(ANSWER_BYTES),
+            nightly: NightlyServiceClient::new(line.clone())
                 .max_decoding_message_size(ANSWER_BYTES),
             identity: IdentityServiceClient::new(line),
             embedded,
@@ -142,7 +149,9 @@ impl Embedded {
         let data_dir = data_dir.to_owned();
         let task = tokio::spawn(async move {
             let served = match authority {
-                Authority::None => serve::serve(store, listener, stop).await,
+                Authority::None => {
+                    serve::serve_with(store, listener, stop, Settings::unattended()).await
+                }
                 Authority::Opened => {
                     serve::serve_with_authority(store, listener, stop, &data_dir).await
                 }
@@ -297,6 +306,7 @@ pub(super) fn refusal(status: Status) -> anyhow::Error {
     match status.code() {
         Code::InvalidArgument
         | Code::NotFound
+        | Code::AlreadyExists
         | Code::FailedPrecondition
         | Code::Unauthenticated
         | Code::PermissionDenied => exit::usage(format!("the coordinator refuses: {message}")),

@@ -124,7 +124,7 @@ fn goes_on_after(status: &Status) -> bool {
 }
 
 /// True when asking again may help: the connection broke or the coordinator restarts.
-fn is_away(status: &Status) -> bool {
+pub(super) fn is_away(status: &Status) -> bool {
     matches!(
         status.code(),
         Code::Unavailable | Code::Cancelled | Code::Unknown | Code::Aborted

@@ -27,8 +27,14 @@ mod local;
 pub mod logs;
 mod machine;
 mod model;
+mod moment;
+mod nightly;
+mod nights;
+mod person;
 mod progress;
+mod regressions;
 mod restore;
+mod schedule;
 mod serve;
 mod signals;
 mod sweep;
@@ -133,6 +139,26 @@ enum Command {
   batchstep agents revoke gpu-07"
     )]
     Agents(agents::Command),
+    /// Have sweeps run every night, and every device held against its own past.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  batchstep schedule add gpus-at-night --cron '0 2 * * *' --tz Europe/Berlin --devices gpu --workload resnet50 --dtype bf16
+  batchstep schedule show gpus-at-night
+  batchstep schedule run-now gpus-at-night --wait"
+    )]
+    Schedule(schedule::Command),
+    /// Show the nights of schedules, with what was said of every series.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  batchstep nightly list
+  batchstep nightly show
+  batchstep nightly show 2026-11-26 --all"
+    )]
+    Nightly(nightly::Command),
+    /// Show alarms, and answer them; ends with 1 where one is open.
+    Regressions(Box<regressions::Options>),
     /// List hosts and GPUs, what happened to them, and what to look at.
     Inventory(inventory::Options),
     /// Print the step table.
@@ -196,6 +222,9 @@ pub async fn run(cli: Cli, settings: &Settings) -> Result<Exit> {
         Command::Model(command) => model::run(command).await,
         Command::Token(command) => tokens::run(command).await,
         Command::Agents(command) => agents::run(command).await,
+        Command::Schedule(command) => schedule::run(command).await,
+        Command::Nightly(command) => nightly::run(command).await,
+        Command::Regressions(options) => regressions::run(*options).await,
         Command::Inventory(options) => inventory::run(options).await,
         Command::Table(options) => tables::run(options).await,
         Command::Advise(options) => advise::run(options).await,

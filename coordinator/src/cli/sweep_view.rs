@@ -252,7 +252,8 @@ fn device_among(series: &wire::Series, all: &[wire::Series]) -> String {
     format!("{name} {id} on {}", series.hostname)
 }
 
-fn describe(spec: &wire::SweepSpec) -> String {
+/// What a sweep measures and when, in one line.
+pub(super) fn describe(spec: &wire::SweepSpec) -> String {
     let mode = Mode::from_wire("mode", spec.mode).map_or("?", Mode::word);
     let dtype = Dtype::from_wire("dtype", spec.dtype).map_or("?", Dtype::word);
     let sizes = BatchSizes::from_list(spec.batch_sizes.clone())

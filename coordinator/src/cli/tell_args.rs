@@ -132,7 +132,6 @@ impl From<SmtpSecurity> for Security {
 #[derive(Debug, Clone)]
 pub(super) struct Telling {
     pub(super) channels: Channels,
-    #[expect(dead_code, reason = "read once messages are made")]
     pub(super) public_url: Option<PublicUrl>,
 }
 

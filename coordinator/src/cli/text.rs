@@ -10,6 +10,8 @@ use anyhow::{Context as _, Result};
 use batchstep_proto::{domain::DeviceKind, wire};
 use batchstep_report::cells;
 
+pub(super) use crate::shell::word as shell_word;
+
 /// Writes data to stdout.
 ///
 /// # Errors
@@ -53,16 +55,6 @@ pub(super) fn device(series: &wire::Series) -> String {
     }
 }
 
-/// One word of a command line, quoted when the shell would split or expand it.
-pub(super) fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 /// A command as a person would type it: the program's name without its folder, then its arguments.
 pub(super) fn command_line(arguments: impl IntoIterator<Item = OsString>) -> String {
     let mut arguments = arguments.into_iter();
@@ -100,6 +92,41 @@ pub(super) fn this_command_with(flags: &[&str]) -> String {
         .chain(flags.iter().map(|word| shell_word(word)))
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// A text from outside as it may stand on a terminal: no control characters, no end of line, not endless.
+pub(super) fn harmless(text: &str, longest: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(longest));
+    for (count, c) in text.chars().enumerate() {
+        if count == longest {
+            out.push_str("..");
+            break;
+        }
+        if c.is_control() || is_invisible(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// JSON as it may be printed: what could paint a terminal is written as an escape, which means the same. Such characters stand only within strings.
+pub(super) fn harmless_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && (c.is_control() || is_invisible(c)) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Characters that change the direction of what follows, or take no room.
+const fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Digests cut to what people recognise them by: `sha256:3f2a9c01be12..`.
@@ -145,14 +172,6 @@ pub(super) fn list<T: ToString>(values: &[T], most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_survive_the_shell() {
-        assert_eq!(shell_word("/var/lib/x"), "/var/lib/x");
-        assert_eq!(shell_word("a b"), "'a b'");
-        assert_eq!(shell_word("it's"), r"'it'\''s'");
-        assert_eq!(shell_word(""), "''");
-    }
 
     #[test]
     fn digests_are_cut_and_all_else_is_kept() {

@@ -67,6 +67,15 @@ impl About {
         }
     }
 
+    /// Whether an alarm's subject is this series, or its host, device or model as a whole.
+    #[must_use]
+    pub fn is_of(&self, subject: &str) -> bool {
+        subject == self.key()
+            || subject == group_key(&self.group())
+            || subject.strip_prefix("host ") == Some(self.hostname.as_str())
+            || subject.strip_prefix("device ") == Some(self.device.as_str())
+    }
+
     /// What is run, in words.
     #[must_use]
     pub fn setting(&self, workload: &str) -> String {

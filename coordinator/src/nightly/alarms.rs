@@ -49,7 +49,6 @@ pub struct Wants {
 #[must_use]
 pub fn wanted(judgement: &Judgement, about: &BTreeMap<String, About>, date: &str) -> Wants {
     let mut wants = Wants::default();
-    let mut missing = Vec::new();
     for (series, verdicts) in &judgement.series {
         let Some(of) = about.get(series) else {
             continue;
@@ -90,26 +89,23 @@ pub fn wanted(judgement: &Judgement, about: &BTreeMap<String, About>, date: &str
             let topic = (series.clone(), words::kind(verdict.kind));
             if verdict.is_silenced {
                 wants.silent.insert(topic);
-            } else if verdict.kind == Kind::Missing {
-                // Whatever says it, the finer alarms are not over.
-                wants.silent.insert(topic.clone());
-                wants
-                    .silent
-                    .insert((format!("device {}", of.device), topic.1));
-                missing.push((series, of, verdict));
             } else {
                 wants.alarms.push(wanted(verdict));
             }
         }
     }
-    wants.alarms.extend(absent(&missing, about, date));
+    places(judgement, about, date, &mut wants);
     let seen = |series: &&String| !wants.unseen.contains(*series);
     let groups = |series: &String| about.get(series).map(|of| group_key(&of.group()));
     let all: BTreeSet<String> = about.keys().filter_map(groups).collect();
     let seen: BTreeSet<String> = about.keys().filter(seen).filter_map(groups).collect();
     wants.unseen.extend(all.difference(&seen).cloned());
-    for (group, verdict) in &judgement.models {
+    let of_models = |(group, verdicts)| std::iter::repeat(group).zip(verdicts);
+    for (group, verdict) in judgement.models.iter().flat_map(of_models) {
         let topic = (group_key(group), words::kind(verdict.kind));
+        if !verdict.is_alarm {
+            continue;
+        }
         if verdict.is_silenced {
             wants.silent.insert(topic);
             continue;
@@ -144,51 +140,48 @@ fn detail(verdict: &Verdict, date: &str) -> Detail {
     }
 }
 
-/// One alarm for a host of which nothing was reported, else one for a device, else one for a series.
-fn absent(
-    missing: &[(&String, &About, &Verdict)],
-    about: &BTreeMap<String, About>,
-    date: &str,
-) -> Vec<Wanted> {
-    let count = |of: &dyn Fn(&About) -> bool| about.values().filter(|one| of(one)).count();
-    let mut wanted: BTreeMap<Topic, Wanted> = BTreeMap::new();
-    for (series, of, verdict) in missing {
-        let lost =
-            |is: &dyn Fn(&About) -> bool| missing.iter().filter(|(_, one, _)| is(one)).count();
-        let on_host = |one: &About| one.hostname == of.hostname;
-        let on_device = |one: &About| one.device == of.device;
-        let (subject, what, behind) = if lost(&on_host) == count(&on_host) {
-            (
-                format!("host {}", of.hostname),
-                format!("host {}", of.hostname),
-                lost(&on_host),
-            )
-        } else if lost(&on_device) == count(&on_device) {
-            let what = format!("{} {} on {}", of.device_model, of.device, of.hostname);
-            (format!("device {}", of.device), what, lost(&on_device))
+/// Hosts and devices of which nothing was reported.
+fn places(judgement: &Judgement, about: &BTreeMap<String, About>, date: &str, wants: &mut Wants) {
+    let hosts = judgement
+        .hosts
+        .iter()
+        .map(|(host, verdict)| (host, verdict, true));
+    let devices = judgement
+        .devices
+        .iter()
+        .map(|(device, verdict)| (device, verdict, false));
+    for (place, verdict, is_host) in hosts.chain(devices) {
+        let subject = if is_host {
+            format!("host {place}")
         } else {
-            let what = format!(
-                "{} on {}: {}",
-                of.device_model,
-                of.hostname,
-                of.setting(&of.workload)
-            );
-            ((*series).clone(), what, 1)
+            format!("device {place}")
         };
-        let is_host = subject.starts_with("host ");
-        let topic = (subject, words::kind(Kind::Missing));
-        wanted.entry(topic.clone()).or_insert_with(|| Wanted {
+        let topic = (subject.clone(), words::kind(verdict.kind));
+        if !verdict.is_alarm {
+            continue;
+        }
+        if verdict.is_silenced {
+            wants.silent.insert(topic);
+            continue;
+        }
+        let of = about.values().find(|about| about.is_of(&subject));
+        let what = match of {
+            Some(of) if !is_host => format!("{} {place} on {}", of.device_model, of.hostname),
+            _ => subject,
+        };
+        let series = verdict.numbers.series.unwrap_or_default();
+        wants.alarms.push(Wanted {
             topic,
             detail: Detail {
                 sentence: format!("{what}: {}", words::sentence(verdict)),
-                about: Some((*of).clone()),
-                host: is_host.then(|| of.hostname.clone()),
-                series: u32::try_from(behind).unwrap_or(u32::MAX),
+                about: of.cloned(),
+                host: is_host.then(|| place.clone()),
+                device: (!is_host).then(|| place.clone()),
+                series: u32::try_from(series).unwrap_or(u32::MAX),
                 ..detail(verdict, date)
             },
         });
     }
-    wanted.into_values().collect()
 }
 
 /// What becomes of alarms.

@@ -239,6 +239,8 @@ pub struct Detail {
     pub workload: Option<String>,
     /// The host, where it is about one as a whole.
     pub host: Option<String>,
+    /// The device, where it is about one as a whole.
+    pub device: Option<String>,
     /// Series behind it.
     pub series: u32,
     /// What was said, with its numbers.

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use batchstep_core::nightly::{End, Night as Life, Part, PartState, Target, What};
 use batchstep_judge::{Books, Group, Judgement, ModelBook, Night, Policy, Tonight, Verdict, judge};
 use batchstep_proto::domain::{DeviceKind, DeviceSelector};
-use batchstep_tell::render::command_line;
-use jiff::Timestamp;
+use jiff::{Timestamp, Unit, civil::Date};
 
 use super::{
     about::{About, group_key},
@@ -18,6 +17,7 @@ use super::{
     letters,
     observe::{Seen, observation},
     people::NightlyError,
+    reproduce::reproduce,
 };
 use crate::store::{
     AlarmsWanted, BookKind, NightState, NightlyRecord, NightlyStore as _, NightsWanted, Store,
@@ -144,8 +144,10 @@ impl<S: Store> Nightly<S> {
                 .as_ref()
                 .and_then(|verdict| verdict.numbers.since);
             detail.since = since.and_then(|night| dates.get(&night).cloned());
-            let about = detail.about.as_ref().filter(|_| detail.host.is_none());
-            detail.reproduce = about.map(|about| reproduce(kept, about));
+            let subject = &wanted.topic.0;
+            let series = judged.about.values().filter(|about| about.is_of(subject));
+            let series: Vec<&About> = series.collect();
+            detail.reproduce = reproduce(&series, &kept.schedule.sweep);
         }
         row.note = join(&row.note, &remarks(life));
         if !remarks(life).is_empty() {
@@ -227,7 +229,7 @@ impl<S: Store> Nightly<S> {
             );
         }
         let all: Vec<StoredAlarm> = turns.opened.into_iter().chain(turns.resolved).collect();
-        let url = self.settings.public_url.as_deref();
+        let url = self.settings.public_url.as_ref();
         let mut messages = Vec::new();
         for alarm in &all {
             messages.push(letters::of_alarm(alarm, night, url)?);
@@ -291,10 +293,19 @@ fn together(
         if of_first.is_some() {
             seen.insert(series.clone(), number);
         }
-        tonight.insert(series.clone(), Tonight { group, observation });
+        tonight.insert(
+            series.clone(),
+            Tonight {
+                group,
+                device: of.device.clone(),
+                host: of.hostname.clone(),
+                observation,
+            },
+        );
     }
     let night = Night {
         number,
+        day: day_of(&row.date),
         series: tonight,
     };
     let judgement = judge(policy, &books, &night);
@@ -376,32 +387,10 @@ fn sizes(
     sizes
 }
 
-/// The command that measures a series again, by itself.
-fn reproduce(kept: &Kept, about: &About) -> String {
-    let sweep = &kept.schedule.sweep;
-    let sizes = sweep.batch_sizes.to_string();
-    let threads = about.threads.map(|threads| threads.to_string());
-    let mut words = vec![
-        "batchstep",
-        "sweep",
-        "run",
-        "--devices",
-        &about.device,
-        "--workload",
-        &about.workload,
-        "--mode",
-        about.mode.word(),
-        "--dtype",
-        about.dtype.word(),
-        "--strategy",
-        "dense",
-        "--batch-sizes",
-        &sizes,
-    ];
-    if let Some(threads) = &threads {
-        words.extend(["--threads", threads]);
-    }
-    command_line(&words)
+/// A night's date in days since the beginning of 1970.
+pub(super) fn day_of(date: &str) -> i32 {
+    let days = letters::date(date).since((Unit::Day, Date::constant(1970, 1, 1)));
+    days.map_or(0, |days| days.get_days())
 }
 
 /// What people should know of how a night went.

@@ -92,6 +92,9 @@ impl<S: Store> Nightly<S> {
 
     /// Keeps nights until `stop` is set.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        if self.settings.is_unattended {
+            return;
+        }
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failing = false;

@@ -2,10 +2,8 @@
 
 use batchstep_judge::{Change, Step};
 use batchstep_tell::{
-    Message,
-    message::{
-        Change as ToldChange, Kind, Link, Night, Reason, Severity, Shift, Steps, Subject, Times,
-    },
+    Message, PublicUrl,
+    message::{Change as ToldChange, Kind, Night, Reason, Severity, Shift, Steps, Subject, Times},
     render::command_line,
 };
 use jiff::civil::Date;
@@ -20,7 +18,7 @@ use crate::store::{StoreError, StoredAlarm, StoredNight};
 pub(super) fn of_alarm(
     alarm: &StoredAlarm,
     night: &StoredNight,
-    public_url: Option<&str>,
+    public_url: Option<&PublicUrl>,
 ) -> Result<Message, StoreError> {
     let detail: Detail = from_json("alarm", &alarm.detail)?;
     let key = key(alarm);
@@ -47,10 +45,8 @@ pub(super) fn of_alarm(
         ];
         message.acknowledge = Some(command_line(&words));
     }
-    message.links.extend(public_url.map(|url| Link {
-        title: format!("alarm {id}"),
-        url: url.to_owned(),
-    }));
+    let link = |url: &PublicUrl| url.link("nights and plots", &["nights.html"]);
+    message.links.extend(public_url.map(link));
     Ok(message)
 }
 
@@ -154,7 +150,7 @@ fn kind_of(kind: &str, detail: &Detail) -> Kind {
         "step_changed" => Kind::StepChanged,
         "outlier" => Kind::Outlier,
         "missing" if detail.host.is_some() => Kind::MissingHost,
-        "missing" if detail.series > 1 => Kind::MissingDevice,
+        "missing" if detail.device.is_some() => Kind::MissingDevice,
         "missing" => Kind::MissingSeries,
         "drift" => Kind::Drift,
         "improved" => Kind::Improvement,

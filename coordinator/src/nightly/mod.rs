@@ -6,7 +6,7 @@
 //!
 //! - `keeper` begins nights and brings them forward; `judging` puts a night together and writes what was said of it;
 //! - `observe` and `device_settings` make of what was measured what the judge is told, `about` names series, `alarms` turns verdicts into alarms;
-//! - `letters` makes messages of alarms, and `telling` delivers them;
+//! - `letters` makes messages of alarms, and `telling` delivers them; `reproduce` writes the command that measures again what an alarm is about;
 //! - `people` does what people ask for, `views` answers their questions with the documents of `document`, in the `words` that messages use, too.
 
 mod about;
@@ -22,12 +22,13 @@ mod kept;
 mod letters;
 mod observe;
 mod people;
+mod reproduce;
 mod telling;
 mod views;
 mod words;
 
 use batchstep_judge::Policy;
-use batchstep_tell::Channels;
+use batchstep_tell::{Channels, PublicUrl};
 
 pub use about::About;
 pub use clock::Clock;
@@ -35,9 +36,10 @@ pub use figures::Figures;
 pub use history::HistoryWanted;
 pub use keeper::Nightly;
 pub use people::{Answer, NightlyError, Person};
+pub use reproduce::reproduce;
 pub use telling::{Outcomes, Teller};
 pub use views::{NIGHT_STATES, WhichNight};
-pub use words::{sentence, shift, step};
+pub use words::{kind, reason, sentence, shift, step};
 
 /// How nights are kept and judged.
 #[derive(Debug, Clone, Default)]
@@ -49,5 +51,7 @@ pub struct Settings {
     /// Who is told.
     pub channels: Channels,
     /// Where people find pages about nights; for links in messages.
-    pub public_url: Option<String>,
+    pub public_url: Option<PublicUrl>,
+    /// Nights neither begin nor go on by themselves; people are answered all the same.
+    pub is_unattended: bool,
 }

@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 
 use batchstep_core::nightly::ScheduleError;
-use batchstep_judge::{Book, ModelBook};
+use batchstep_judge::{Book, ModelBook, Policy};
 use batchstep_proto::{domain::InvalidField, wire};
 use batchstep_tell::message::Night;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
-    about::group_key,
-    document::Detail,
+    judging::day_of,
     keeper::Nightly,
     kept::{self, Kept, SeriesBook, from_json, to_json},
     letters,
@@ -260,11 +259,8 @@ impl<S: Store> Nightly<S> {
                 Answer::Mute => {
                     alarm.acknowledged = acknowledged();
                     let series = self.touch(&alarm, &mut records, Touch::Mute).await?;
-                    let nights = self.settings.policy.muted_nights;
-                    format!(
-                        "alarm {}: {series} are silent for {nights} nights",
-                        alarm.id
-                    )
+                    let days = self.settings.policy.muted_days;
+                    format!("alarm {}: {series} are silent for {days} days", alarm.id)
                 }
                 Answer::Rebaseline => {
                     alarm.acknowledged = acknowledged();
@@ -330,8 +326,12 @@ impl<S: Store> Nightly<S> {
         records: &mut Vec<NightlyRecord>,
         touch: Touch,
     ) -> Result<String, NightlyError> {
-        let night = self.store.nightly().last_night(&alarm.schedule).await?;
-        let detail: Detail = from_json("alarm", &alarm.detail)?;
+        let kept = self.find(&alarm.schedule).await?;
+        let now = self.settings.clock.now();
+        let utc = || now.to_zoned_datetime(TimeZone::UTC).date();
+        let today = kept.map_or_else(utc, |kept| kept.schedule.timetable.zone.wall(now).date());
+        let today = day_of(&today.to_string());
+        let policy = &self.settings.policy;
         let mut touched = 0_u32;
         for stored in self.store.nightly().books(&alarm.schedule).await? {
             let mut keep = |book: String| {
@@ -343,16 +343,16 @@ impl<S: Store> Nightly<S> {
             match stored.kind {
                 BookKind::Series => {
                     let mut known: SeriesBook = from_json("book of a series", &stored.book)?;
-                    if !is_about(alarm, &detail, &stored.key, &known) {
+                    if !known.about.is_of(&alarm.subject) {
                         continue;
                     }
                     touched += 1;
-                    touch.series(self, &mut known.book, night);
+                    touch.series(policy, &mut known.book, today);
                     keep(to_json(&known));
                 }
                 BookKind::Model if stored.key == alarm.subject => {
                     let mut book: ModelBook = from_json("book of a model", &stored.book)?;
-                    touch.model(&mut book);
+                    touch.model(policy, &mut book, today);
                     keep(to_json(&book));
                 }
                 BookKind::Model | BookKind::Sizes => {}
@@ -408,30 +408,19 @@ enum Touch {
 }
 
 impl Touch {
-    fn series<S: Store>(self, nightly: &Nightly<S>, book: &mut Book, night: u32) {
+    fn series(self, policy: &Policy, book: &mut Book, today: i32) {
         match self {
-            Self::Mute => book.mute(&nightly.settings.policy, night),
+            Self::Mute => book.mute(policy, today),
             Self::Rebaseline => book.rebaseline(),
         }
     }
 
-    fn model(self, book: &mut ModelBook) {
-        if matches!(self, Self::Rebaseline) {
-            *book = ModelBook::default();
+    fn model(self, policy: &Policy, book: &mut ModelBook, today: i32) {
+        match self {
+            Self::Mute => book.mute(policy, today),
+            Self::Rebaseline => book.rebaseline(),
         }
     }
-}
-
-/// Whether an alarm is about a series, alone or among others.
-fn is_about(alarm: &StoredAlarm, detail: &Detail, key: &str, known: &SeriesBook) -> bool {
-    let about = &known.about;
-    alarm.subject == key
-        || alarm.subject == group_key(&about.group())
-        || detail
-            .host
-            .as_ref()
-            .is_some_and(|host| *host == about.hostname)
-        || alarm.subject == format!("device {}", about.device)
 }
 
 fn action(

@@ -77,6 +77,12 @@ pub fn sentence(verdict: &Verdict) -> String {
         Kind::Provisional => format!("{}, for one night", by()),
         Kind::Confirmed | Kind::ModelWide => by(),
         Kind::Improved => by(),
+        Kind::SlowerInCycles => {
+            let cycles = numbers
+                .shift_of_cycles
+                .map_or_else(|| "more".to_owned(), shift);
+            format!("{cycles} in cycles, which a higher clock hides")
+        }
         Kind::Resolved => match verdict.reason {
             Reason::Returned => "it reports again".to_owned(),
             _ => "as before again".to_owned(),

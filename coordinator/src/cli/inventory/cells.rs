@@ -5,7 +5,7 @@ use batchstep_proto::{inventory::Value, size::Size};
 use comfy_table::{ContentArrangement, LineStyle, presets};
 use serde_json::Value as Json;
 
-use crate::cli::{args::Format, tables};
+use crate::cli::{args::Format, tables, text::harmless};
 
 /// Version of the JSON's layout.
 pub(super) const SCHEMA_VERSION: u32 = 1;
@@ -24,40 +24,6 @@ pub(super) fn plain(text: &str) -> String {
 /// The same for sentences, which the coordinator made with texts from outside in them.
 pub(super) fn sentence(text: &str) -> String {
     harmless(text, LONGEST_SENTENCE)
-}
-
-fn harmless(text: &str, longest: usize) -> String {
-    let mut out = String::with_capacity(text.len().min(longest));
-    for (count, c) in text.chars().enumerate() {
-        if count == longest {
-            out.push_str("..");
-            break;
-        }
-        if c.is_control() || is_invisible(c) {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-/// JSON as it may be printed: what could paint a terminal is written as an escape, which means the same. Such characters stand only within strings.
-pub(super) fn harmless_json(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        if c != '\n' && (c.is_control() || is_invisible(c)) {
-            out.push_str(&format!("\\u{:04x}", u32::from(c)));
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-/// Characters that change the direction of what follows, or take no room.
-const fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A text of an object; `None` where it is absent.

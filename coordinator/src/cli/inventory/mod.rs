@@ -9,14 +9,12 @@ mod hosts;
 mod hosts_csv;
 mod models;
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
 use batchstep_proto::wire::{
     InventoryFilter, InventoryItem, ListInventoryChangesRequest, ListInventoryRequest,
 };
 use clap::{Args, ValueEnum};
-use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
+use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use tonic::{Response, Status, Streaming};
 
@@ -26,6 +24,7 @@ use super::{
     args::{CoordinatorArgs, Format},
     endpoint::{Client, Connection, refusal},
     exit::usage,
+    moment::Moment,
     text,
 };
 
@@ -68,10 +67,10 @@ pub(super) struct Options {
     #[arg(long, conflicts_with_all = ["health", "fields"])]
     changes: bool,
     /// With --changes: from then on; a time such as 2026-11-24T08:00:00Z, a day such as 2026-11-24 (UTC), or how long ago, such as 36h or 7d.
-    #[arg(long, value_name = "TIME", requires = "changes", value_parser = moment)]
+    #[arg(long, value_name = "TIME", requires = "changes")]
     since: Option<Moment>,
     /// With --changes: before then; written as --since.
-    #[arg(long, value_name = "TIME", requires = "changes", value_parser = moment)]
+    #[arg(long, value_name = "TIME", requires = "changes")]
     until: Option<Moment>,
     /// What somebody should look at, the worst first.
     #[arg(long, conflicts_with = "fields")]
@@ -94,44 +93,6 @@ enum By {
     Host,
     /// Model by model.
     Model,
-}
-
-/// A point in time as people write it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Moment {
-    At(Timestamp),
-    Ago(Duration),
-}
-
-impl Moment {
-    fn before(self, now: Timestamp) -> Timestamp {
-        match self {
-            Self::At(at) => at,
-            Self::Ago(ago) => SignedDuration::try_from(ago)
-                .ok()
-                .and_then(|ago| now.checked_sub(ago).ok())
-                .unwrap_or(Timestamp::MIN),
-        }
-    }
-}
-
-fn moment(text: &str) -> Result<Moment, String> {
-    if let Ok(at) = text.parse() {
-        return Ok(Moment::At(at));
-    }
-    let day = text.parse::<Date>();
-    if let Some(at) = day
-        .ok()
-        .and_then(|day| TimeZone::UTC.to_timestamp(day.at(0, 0, 0, 0)).ok())
-    {
-        return Ok(Moment::At(at));
-    }
-    humantime::parse_duration(text)
-        .map(Moment::Ago)
-        .map_err(|_| {
-            "write how long ago, such as 36h or 7d, a day such as 2026-11-24, or a time such as 2026-11-24T08:00:00Z"
-                .to_owned()
-        })
 }
 
 /// What one question is answered with.
@@ -180,7 +141,7 @@ pub(super) async fn run(options: Options) -> Result<Exit> {
             object[answer.name] = answer.items.clone().into();
             let json =
                 serde_json::to_string_pretty(&object).context("cannot write the answer as JSON")?;
-            text::print_line(&cells::harmless_json(&json))?;
+            text::print_line(&text::harmless_json(&json))?;
         }
         (Format::Table, Some(nothing)) => text::print_line(nothing)?,
         (Format::Table, None) if answer.items.is_empty() => {

@@ -1,0 +1,148 @@
+//! `batchstep nightly ..`: the nights of schedules, and one of them with what was said of every series. Asks and prints; the coordinator judges.
+
+use anyhow::Result;
+use batchstep_proto::wire::get_night_request::Which;
+use clap::{Args, Subcommand};
+use jiff::civil::Date;
+
+use super::{
+    Exit,
+    args::CoordinatorArgs,
+    endpoint::Connection,
+    nights::{self, NightFormat, ask, findings::Findings, night},
+    text,
+};
+
+/// The commands about nights.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List nights, the newest first.
+    List(List),
+    /// Show one night: its alarms, and what was said of its series, the gravest first.
+    Show(Show),
+}
+
+/// Flags of `batchstep nightly list`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  batchstep nightly list
+  batchstep nightly list --schedule gpus-at-night --limit 90 --format json")]
+pub(super) struct List {
+    #[command(flatten)]
+    coordinator: CoordinatorArgs,
+    /// Only nights of this schedule.
+    #[arg(long, value_name = "NAME")]
+    schedule: Option<String>,
+    /// How many at most.
+    #[arg(long, value_name = "N", default_value = "30", value_parser = clap::value_parser!(u32).range(1..=4000))]
+    limit: u32,
+    /// How the list is printed.
+    #[arg(long, value_enum, default_value = "table")]
+    format: NightFormat,
+}
+
+/// Flags of `batchstep nightly show`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 nothing to worry about, 1 an open alarm that nobody has acknowledged, 3 a night that did not happen, is under way, or lacks
+series that nobody has acknowledged, 4 with --strict what only the next night decides.
+
+Examples:
+  batchstep nightly show
+  batchstep nightly show 2026-11-26 --schedule gpus-at-night --all
+  batchstep nightly show 17 --format markdown >> \"$GITHUB_STEP_SUMMARY\""
+)]
+pub(super) struct Show {
+    #[command(flatten)]
+    coordinator: CoordinatorArgs,
+    /// The day it was planned for, where its schedule is, or its number [default: the newest].
+    #[arg(value_name = "DATE|NUMBER", value_parser = which)]
+    night: Option<Which>,
+    /// Its schedule; may be left out where there is one only.
+    #[arg(long, value_name = "NAME")]
+    schedule: Option<String>,
+    /// Also the series of which there is nothing to say.
+    #[arg(long)]
+    all: bool,
+    /// End with 4 where only the next night decides.
+    #[arg(long)]
+    strict: bool,
+    /// How the night is printed.
+    #[arg(long, value_enum, default_value = "table")]
+    format: NightFormat,
+}
+
+fn which(text: &str) -> Result<Which, String> {
+    if let Ok(number) = text.parse() {
+        return Ok(Which::Number(number));
+    }
+    text.parse::<Date>()
+        .map(|date| Which::Date(date.to_string()))
+        .map_err(|_| {
+            "neither a day nor the number of a night; write a day such as 2026-11-26, or a number as `batchstep nightly list` shows it"
+                .to_owned()
+        })
+}
+
+/// Runs one of them.
+///
+/// # Errors
+/// When the coordinator cannot be asked or refuses.
+pub(super) async fn run(command: Command) -> Result<Exit> {
+    match command {
+        Command::List(options) => list(options).await,
+        Command::Show(options) => show(options).await,
+    }
+}
+
+async fn list(options: List) -> Result<Exit> {
+    let mut connection = Connection::open(&options.coordinator).await?;
+    let schedule = options.schedule.as_deref();
+    if schedule.is_some() {
+        // Says that there is none of that name, instead of an empty list.
+        ask::schedules(&mut connection.nightly, schedule, 0).await?;
+    }
+    let document = ask::nights(&mut connection.nightly, schedule, options.limit).await?;
+    match options.format {
+        NightFormat::Table => text::print_line(&night::list(&document.nights))?,
+        NightFormat::Json => nights::print_document(&document)?,
+        NightFormat::Markdown => text::print_line(&night::list_markdown(&document.nights))?,
+    }
+    connection.close().await?;
+    Ok(Exit::Done)
+}
+
+async fn show(options: Show) -> Result<Exit> {
+    let mut connection = Connection::open(&options.coordinator).await?;
+    let client = &mut connection.nightly;
+    let document = ask::night(client, options.schedule.as_deref(), options.night).await?;
+    let findings = Findings::of_night(client, document).await?;
+    let flag = options.coordinator.repeated();
+    match options.format {
+        NightFormat::Table => text::print_line(&night::show(&findings, options.all, &flag))?,
+        NightFormat::Json => nights::print_document(&findings.nights[0])?,
+        NightFormat::Markdown => {
+            text::print_line(&night::show_markdown(&findings, options.all, &flag))?;
+        }
+    }
+    connection.close().await?;
+    Ok(findings.exit(options.strict))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_night_is_meant_by_its_day_or_its_number() {
+        assert_eq!(which("17"), Ok(Which::Number(17)));
+        assert_eq!(
+            which("2026-11-26"),
+            Ok(Which::Date("2026-11-26".to_owned()))
+        );
+        for bad in ["", "yesterday", "2026-11-31", "-1", "99999999999"] {
+            let said = which(bad).unwrap_err();
+            assert!(said.contains("such as 2026-11-26"), "{bad}: {said}");
+        }
+    }
+}

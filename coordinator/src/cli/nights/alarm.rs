@@ -1,0 +1,205 @@
+//! How an alarm reads: what it is about, what was before and after, since when, what changed beside it, and what to type. Prints nothing.
+
+use batchstep_judge::{Change, Kind, Verdict};
+use batchstep_report::cells;
+
+use super::{cell, findings::Findings, minute, sentence};
+use crate::{
+    cli::text,
+    nightly::{
+        document::{AlarmRow, AlarmState},
+        reason, shift, step,
+    },
+};
+
+/// What stands for what does not apply.
+const ABSENT: &str = "-";
+
+/// An alarm by parts, ready for a terminal; what does not apply is a dash.
+pub(in crate::cli) struct Told {
+    /// Number, state, kind and night.
+    pub heading: String,
+    /// What it says in one sentence.
+    pub sentence: String,
+    /// Model and id of the device, or what else it is about.
+    pub device: String,
+    /// Name of the host.
+    pub host: String,
+    /// Workload, mode, dtype and threads.
+    pub workload: String,
+    /// Time, step, or both, as they were.
+    pub before: String,
+    /// The same as they are.
+    pub after: String,
+    /// How much slower or faster.
+    pub shift: String,
+    /// Code of why it was said.
+    pub reason: String,
+    /// Date of the first night in which it was so.
+    pub since: String,
+    /// What changed beside the device.
+    pub changed: String,
+    /// What people said of it; empty: nothing.
+    pub answered: String,
+    /// Measures the same again.
+    pub reproduce: Option<String>,
+    /// Says that somebody knows; `None` once somebody said it.
+    pub acknowledge: Option<String>,
+}
+
+impl Told {
+    /// An alarm; `flag` is what a command needs to reach the same coordinator.
+    pub(in crate::cli) fn of(alarm: &AlarmRow, findings: &Findings, flag: &str) -> Self {
+        let detail = &alarm.detail;
+        let about = detail.about.as_ref();
+        let absent = || ABSENT.to_owned();
+        let whole = detail.host.is_some() || detail.device_model.is_some();
+        let device = match (about, &detail.device_model) {
+            (_, Some(model)) => format!("{model}, {}", text::count(detail.series, "device")),
+            (Some(_), None) if detail.host.is_some() => absent(),
+            (Some(about), None) => {
+                let name = cells::device_name(&about.device_model, about.device_kind);
+                format!("{name} {}", about.device)
+            }
+            (None, None) => absent(),
+        };
+        let host = detail.host.as_ref();
+        let host = host.or(about.filter(|_| !whole).map(|about| &about.hostname));
+        let is_series = about.is_some_and(|about| about.key() == alarm.subject);
+        let workload = match (&detail.workload, about) {
+            (Some(workload), _) => workload.replace('|', ", "),
+            (None, Some(about)) if is_series => about.setting(&about.workload).replace('|', ", "),
+            (None, Some(_)) => text::count(detail.series, "series").replace("seriess", "series"),
+            (None, None) => absent(),
+        };
+        let verdict = detail.verdict.as_ref();
+        let changes: Vec<String> = detail.changes.iter().map(Change::to_string).collect();
+        let shown = |text: String| {
+            if text.is_empty() {
+                absent()
+            } else {
+                cell(&text)
+            }
+        };
+        Self {
+            heading: heading(alarm),
+            sentence: sentence(&text::short_digests(&detail.sentence)),
+            device: cell(&device),
+            host: host.map_or_else(absent, |host| cell(host)),
+            workload: cell(&workload),
+            before: shown(verdict.map_or_else(String::new, |verdict| state(verdict, 0))),
+            after: shown(verdict.map_or_else(String::new, |verdict| state(verdict, 1))),
+            shift: verdict
+                .and_then(|verdict| verdict.numbers.shift)
+                .map_or_else(absent, shift),
+            reason: verdict.map_or_else(absent, |verdict| reason(verdict.reason)),
+            since: shown(detail.since.clone().unwrap_or_else(|| detail.date.clone())),
+            changed: shown(changes.join(", ")),
+            answered: answered(alarm),
+            reproduce: findings
+                .reproduce(alarm)
+                .map(|command| sentence(&command) + flag),
+            acknowledge: (alarm.state == AlarmState::Open)
+                .then(|| format!("batchstep regressions ack {} --reason TEXT{flag}", alarm.id)),
+        }
+    }
+
+    /// What is printed below the heading, with its name; what does not apply is left out.
+    pub(in crate::cli) fn facts(&self) -> Vec<(&'static str, &str)> {
+        let all = [
+            ("device", self.device.as_str()),
+            ("host", &self.host),
+            ("workload", &self.workload),
+            ("before", &self.before),
+            ("after", &self.after),
+            ("shift", &self.shift),
+            ("reason", &self.reason),
+            ("since", &self.since),
+            ("changed", &self.changed),
+            ("answered", &self.answered),
+            ("reproduce", self.reproduce.as_deref().unwrap_or_default()),
+            (
+                "acknowledge",
+                self.acknowledge.as_deref().unwrap_or_default(),
+            ),
+        ];
+        all.into_iter()
+            .filter(|(_, value)| !value.is_empty() && *value != ABSENT)
+            .collect()
+    }
+
+    /// The alarm as a paragraph.
+    pub(in crate::cli) fn paragraph(&self) -> String {
+        let mut out = format!("{}\n  {}\n", self.heading, self.sentence);
+        for (name, value) in self.facts() {
+            out.push_str(&format!("  {name:<12}{value}\n"));
+        }
+        out
+    }
+}
+
+/// The word of a kind as people read it.
+pub(in crate::cli) fn words(kind: &str) -> String {
+    kind.replace('_', " ")
+}
+
+fn heading(alarm: &AlarmRow) -> String {
+    let state = match alarm.state {
+        AlarmState::Open => "open",
+        AlarmState::Acknowledged => "acknowledged",
+        AlarmState::Resolved => "over",
+    };
+    format!(
+        "alarm {} ({state}): {}, night {} of {} ({})",
+        alarm.id,
+        cell(&words(&alarm.kind)),
+        alarm.night,
+        cell(&alarm.schedule),
+        cell(&alarm.detail.date)
+    )
+}
+
+/// Time and step of a verdict; 0 is before, 1 after. Of the two the one that it is about.
+fn state(verdict: &Verdict, which: usize) -> String {
+    let numbers = &verdict.numbers;
+    let log = if which == 0 {
+        numbers.baseline
+    } else {
+        numbers.level
+    };
+    let time = log.map(|log| cells::duration(log.exp()));
+    let steps = numbers.steps.and_then(|steps| steps.get(which).copied());
+    let is_step = matches!(
+        verdict.kind,
+        Kind::StepChanged | Kind::ChangedWithEnvironment | Kind::Outlier
+    );
+    let step = steps.filter(|_| is_step).map(step);
+    [time, step]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn answered(alarm: &AlarmRow) -> String {
+    let mut said = Vec::new();
+    if let (Some(by), Some(at)) = (&alarm.acknowledged_by, &alarm.acknowledged_at) {
+        let reason = alarm.acknowledged_reason.as_deref().unwrap_or_default();
+        let reason = if reason.is_empty() {
+            String::new()
+        } else {
+            format!(": {reason}")
+        };
+        said.push(format!("known to {by} since {}{reason}", minute(at)));
+    }
+    if let Some(at) = &alarm.resolved_at {
+        let how = alarm.resolved_by.as_deref().unwrap_or_default();
+        said.push(format!("over since {}: {how}", minute(at)));
+    }
+    match alarm.is_right {
+        Some(true) => said.push("labelled as right".to_owned()),
+        Some(false) => said.push("labelled as noise".to_owned()),
+        None => {}
+    }
+    sentence(&said.join("; "))
+}

@@ -1,0 +1,177 @@
+//! Alarms and nights as one answer: whether it is good news, and how what an alarm is about is measured again.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use batchstep_judge::{Kind, Verdict};
+use batchstep_proto::{
+    domain::SweepSpec,
+    wire::{self, get_night_request::Which},
+};
+use jiff::Timestamp;
+
+use super::ask;
+use crate::{
+    cli::{Exit, endpoint::Nights},
+    nightly::{
+        About,
+        alarms::NIGHT_MISSED,
+        document::{AlarmRow, AlarmState, AlarmsDocument, Labels, NightDocument},
+        kind, reproduce,
+    },
+};
+
+/// Alarms with the nights that they are seen from.
+pub(in crate::cli) struct Findings {
+    /// Alarms, oldest first.
+    pub alarms: Vec<AlarmRow>,
+    /// The newest night of each schedule, or the one that is shown.
+    pub nights: Vec<NightDocument>,
+    /// What nights measure, by schedule.
+    pub sweeps: BTreeMap<String, SweepSpec>,
+}
+
+impl Findings {
+    /// Asks for alarms that are open, or were since a time, and for the newest night of each schedule. The document is as the coordinator gave it.
+    ///
+    /// # Errors
+    /// When the coordinator refuses.
+    pub(in crate::cli) async fn ask(
+        client: &mut Nights,
+        schedule: Option<&str>,
+        since: Option<Timestamp>,
+    ) -> Result<(Self, AlarmsDocument)> {
+        let document = ask::alarms(client, schedule, since).await?;
+        let mut nights = Vec::new();
+        for night in &document.nights {
+            let which = Some(Which::Number(night.number));
+            nights.push(ask::night(client, Some(&night.schedule), which).await?);
+        }
+        let findings = Self {
+            alarms: document.alarms.clone(),
+            nights,
+            sweeps: sweeps(client).await?,
+        };
+        Ok((findings, document))
+    }
+
+    /// The same of one night.
+    ///
+    /// # Errors
+    /// As [`Findings::ask`].
+    pub(in crate::cli) async fn of_night(
+        client: &mut Nights,
+        night: NightDocument,
+    ) -> Result<Self> {
+        Ok(Self {
+            alarms: night.alarms.clone(),
+            nights: vec![night],
+            sweeps: sweeps(client).await?,
+        })
+    }
+
+    /// What a command that was asked for them ends with; the gravest counts.
+    pub(in crate::cli) fn exit(&self, strict: bool) -> Exit {
+        if self.alarms.iter().any(is_failing) {
+            Exit::BadNews
+        } else if self.alarms.iter().any(is_absent_unanswered)
+            || self.nights.iter().any(|night| self.is_incomplete(night))
+        {
+            Exit::Incomplete
+        } else if strict && self.nights.iter().any(is_ambiguous) {
+            Exit::Ambiguous
+        } else {
+            Exit::Done
+        }
+    }
+
+    fn is_incomplete(&self, document: &NightDocument) -> bool {
+        let night = &document.night;
+        let answered = |subject: &dyn Fn(&AlarmRow) -> bool| {
+            self.alarms.iter().any(|alarm| {
+                alarm.schedule == night.schedule
+                    && is_absence(alarm)
+                    && alarm.state == AlarmState::Acknowledged
+                    && subject(alarm)
+            })
+        };
+        let is_lost = |verdict: &Verdict| {
+            matches!(verdict.kind, Kind::Missing | Kind::Invalid) && !verdict.is_silenced
+        };
+        let state_says_so = night.state != "done" && !answered(&|alarm| alarm.kind == NIGHT_MISSED);
+        state_says_so
+            || document.series.iter().any(|row| {
+                row.verdicts.iter().any(is_lost)
+                    && !answered(&|alarm| row.about.is_of(&alarm.subject))
+            })
+    }
+
+    /// The command that measures again what an alarm is about; `None` where nothing is known of it any more.
+    pub(in crate::cli) fn reproduce(&self, alarm: &AlarmRow) -> Option<String> {
+        let sweep = self.sweeps.get(&alarm.schedule)?;
+        if alarm.kind == NIGHT_MISSED {
+            return Some(format!("batchstep schedule run-now {}", alarm.schedule));
+        }
+        let nights = self.nights.iter();
+        let series = nights
+            .filter(|night| night.night.schedule == alarm.schedule)
+            .flat_map(|night| &night.series);
+        let mut about: Vec<&About> = series
+            .map(|row| &row.about)
+            .filter(|about| about.is_of(&alarm.subject))
+            .collect();
+        if about.is_empty() {
+            about.extend(&alarm.detail.about);
+        }
+        reproduce(&about, sweep)
+    }
+}
+
+async fn sweeps(client: &mut Nights) -> Result<BTreeMap<String, SweepSpec>> {
+    let schedules = ask::schedules(client, None, 0).await?;
+    let schedules = schedules.into_iter().filter_map(|view| view.schedule);
+    // What a newer coordinator says and this command does not understand has no command.
+    let sweep = |schedule: wire::Schedule| Some((schedule.name, schedule.sweep?.try_into().ok()?));
+    Ok(schedules.filter_map(sweep).collect())
+}
+
+/// Whether an alarm says that something was not measured, and not how it was.
+pub(in crate::cli) fn is_absence(alarm: &AlarmRow) -> bool {
+    alarm.kind == NIGHT_MISSED || alarm.kind == kind(Kind::Missing)
+}
+
+/// Whether an alarm is bad news that nobody has answered.
+pub(in crate::cli) fn is_failing(alarm: &AlarmRow) -> bool {
+    alarm.state == AlarmState::Open && !is_absence(alarm)
+}
+
+fn is_absent_unanswered(alarm: &AlarmRow) -> bool {
+    alarm.state == AlarmState::Open && is_absence(alarm)
+}
+
+fn is_ambiguous(document: &NightDocument) -> bool {
+    let verdicts = document.series.iter().flat_map(|row| &row.verdicts);
+    let is_open = |verdict: &Verdict| {
+        matches!(verdict.kind, Kind::Provisional | Kind::Unstable) && !verdict.is_silenced
+    };
+    verdicts.into_iter().any(is_open)
+}
+
+/// How many alarms were right, of those that somebody labelled.
+pub(in crate::cli) fn precision(labels: &Labels) -> String {
+    let Labels {
+        right,
+        wrong,
+        unlabelled,
+    } = labels;
+    let said = right + wrong;
+    if said == 0 {
+        return format!(
+            "No alarm is labelled yet, {unlabelled} could be: `batchstep regressions label ID true` or false."
+        );
+    }
+    let share = f64::from(*right) / f64::from(said);
+    format!(
+        "Precision {share:.2}: {right} of {said} labelled alarms were right; {unlabelled} are not labelled."
+    )
+}

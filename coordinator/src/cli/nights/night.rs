@@ -1,0 +1,289 @@
+//! How nights read: a list of them, and one with its series, the gravest first. Prints nothing.
+
+use std::collections::BTreeMap;
+
+use batchstep_judge::{Kind, Step, Verdict};
+use batchstep_report::cells;
+use jiff::Timestamp;
+
+use super::{
+    alarm::{Told, words},
+    cell,
+    findings::Findings,
+    markdown_table, minute, sentence,
+};
+use crate::{
+    cli::{tables, text},
+    nightly::{
+        document::{NightDocument, NightRow, SeriesRow, Summary},
+        kind, sentence as verdict_sentence,
+    },
+};
+
+/// What stands for what does not apply.
+const ABSENT: &str = "-";
+/// Characters of a device's id: enough to tell the devices of a host apart.
+const ID_SHOWN: usize = 12;
+
+/// What a person sees of a night in a list, in this order.
+const NIGHTS: [&str; 8] = [
+    "schedule", "night", "date", "state", "began", "took", "series", "alarms",
+];
+
+/// What a person sees of a series, in this order.
+const SERIES: [&str; 10] = [
+    "device",
+    "id",
+    "host",
+    "workload",
+    "time",
+    "usual",
+    "shift",
+    "detectable",
+    "step",
+    "verdict",
+];
+
+/// Nights, a line each.
+pub(in crate::cli) fn list(nights: &[NightRow]) -> String {
+    if nights.is_empty() {
+        return "No night yet. `batchstep schedule list` says when the next ones begin.".to_owned();
+    }
+    let mut table = tables::grid();
+    table.set_header(NIGHTS);
+    for night in nights {
+        table.add_row(night_cells(night));
+    }
+    let mut out = tables::trim_lines(&table.to_string());
+    for night in nights.iter().filter(|night| !night.note.is_empty()) {
+        out.push_str(&format!(
+            "\nnight {} of {}: {}",
+            night.number,
+            cell(&night.schedule),
+            sentence(&night.note)
+        ));
+    }
+    out
+}
+
+/// The same as Markdown.
+pub(in crate::cli) fn list_markdown(nights: &[NightRow]) -> String {
+    markdown_table(
+        &NIGHTS,
+        nights.iter().map(|night| night_cells(night).to_vec()),
+    )
+}
+
+fn night_cells(night: &NightRow) -> [String; 8] {
+    [
+        cell(&night.schedule),
+        night.number.to_string(),
+        cell(&night.date),
+        cell(&night.state),
+        night
+            .started_at
+            .as_deref()
+            .map_or_else(|| ABSENT.to_owned(), minute),
+        took(night).unwrap_or_else(|| ABSENT.to_owned()),
+        counts(&night.summary),
+        night.summary.alarms.to_string(),
+    ]
+}
+
+/// How long a night took; `None`: it did not happen, or is under way.
+fn took(night: &NightRow) -> Option<String> {
+    let time = |text: &Option<String>| text.as_ref()?.parse::<Timestamp>().ok();
+    let took = time(&night.finished_at)?.duration_since(time(&night.started_at)?);
+    Some(cells::long_duration(took.as_secs_f64().max(0.0)))
+}
+
+/// How many series have which verdict, the gravest first.
+fn counts(summary: &Summary) -> String {
+    let counts: Vec<String> = summary
+        .verdicts
+        .iter()
+        .rev()
+        .map(|(of, count)| format!("{count} {}", words(&kind(*of))))
+        .collect();
+    if counts.is_empty() {
+        "none".to_owned()
+    } else {
+        counts.join(", ")
+    }
+}
+
+/// Where a night is, and what was said of it as a whole.
+pub(in crate::cli) fn heading(night: &NightRow) -> String {
+    let mut out = format!(
+        "night {} of {} ({}): {}",
+        night.number,
+        cell(&night.schedule),
+        cell(&night.date),
+        cell(&night.state)
+    );
+    if let Some(began) = &night.started_at {
+        out.push_str(&format!(", began {}", minute(began)));
+    }
+    if let Some(took) = took(night) {
+        out.push_str(&format!(", took {took}"));
+    }
+    out.push('\n');
+    if !night.note.is_empty() {
+        out.push_str(&format!("{}\n", sentence(&night.note)));
+    }
+    let summary = &night.summary;
+    out.push_str(&format!("{} series: {}", summary.series(), counts(summary)));
+    if summary.again > 0 {
+        out.push_str(&format!("; {} measured again", summary.again));
+    }
+    out.push_str(&format!(
+        "; {} raised",
+        text::count(summary.alarms, "alarm")
+    ));
+    out
+}
+
+/// One night for people; `all` also shows the series of which there is nothing to say.
+pub(in crate::cli) fn show(findings: &Findings, all: bool, flag: &str) -> String {
+    let mut out = String::new();
+    for document in &findings.nights {
+        out.push_str(&heading(&document.night));
+        out.push('\n');
+        for alarm in &findings.alarms {
+            out.push('\n');
+            out.push_str(&Told::of(alarm, findings, flag).paragraph());
+        }
+        let (shown, folded) = series(document, all);
+        if !shown.is_empty() {
+            let mut table = tables::grid();
+            table.set_header(SERIES);
+            for row in shown {
+                table.add_row(series_cells(row));
+            }
+            out.push_str(&format!("\n{}\n", tables::trim_lines(&table.to_string())));
+        }
+        if !folded.is_empty() {
+            out.push_str(&format!("\nNot shown: {folded}; --all shows them.\n"));
+        }
+    }
+    out
+}
+
+/// The same as Markdown.
+pub(in crate::cli) fn show_markdown(findings: &Findings, all: bool, flag: &str) -> String {
+    let mut out = String::new();
+    for document in &findings.nights {
+        let heading = heading(&document.night);
+        let (first, rest) = heading.split_once('\n').unwrap_or((&heading, ""));
+        out.push_str(&format!(
+            "### {}\n\n{}\n",
+            batchstep_report::markdown_text(first),
+            batchstep_report::markdown_text(rest)
+        ));
+        for alarm in &findings.alarms {
+            out.push_str(&alarm_markdown(&Told::of(alarm, findings, flag)));
+        }
+        let (shown, folded) = series(document, all);
+        if !shown.is_empty() {
+            let rows = shown.into_iter().map(|row| series_cells(row).to_vec());
+            out.push_str(&format!("\n{}", markdown_table(&SERIES, rows)));
+        }
+        if !folded.is_empty() {
+            out.push_str(&format!("\nNot shown: {folded}.\n"));
+        }
+    }
+    out
+}
+
+/// An alarm as a paragraph of Markdown with its commands.
+pub(in crate::cli) fn alarm_markdown(told: &Told) -> String {
+    let text = batchstep_report::markdown_text;
+    let mut out = format!(
+        "\n**{}**: {}\n\n",
+        text(&told.heading),
+        text(&told.sentence)
+    );
+    let commands = [&told.reproduce, &told.acknowledge];
+    for (name, value) in told.facts() {
+        if !matches!(name, "reproduce" | "acknowledge") {
+            out.push_str(&format!("- {name}: {}\n", text(value)));
+        }
+    }
+    if commands.iter().any(|command| command.is_some()) {
+        out.push_str("\n```sh\n");
+        for command in commands.into_iter().flatten() {
+            out.push_str(&format!("{command}\n"));
+        }
+        out.push_str("```\n");
+    }
+    out
+}
+
+/// The series that are shown, the gravest first, and how many are not, in words.
+fn series(document: &NightDocument, all: bool) -> (Vec<&SeriesRow>, String) {
+    let (mut shown, folded): (Vec<&SeriesRow>, Vec<&SeriesRow>) = document
+        .series
+        .iter()
+        .partition(|row| all || !is_quiet(row));
+    // By model, workload and device within one gravity, as they come.
+    let last = (true, true, Kind::Missing);
+    shown.sort_by_key(|row| row.verdicts.first().map_or(last, Verdict::gravity));
+    let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
+    for row in folded {
+        let word = match row.verdicts.first().map(|verdict| verdict.kind) {
+            Some(Kind::Learning) => "learning",
+            _ => "normal",
+        };
+        *counts.entry(word).or_default() += 1;
+    }
+    let counts: Vec<String> = counts
+        .iter()
+        .map(|(word, count)| format!("{count} {word}"))
+        .collect();
+    (shown, counts.join(", "))
+}
+
+fn is_quiet(row: &SeriesRow) -> bool {
+    let is_quiet = |verdict: &Verdict| matches!(verdict.kind, Kind::Normal | Kind::Learning);
+    row.verdicts.iter().all(is_quiet)
+}
+
+fn series_cells(row: &SeriesRow) -> [String; 10] {
+    let about = &row.about;
+    let absent = || ABSENT.to_owned();
+    let time = |seconds: Option<f64>| seconds.map_or_else(absent, cells::duration);
+    let percent = |share: f64| format!("{:+.1} %", share * 100.0);
+    [
+        cell(&about.group().model),
+        cell(&about.device.chars().take(ID_SHOWN).collect::<String>()),
+        cell(&about.hostname),
+        cell(&about.setting(&about.workload).replace('|', ", ")),
+        time(row.seconds),
+        time(row.baseline_seconds),
+        row.shift.map_or_else(absent, percent),
+        row.detectable_shift.map_or_else(absent, cells::percent),
+        match row.step {
+            None => absent(),
+            Some(Step::Unknown) => "?".to_owned(),
+            Some(Step::None) => "none".to_owned(),
+            Some(Step::Period(period)) => cells::significant(period, 3),
+        },
+        said(row),
+    ]
+}
+
+/// What is said of a series, the gravest first.
+pub(in crate::cli) fn said(row: &SeriesRow) -> String {
+    let said = |verdict: &Verdict| {
+        let mut text = words(&kind(verdict.kind));
+        if verdict.kind != Kind::Normal {
+            text.push_str(&format!(": {}", verdict_sentence(verdict)));
+        }
+        if verdict.is_silenced {
+            text.push_str(" (silenced)");
+        }
+        text
+    };
+    let all: Vec<String> = row.verdicts.iter().map(said).collect();
+    sentence(&all.join("; "))
+}
