@@ -188,7 +188,7 @@ impl NightPoint {
     }
 
     /// Why the night was not judged.
-    pub(crate) fn unjudged_ref(&self) -> Option<&Unjudged> {
+    pub(crate) fn why_unjudged(&self) -> Option<&Unjudged> {
         self.unjudged.as_ref()
     }
 

@@ -1,4 +1,4 @@
-//! The report folder: renders everything first, writes each file under a temporary name, and renames them at the end, so that a full disk or an
+//! The folders of reports and of nights: renders everything first, writes each file under a temporary name, and renames them at the end, so that a full disk or an
 //! interruption leaves an earlier report whole. The only module of this crate that touches the file system.
 
 use std::collections::HashSet;
