@@ -269,6 +269,10 @@ fn devices_are_beside_each_other_by_name_and_those_with_an_alarm_are_never_left_
     assert_eq!(tips(&svg, "lane-missing").len(), 2);
     assert_eq!(tips(&svg, "flag").len(), 1);
     assert_eq!(tips(&svg, "change-foot").len(), 64);
+    // Every judged night has a mark (and one is the legend's), only hits have tips.
+    let marks = shapes(&svg, "data") + tips(&svg, "slower").len() - 1;
+    assert_eq!(marks, 64 * 30 - 3 - 1 - 7);
+    assert_eq!(tips(&svg, "data").len(), 0);
 }
 
 #[test]

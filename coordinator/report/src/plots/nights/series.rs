@@ -4,7 +4,7 @@
 use super::frame::{self, MARGIN, WIDTH};
 use super::legend::{self, Key};
 use super::levels;
-use super::marks::Marks;
+use super::marks::{Marks, Tips};
 use super::notes::{self, Label, Lane, Note, Topic};
 use super::runs::runs;
 use super::steps::StepPanel;
@@ -262,7 +262,7 @@ impl<'a> Plot<'a> {
 
     fn points(&self, canvas: &mut Canvas) {
         let spacing = self.timeline.pace() * self.x.density();
-        let marks = Marks::new(spacing, [1.5, 3.8], [3.4, 6.0]);
+        let marks = Marks::new(spacing, [1.5, 3.8], [3.4, 6.0], Tips::All);
         marks.draw(canvas, &self.history.nights, |night| {
             Some(self.place(night, night.judged_seconds()?))
         });

@@ -3,7 +3,7 @@
 
 use super::frame::{self, MARGIN, WIDTH};
 use super::legend::{self, Key};
-use super::marks::Marks;
+use super::marks::{Marks, Tips};
 use super::runs::runs;
 use super::timeline::Timeline;
 use super::words;
@@ -262,7 +262,8 @@ impl Strips {
             canvas.polyline("trail", &line);
         }
         let spacing = self.timeline.pace() * self.x.density();
-        Marks::new(spacing, [1.1, 2.4], [2.6, 3.8]).draw(canvas, &series.nights, place);
+        let marks = Marks::new(spacing, [1.1, 2.4], [2.6, 3.8], Tips::Notable);
+        marks.draw(canvas, &series.nights, place);
         for (night, word) in series.acknowledgements() {
             let at = (self.x.at(self.timeline.place(night)), top);
             canvas.line("pole", at, (at.0, top + self.height));
