@@ -24,6 +24,7 @@ mod follow;
 mod forewarning;
 mod hand_over;
 mod inventory;
+mod judge_args;
 mod local;
 pub mod logs;
 mod machine;
