@@ -7,7 +7,7 @@ use crate::{
     Policy,
     alone::Alone,
     book::Direction,
-    boundary::Look,
+    boundary::{Boundary, Look},
     environment::Change,
     model::spread_of_median,
     stats::median,
@@ -19,6 +19,23 @@ use crate::{
 struct Shared {
     verdict: Verdict,
     shift: f64,
+}
+
+impl Shared {
+    /// The nights before the change on which devices were hits already: of half of them, and the change has an alibi.
+    fn began_before(&mut self, nights: Vec<u32>) {
+        let devices = self.verdict.numbers.devices.unwrap_or(0);
+        if 2 * nights.len() >= devices {
+            self.verdict.reason = Reason::HitBeforeChange;
+            self.verdict.numbers.since = nights.into_iter().min();
+        }
+    }
+}
+
+/// Night of a hit before the boundary in the direction of this shift.
+fn hit_before(boundary: &Boundary, shift: Option<f64>) -> Option<u32> {
+    let (night, direction) = boundary.before.hit?;
+    (Some(direction) == shift.map(Direction::of)).then_some(night)
 }
 
 /// Settles what was left open of the devices of one group; answers with what is said of them together.
@@ -37,8 +54,14 @@ pub(crate) fn settle(policy: &Policy, night: u32, devices: &mut [&mut Alone]) ->
             .filter_map(|index| devices[*index].crossing.clone());
         let looks: Vec<Look> = looks.collect();
         let are_many = sharing.len() >= policy.model_devices;
-        let (shared, wants_again) =
-            together(policy, &looks, &changes).map_or((None, false), |found| found);
+        let (mut shared, wants_again) = together(policy, &looks, &changes).unwrap_or_default();
+        if let Some(shared) = &mut shared {
+            let before = sharing.iter().filter_map(|index| {
+                let boundary = devices[*index].book.boundary.as_ref()?;
+                hit_before(boundary, Some(shared.shift))
+            });
+            shared.began_before(before.collect());
+        }
         for index in sharing {
             let alone = &mut *devices[index];
             alone.wants_again |=
@@ -107,11 +130,7 @@ fn one(
         return;
     };
     let is_first = boundary.nights.len() <= 1;
-    let whither = look.shift.map(Direction::of);
-    let hit = boundary
-        .before
-        .hit
-        .filter(|(_, direction)| Some(*direction) == whither);
+    let hit = hit_before(boundary, look.shift);
     let has_new_step = matches!(look.step, step::Look::Changed { .. });
     let is_confirmed = |direction| boundary.count(direction) >= policy.confirming_hits;
     let is_shifted = look
@@ -145,7 +164,7 @@ fn one(
         return;
     };
     verdict.numbers = look.numbers.clone();
-    verdict.numbers.since = hit.map(|(since, _)| since);
+    verdict.numbers.since = hit;
     verdict.changes.clone_from(&boundary.changes);
     if is_told {
         // Told once; and what was told is no creep.
