@@ -39,7 +39,7 @@ fn hit_before(boundary: &Boundary, shift: Option<f64>) -> Option<u32> {
 }
 
 /// Settles what was left open of the devices of one group; answers with what is said of them together.
-pub(crate) fn settle(policy: &Policy, night: u32, devices: &mut [&mut Alone]) -> Vec<Verdict> {
+pub(crate) fn settle(policy: &Policy, devices: &mut [&mut Alone]) -> Vec<Verdict> {
     let mut by_change: BTreeMap<Vec<Change>, Vec<usize>> = BTreeMap::new();
     for (index, alone) in devices.iter().enumerate() {
         if let (Some(_), Some(boundary)) = (&alone.crossing, &alone.book.boundary) {
@@ -67,7 +67,7 @@ pub(crate) fn settle(policy: &Policy, night: u32, devices: &mut [&mut Alone]) ->
             alone.wants_again |=
                 wants_again && alone.measured.as_ref().is_some_and(|it| it.again.is_none());
             if let Some(look) = alone.crossing.take() {
-                one(policy, night, alone, &look, are_many, shared.as_ref());
+                one(policy, alone, &look, are_many, shared.as_ref());
             }
         }
         said.extend(shared.map(|shared| shared.verdict));
@@ -118,14 +118,7 @@ fn together(policy: &Policy, looks: &[Look], changes: &[Change]) -> Option<(Opti
 }
 
 /// What is said of one device.
-fn one(
-    policy: &Policy,
-    night: u32,
-    alone: &mut Alone,
-    look: &Look,
-    are_many: bool,
-    shared: Option<&Shared>,
-) {
+fn one(policy: &Policy, alone: &mut Alone, look: &Look, are_many: bool, shared: Option<&Shared>) {
     let Some(boundary) = &alone.book.boundary else {
         return;
     };
@@ -170,7 +163,9 @@ fn one(
         // Told once; and what was told is no creep.
         alone.book.boundary = None;
         alone.book.best = None;
-        alone.book.explained = Some(night);
+        if verdict.is_alarm {
+            alone.book.explained = Some(alone.book.segment);
+        }
     }
     alone.verdicts.push(verdict);
 }

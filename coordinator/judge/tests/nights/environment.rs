@@ -158,3 +158,13 @@ fn a_slower_model_whose_driver_changes_is_told_once() {
     );
     assert_eq!(told_by(&mut world, &all, 80), []);
 }
+
+#[test]
+fn a_device_whose_siblings_have_the_change_and_do_not_show_it_waits_for_a_second_night() {
+    let driver = Happening::new(40, 0, None, What::Driver(0.0));
+    let spike = Happening::new(40, 0, Some(3), What::Slower(0.12)).until(41);
+    assert_eq!(told(&[driver, spike], 3, 70), []);
+    let stays = Happening::new(40, 0, Some(3), What::Slower(0.12));
+    let told = told(&[driver, stays], 3, 70);
+    assert_eq!(told, [(41, of_series(0, 3), Kind::ChangedWithEnvironment)]);
+}
