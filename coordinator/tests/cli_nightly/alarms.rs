@@ -165,9 +165,7 @@ async fn an_alarm_says_all_that_a_person_needs() {
     let folder = TempDir::new().unwrap();
     let coordinator = serve(&folder, &[slower()]).await;
     let flag = format!(" --coordinator http://{}", coordinator.address);
-    let reproduce = format!(
-        "batchstep sweep run --devices GPU-a1 --workload linear --batch-sizes 1-8 --mode train --dtype f32 --threads 2 --budget 4s{flag}"
-    );
+    let reproduce = format!("batchstep sweep run --devices GPU-a1{flag}");
     let acknowledge = format!("batchstep regressions ack 7 --reason TEXT{flag}");
     let facts = [
         "confirmed",

@@ -286,7 +286,7 @@ async fn a_night_out_of_turn_is_measured_and_shown() {
     let nights: NightsDocument = ask(&coordinator, "nightly list --format json").await.json();
     assert_eq!(nights.nights.len(), 2);
     let shown = ask(&coordinator, "schedule show lab").await;
-    shown.is(0, &["judged at", "2: "]);
+    shown.is(0, &["judged at", "night 2 of lab: begun by tester"]);
     coordinator.stop().await;
     working.abort();
 

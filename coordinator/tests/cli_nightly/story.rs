@@ -130,6 +130,7 @@ impl Story {
             changes: verdict.changes.clone(),
             since: Some(date(night - 1)),
             verdict: Some(verdict.clone()),
+            reproduce: Some(format!("batchstep sweep run --devices GPU-{device}")),
             ..Detail::default()
         };
         self.alarm_about(id, night, &about.key(), verdict.kind, detail)
@@ -228,6 +229,7 @@ fn verdict(kind: Kind, reason: Reason) -> Verdict {
         is_alarm: false,
         is_new: false,
         is_silenced: false,
+        cause: None,
         numbers: Numbers::default(),
         changes: Vec::new(),
     }

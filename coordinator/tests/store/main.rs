@@ -6,6 +6,7 @@ mod batches;
 mod identity;
 mod inventory;
 mod migration;
+mod nightly;
 mod restrictions;
 mod shared;
 #[path = "../support/mod.rs"]

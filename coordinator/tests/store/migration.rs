@@ -2,7 +2,9 @@
 
 use std::{fs, path::Path};
 
-use batchstep_coordinator::store::{Sqlite, Store as _};
+use batchstep_coordinator::store::{
+    NewAction, NightlyRecord, NightlyStore as _, Sqlite, Store as _,
+};
 use batchstep_core::fleet::{AttemptState, Disposition};
 use batchstep_proto::{
     domain::{AttemptReport, Block},
@@ -22,6 +24,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// The last version in which every block had a row of its own.
 const BLOCKS_AS_ROWS: i64 = 3;
+/// The last version that knew no nights.
+const NO_NIGHTS: i64 = 8;
 
 async fn connect(folder: &Path) -> SqlitePool {
     let file = folder.join("coordinator.db");
@@ -225,4 +229,50 @@ async fn blocks_that_were_rows_come_back_bit_for_bit() {
     );
     new.close().await;
     assert!(fs::exists(folder.path().join("coordinator.db")).unwrap());
+}
+
+#[tokio::test]
+async fn a_database_that_knew_no_nights_keeps_what_it_has_and_takes_them() {
+    let folder = TempDir::new().unwrap();
+    let sample = Sample::new();
+    let old = older(folder.path(), NO_NIGHTS).await;
+    sqlx::query("INSERT INTO sweep VALUES (?, ?, ?, 'done', '', '2026-11-25T10:00:00Z', '2026-11-25T10:09:00Z')")
+        .bind(sample.sweep.to_string())
+        .bind(sample.request.to_string())
+        .bind(wire::SweepSpec::from(support::spec()).encode_to_vec())
+        .execute(&old)
+        .await
+        .unwrap();
+    sqlx::query("INSERT INTO agent_restriction VALUES (?, 'gpu-07', 'new fans', NULL, '2026-11-25T10:00:00Z')")
+        .bind(sample.agent.to_string())
+        .execute(&old)
+        .await
+        .unwrap();
+    old.close().await;
+
+    let action = NewAction {
+        at: super::at(0),
+        user: "ada".to_owned(),
+        caller: "local".to_owned(),
+        action: "add schedule".to_owned(),
+        schedule: "lab".to_owned(),
+        alarm: None,
+        reason: String::new(),
+    };
+    let store = Sqlite::open(folder.path()).await.unwrap();
+    assert_eq!(store.nightly().schedules().await.unwrap(), []);
+    assert_eq!(store.nightly().last_alarm().await.unwrap(), 0);
+    let records = [NightlyRecord::Action(action.clone())];
+    store.nightly().save_nightly(&records).await.unwrap();
+    store.close().await;
+
+    let store = Sqlite::open(folder.path()).await.unwrap();
+    let sweep = store.sweep(sample.sweep).await.unwrap().unwrap();
+    assert_eq!(sweep.spec, support::spec());
+    let restrictions = store.restrictions().await.unwrap();
+    assert_eq!(
+        restrictions[&sample.agent].drain.as_deref(),
+        Some("new fans")
+    );
+    assert_eq!(store.nightly().actions(9).await.unwrap()[0].action, action);
 }

@@ -175,7 +175,7 @@ async fn show(options: Show) -> Result<Exit> {
     let mut connection = Connection::open(&options.coordinator).await?;
     let client = &mut connection.nightly;
     let document = ask::night(client, options.schedule.as_deref(), options.night).await?;
-    let findings = Findings::of_night(client, document).await?;
+    let findings = Findings::of_night(document);
     let flag = options.coordinator.repeated();
     match options.format {
         NightFormat::Table => text::print_line(&night::show(&findings, options.all, &flag))?,

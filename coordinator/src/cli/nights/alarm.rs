@@ -3,10 +3,11 @@
 use batchstep_judge::{Change, Kind, Verdict};
 use batchstep_report::cells;
 
-use super::{cell, findings::Findings, minute, sentence};
+use super::{cell, minute, sentence};
 use crate::{
     cli::text,
     nightly::{
+        alarms::NIGHT_MISSED,
         document::{AlarmRow, AlarmState},
         reason, shift, step,
     },
@@ -49,7 +50,7 @@ pub(in crate::cli) struct Told {
 
 impl Told {
     /// An alarm; `flag` is what a command needs to reach the same coordinator.
-    pub(in crate::cli) fn of(alarm: &AlarmRow, findings: &Findings, flag: &str) -> Self {
+    pub(in crate::cli) fn of(alarm: &AlarmRow, flag: &str) -> Self {
         let detail = &alarm.detail;
         let about = detail.about.as_ref();
         let absent = || ABSENT.to_owned();
@@ -96,9 +97,7 @@ impl Told {
             since: shown(detail.since.clone().unwrap_or_else(|| detail.date.clone())),
             changed: shown(changes.join(", ")),
             answered: answered(alarm),
-            reproduce: findings
-                .reproduce(alarm)
-                .map(|command| sentence(&command) + flag),
+            reproduce: reproduce(alarm).map(|command| sentence(&command) + flag),
             acknowledge: (alarm.state == AlarmState::Open)
                 .then(|| format!("batchstep regressions ack {} --reason TEXT{flag}", alarm.id)),
         }
@@ -135,6 +134,15 @@ impl Told {
             out.push_str(&format!("  {name:<12}{value}\n"));
         }
         out
+    }
+}
+
+/// The command that measures again what an alarm is about.
+fn reproduce(alarm: &AlarmRow) -> Option<String> {
+    if alarm.kind == NIGHT_MISSED {
+        Some(format!("batchstep schedule run-now {}", alarm.schedule))
+    } else {
+        alarm.detail.reproduce.clone()
     }
 }
 

@@ -1,23 +1,17 @@
-//! Alarms and nights as one answer: whether it is good news, and how what an alarm is about is measured again.
-
-use std::collections::BTreeMap;
+//! Alarms and nights as one answer: whether it is good news.
 
 use anyhow::Result;
 use batchstep_judge::{Kind, Verdict};
-use batchstep_proto::{
-    domain::SweepSpec,
-    wire::{self, get_night_request::Which},
-};
+use batchstep_proto::wire::get_night_request::Which;
 use jiff::Timestamp;
 
 use super::ask;
 use crate::{
     cli::{Exit, endpoint::Nights},
     nightly::{
-        About,
         alarms::NIGHT_MISSED,
         document::{AlarmRow, AlarmState, AlarmsDocument, Labels, NightDocument},
-        kind, reproduce,
+        kind,
     },
 };
 
@@ -27,8 +21,6 @@ pub(in crate::cli) struct Findings {
     pub alarms: Vec<AlarmRow>,
     /// The newest night of each schedule, or the one that is shown.
     pub nights: Vec<NightDocument>,
-    /// What nights measure, by schedule.
-    pub sweeps: BTreeMap<String, SweepSpec>,
 }
 
 impl Findings {
@@ -50,24 +42,16 @@ impl Findings {
         let findings = Self {
             alarms: document.alarms.clone(),
             nights,
-            sweeps: sweeps(client).await?,
         };
         Ok((findings, document))
     }
 
     /// The same of one night.
-    ///
-    /// # Errors
-    /// As [`Findings::ask`].
-    pub(in crate::cli) async fn of_night(
-        client: &mut Nights,
-        night: NightDocument,
-    ) -> Result<Self> {
-        Ok(Self {
+    pub(in crate::cli) fn of_night(night: NightDocument) -> Self {
+        Self {
             alarms: night.alarms.clone(),
             nights: vec![night],
-            sweeps: sweeps(client).await?,
-        })
+        }
     }
 
     /// What a command that was asked for them ends with; the gravest counts.
@@ -105,34 +89,6 @@ impl Findings {
                     && !answered(&|alarm| row.about.is_of(&alarm.subject))
             })
     }
-
-    /// The command that measures again what an alarm is about; `None` where nothing is known of it any more.
-    pub(in crate::cli) fn reproduce(&self, alarm: &AlarmRow) -> Option<String> {
-        let sweep = self.sweeps.get(&alarm.schedule)?;
-        if alarm.kind == NIGHT_MISSED {
-            return Some(format!("batchstep schedule run-now {}", alarm.schedule));
-        }
-        let nights = self.nights.iter();
-        let series = nights
-            .filter(|night| night.night.schedule == alarm.schedule)
-            .flat_map(|night| &night.series);
-        let mut about: Vec<&About> = series
-            .map(|row| &row.about)
-            .filter(|about| about.is_of(&alarm.subject))
-            .collect();
-        if about.is_empty() {
-            about.extend(&alarm.detail.about);
-        }
-        reproduce(&about, sweep)
-    }
-}
-
-async fn sweeps(client: &mut Nights) -> Result<BTreeMap<String, SweepSpec>> {
-    let schedules = ask::schedules(client, None, 0).await?;
-    let schedules = schedules.into_iter().filter_map(|view| view.schedule);
-    // What a newer coordinator says and this command does not understand has no command.
-    let sweep = |schedule: wire::Schedule| Some((schedule.name, schedule.sweep?.try_into().ok()?));
-    Ok(schedules.filter_map(sweep).collect())
 }
 
 /// Whether an alarm says that something was not measured, and not how it was.

@@ -151,7 +151,7 @@ pub(in crate::cli) fn show(findings: &Findings, all: bool, flag: &str) -> String
         out.push('\n');
         for alarm in &findings.alarms {
             out.push('\n');
-            out.push_str(&Told::of(alarm, findings, flag).paragraph());
+            out.push_str(&Told::of(alarm, flag).paragraph());
         }
         let (shown, folded) = series(document, all);
         if !shown.is_empty() {
@@ -181,7 +181,7 @@ pub(in crate::cli) fn show_markdown(findings: &Findings, all: bool, flag: &str) 
             batchstep_report::markdown_text(rest)
         ));
         for alarm in &findings.alarms {
-            out.push_str(&alarm_markdown(&Told::of(alarm, findings, flag)));
+            out.push_str(&alarm_markdown(&Told::of(alarm, flag)));
         }
         let (shown, folded) = series(document, all);
         if !shown.is_empty() {

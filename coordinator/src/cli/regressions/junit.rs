@@ -126,12 +126,7 @@ fn cases(findings: &Findings, document: &NightDocument) -> Vec<Case> {
             end: End::Error(night.state.clone(), heading(night)),
         });
     }
-    cases.extend(
-        document
-            .series
-            .iter()
-            .map(|row| of_series(findings, &alarms, row)),
-    );
+    cases.extend(document.series.iter().map(|row| of_series(&alarms, row)));
     // What is about no single series of this night: models, and what is open from before.
     let is_series = |alarm: &AlarmRow| {
         document
@@ -149,12 +144,12 @@ fn cases(findings: &Findings, document: &NightDocument) -> Vec<Case> {
             words(&alarm.kind),
             alarm.subject.replace('|', " ")
         ),
-        end: of_alarm(findings, alarm),
+        end: of_alarm(alarm),
     }));
     cases
 }
 
-fn of_series(findings: &Findings, alarms: &[&AlarmRow], row: &SeriesRow) -> Case {
+fn of_series(alarms: &[&AlarmRow], row: &SeriesRow) -> Case {
     let about = &row.about;
     let own = |alarm: &&&AlarmRow| alarm.subject == row.series && !is_absence(alarm);
     let mut own: Vec<&&AlarmRow> = alarms.iter().filter(own).collect();
@@ -167,7 +162,7 @@ fn of_series(findings: &Findings, alarms: &[&AlarmRow], row: &SeriesRow) -> Case
         )
     };
     let end = match (own.first(), row.verdicts.iter().find(says_nothing)) {
-        (Some(alarm), _) => of_alarm(findings, alarm),
+        (Some(alarm), _) => of_alarm(alarm),
         (None, Some(verdict)) => {
             End::Skipped(format!("{}: {}", words(&kind(verdict.kind)), said(row)))
         }
@@ -184,8 +179,8 @@ fn of_series(findings: &Findings, alarms: &[&AlarmRow], row: &SeriesRow) -> Case
     }
 }
 
-fn of_alarm(findings: &Findings, alarm: &AlarmRow) -> End {
-    let told = Told::of(alarm, findings, "");
+fn of_alarm(alarm: &AlarmRow) -> End {
+    let told = Told::of(alarm, "");
     if is_failing(alarm) {
         End::Failed(alarm.kind.clone(), told.sentence.clone(), told.paragraph())
     } else {

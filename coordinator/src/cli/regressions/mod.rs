@@ -49,7 +49,7 @@ pub(super) struct Options {
 enum Command {
     /// Say that somebody knows of alarms: they are shown on, and fail nothing any more.
     Ack(answer::Reasoned),
-    /// Have the series of alarms say nothing for the nights that the policy sets, and acknowledge them.
+    /// Have the series of alarms say nothing for as long as the policy sets, and acknowledge them.
     Mute(answer::Reasoned),
     /// Take what is now for the new usual: the series of the alarms begin a new baseline, and the alarms are over.
     Rebaseline(answer::Reasoned),

@@ -100,7 +100,7 @@ impl Page<'_> {
     }
 
     fn told(&self, alarm: &AlarmRow) -> Told {
-        Told::of(alarm, self.findings, &self.flag)
+        Told::of(alarm, &self.flag)
     }
 
     /// What fails first, then what is open, then what somebody knows of, then what is over; by number within each.

@@ -88,7 +88,7 @@ pub(super) async fn run(options: RunNow) -> Result<Exit> {
             return Ok(Exit::Incomplete);
         }
     };
-    let findings = Findings::of_night(&mut connection.nightly, document).await?;
+    let findings = Findings::of_night(document);
     text::print_line(&night::show(&findings, false, &flag))?;
     connection.close().await?;
     Ok(findings.exit(false))

@@ -83,6 +83,9 @@ pub(super) fn show(view: &ScheduleView) -> String {
         judged(&schedule.judged_batch_sizes)
     ));
     if view.enabled {
+        if !view.upcoming.is_empty() {
+            out.push_str("next nights\n");
+        }
         for run in &view.upcoming {
             let note = if run.note.is_empty() {
                 String::new()
