@@ -69,7 +69,13 @@ pub(crate) fn judge(
             }
             verdict
         }
-        None => renewed(book, devices),
+        None => renewed(book, devices).or_else(|| {
+            // Too few to tell tonight: it goes on.
+            let since = book.alarm?;
+            let mut verdict = book.tell();
+            verdict.numbers.since = Some(since);
+            Some(verdict)
+        }),
     };
     for alone in devices {
         freeze(policy, book, before, alone);
@@ -149,9 +155,8 @@ fn freeze(policy: &Policy, book: &ModelBook, before: Option<u32>, alone: &mut Al
         first.is_some_and(|first| first.night < *since)
     };
     let frozen = book.alarm.filter(knows_before);
-    if alone.is_renewed && before.is_some() && alone.book.slowdown().is_some() {
-        // It was told with the model, and goes on as its own.
-        alone.book.told.insert(Kind::Confirmed);
+    if alone.is_renewed && before.is_some() {
+        goes_on_known(alone);
     }
     if let (Some(since), None) = (alone.book.frozen_since, book.alarm) {
         end_with_the_model(policy, since, alone);
@@ -159,6 +164,15 @@ fn freeze(policy: &Policy, book: &ModelBook, before: Option<u32>, alone: &mut Al
     alone.book.frozen_since = frozen;
     if frozen.is_some() && !stands_out(policy, book, alone) {
         alone.silence(|verdict| matches!(verdict.kind, Kind::Confirmed | Kind::Provisional));
+    }
+}
+
+/// A slowdown that was told with its model's alarm, and goes on where the environment has ended that.
+fn goes_on_known(alone: &mut Alone) {
+    let was_told = alone.book.told.contains(&Kind::Confirmed);
+    if let Some(alarm) = alone.book.alarm.as_mut().filter(|_| !was_told) {
+        alarm.is_known = true;
+        alone.silence(|verdict| verdict.kind == Kind::Confirmed);
     }
 }
 
