@@ -126,7 +126,9 @@ async fn show(options: Show) -> Result<Exit> {
         }
     }
     connection.close().await?;
-    Ok(findings.exit(options.strict))
+    let exit = findings.exit(options.strict);
+    Findings::explain(exit);
+    Ok(exit)
 }
 
 #[cfg(test)]

@@ -254,7 +254,7 @@ fn series_cells(row: &SeriesRow) -> [String; 10] {
     let time = |seconds: Option<f64>| seconds.map_or_else(absent, cells::duration);
     let percent = |share: f64| format!("{:+.1} %", share * 100.0);
     [
-        cell(&about.group().model),
+        cell(&cells::device_name(&about.group().model, about.device_kind)),
         cell(&about.device.chars().take(ID_SHOWN).collect::<String>()),
         cell(&about.hostname),
         cell(&about.setting(&about.workload).replace('|', ", ")),
@@ -276,8 +276,11 @@ fn series_cells(row: &SeriesRow) -> [String; 10] {
 pub(in crate::cli) fn said(row: &SeriesRow) -> String {
     let said = |verdict: &Verdict| {
         let mut text = words(&kind(verdict.kind));
-        if verdict.kind != Kind::Normal {
-            text.push_str(&format!(": {}", verdict_sentence(verdict)));
+        let why = verdict_sentence(verdict);
+        if why.starts_with(&text) {
+            text = why;
+        } else if verdict.kind != Kind::Normal {
+            text.push_str(&format!(": {why}"));
         }
         if verdict.is_silenced {
             text.push_str(" (silenced)");
