@@ -74,6 +74,7 @@ impl Alone {
     }
 }
 
+/// Judges one series' night, numbered and dated, and enters it into its book. Whom of it to tell is decided when the other series are known.
 pub(crate) fn alone(
     policy: &Policy,
     mut book: Book,
@@ -165,11 +166,12 @@ impl Tonight<'_> {
     /// As it will be remembered; a step of which two measurements disagree is none.
     fn entry(&self, policy: &Policy, segment: u32) -> Entry {
         let mut entry = Entry::of(self.night, segment, self.first, self.level);
-        let again = self
-            .again
-            .map_or(Step::Unknown, |again| again.step.plausible());
-        if again != Step::Unknown && !step::same(policy, again, entry.step) {
-            entry.step = Step::Unknown;
+        if let Some(again) = self.again.map(|again| again.step.plausible()) {
+            entry.step = match (entry.step, again) {
+                (Step::Unknown, step) | (step, Step::Unknown) => step,
+                (first, again) if step::same(policy, first, again) => first,
+                _ => Step::Unknown,
+            };
         }
         entry
     }
@@ -232,22 +234,22 @@ fn same_environment(policy: &Policy, mut book: Book, tonight: &Tonight<'_>) -> A
 
     let mut alone = Alone::of(book, verdicts);
     alone.wants_again = wants_again;
-    alone.baseline = Some(baseline).filter(|baseline| !baseline.is_learning);
+    // A slowdown that goes on from another environment is held against a level of that one: nothing to judge a model by.
+    alone.baseline = Some(baseline).filter(|baseline| baseline.nights >= policy.learning_nights);
     with_crossing(alone, crossing)
 }
 
 /// The first nights of an environment are still held against the old one.
 fn look_across(policy: &Policy, book: &mut Book, tonight: &Tonight<'_>) -> Option<boundary::Look> {
-    let look = {
-        let boundary = book.boundary.as_ref()?;
-        (!boundary.is_over(policy))
-            .then(|| boundary.before.look(policy, tonight.first, tonight.again))
-    };
-    if look.is_none() {
+    if book
+        .boundary
+        .as_ref()
+        .is_some_and(|boundary| boundary.is_over(policy))
+    {
         book.boundary = None;
     }
-    let look = look?;
     let boundary = book.boundary.as_mut()?;
+    let look = boundary.before.look(policy, tonight.first, tonight.again);
     boundary.nights.push(look.beyond);
     Some(look)
 }

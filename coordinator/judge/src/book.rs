@@ -34,7 +34,7 @@ pub struct Book {
     pub boundary: Option<Boundary>,
     /// The best median that a week of nights has had: what creep is measured from.
     pub best: Option<f64>,
-    /// Night on which a change of environment was told to have made it another: being unlike its siblings from then on is no news.
+    /// Segment whose beginning was told as a change of environment that made it slower, or was accepted by a person: being unlike its siblings in it is no news.
     pub explained: Option<u32>,
     /// What else is the case and goes on.
     pub standing: Standing,
@@ -187,6 +187,7 @@ impl Book {
         self.frozen_since = None;
         self.boundary = None;
         self.best = None;
+        self.explained = Some(self.segment);
         self.standing.step = None;
         self.standing.drift = false;
         self.standing.cycles = false;

@@ -7,7 +7,7 @@ use crate::{
     Policy,
     alone::Alone,
     book::Direction,
-    boundary::Look,
+    boundary::{Boundary, Look},
     environment::Change,
     model::spread_of_median,
     stats::median,
@@ -21,8 +21,25 @@ struct Shared {
     shift: f64,
 }
 
+impl Shared {
+    /// The nights before the change on which devices were hits already: of half of them, and the change has an alibi.
+    fn began_before(&mut self, nights: Vec<u32>) {
+        let devices = self.verdict.numbers.devices.unwrap_or(0);
+        if 2 * nights.len() >= devices {
+            self.verdict.reason = Reason::HitBeforeChange;
+            self.verdict.numbers.since = nights.into_iter().min();
+        }
+    }
+}
+
+/// Night of a hit before the boundary in the direction of this shift.
+fn hit_before(boundary: &Boundary, shift: Option<f64>) -> Option<u32> {
+    let (night, direction) = boundary.before.hit?;
+    (Some(direction) == shift.map(Direction::of)).then_some(night)
+}
+
 /// Settles what was left open of the devices of one group; answers with what is said of them together.
-pub(crate) fn settle(policy: &Policy, night: u32, devices: &mut [&mut Alone]) -> Vec<Verdict> {
+pub(crate) fn settle(policy: &Policy, devices: &mut [&mut Alone]) -> Vec<Verdict> {
     let mut by_change: BTreeMap<Vec<Change>, Vec<usize>> = BTreeMap::new();
     for (index, alone) in devices.iter().enumerate() {
         if let (Some(_), Some(boundary)) = (&alone.crossing, &alone.book.boundary) {
@@ -37,14 +54,20 @@ pub(crate) fn settle(policy: &Policy, night: u32, devices: &mut [&mut Alone]) ->
             .filter_map(|index| devices[*index].crossing.clone());
         let looks: Vec<Look> = looks.collect();
         let are_many = sharing.len() >= policy.model_devices;
-        let (shared, wants_again) =
-            together(policy, &looks, &changes).map_or((None, false), |found| found);
+        let (mut shared, wants_again) = together(policy, &looks, &changes).unwrap_or_default();
+        if let Some(shared) = &mut shared {
+            let before = sharing.iter().filter_map(|index| {
+                let boundary = devices[*index].book.boundary.as_ref()?;
+                hit_before(boundary, Some(shared.shift))
+            });
+            shared.began_before(before.collect());
+        }
         for index in sharing {
             let alone = &mut *devices[index];
             alone.wants_again |=
                 wants_again && alone.measured.as_ref().is_some_and(|it| it.again.is_none());
             if let Some(look) = alone.crossing.take() {
-                one(policy, night, alone, &look, are_many, shared.as_ref());
+                one(policy, alone, &look, are_many, shared.as_ref());
             }
         }
         said.extend(shared.map(|shared| shared.verdict));
@@ -95,23 +118,12 @@ fn together(policy: &Policy, looks: &[Look], changes: &[Change]) -> Option<(Opti
 }
 
 /// What is said of one device.
-fn one(
-    policy: &Policy,
-    night: u32,
-    alone: &mut Alone,
-    look: &Look,
-    are_many: bool,
-    shared: Option<&Shared>,
-) {
+fn one(policy: &Policy, alone: &mut Alone, look: &Look, are_many: bool, shared: Option<&Shared>) {
     let Some(boundary) = &alone.book.boundary else {
         return;
     };
     let is_first = boundary.nights.len() <= 1;
-    let whither = look.shift.map(Direction::of);
-    let hit = boundary
-        .before
-        .hit
-        .filter(|(_, direction)| Some(*direction) == whither);
+    let hit = hit_before(boundary, look.shift);
     let has_new_step = matches!(look.step, step::Look::Changed { .. });
     let is_confirmed = |direction| boundary.count(direction) >= policy.confirming_hits;
     let is_shifted = look
@@ -145,13 +157,15 @@ fn one(
         return;
     };
     verdict.numbers = look.numbers.clone();
-    verdict.numbers.since = hit.map(|(since, _)| since);
+    verdict.numbers.since = hit;
     verdict.changes.clone_from(&boundary.changes);
     if is_told {
         // Told once; and what was told is no creep.
         alone.book.boundary = None;
         alone.book.best = None;
-        alone.book.explained = Some(night);
+        if verdict.is_alarm {
+            alone.book.explained = Some(alone.book.segment);
+        }
     }
     alone.verdicts.push(verdict);
 }

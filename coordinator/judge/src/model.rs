@@ -121,9 +121,14 @@ fn renewed(book: &mut ModelBook, devices: &[&mut Alone]) -> Option<Verdict> {
         .filter(|alone| alone.measured.is_some())
         .count();
     let renewed = devices.iter().filter(|alone| alone.is_renewed).count();
-    if book.alarm.is_none() || renewed == 0 || 2 * renewed < measured {
+    if renewed == 0 || 2 * renewed < measured {
         return None;
     }
+    // Hits of the old environment do not count with those of the new.
+    for night in &mut book.nights {
+        night.is_hit = false;
+    }
+    book.alarm?;
     let mut verdict = book.resolve(Reason::EnvironmentChanged);
     verdict.changes = devices
         .iter()

@@ -139,7 +139,7 @@ fn judge_groups(
             (night.number, night.day),
             &mut devices,
         ));
-        let mut crossed = crossing::settle(policy, night.number, &mut devices);
+        let mut crossed = crossing::settle(policy, &mut devices);
         for verdict in &mut crossed {
             verdict.is_silenced = book.muted_until.is_some();
             verdict.is_new &= !verdict.is_silenced;

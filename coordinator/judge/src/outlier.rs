@@ -110,7 +110,7 @@ fn one(policy: &Policy, night: u32, common: &Common, alone: &mut Alone) -> Optio
     }
     let since = nights.first().copied().unwrap_or(night);
     book.standing.outlier = Some(since);
-    if book.explained.is_some_and(|explained| explained == since) {
+    if book.explained == Some(book.segment) {
         book.told.insert(Kind::Outlier);
     }
     Some(

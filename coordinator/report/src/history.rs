@@ -188,7 +188,7 @@ impl NightPoint {
     }
 
     /// Why the night was not judged.
-    pub(crate) fn unjudged_ref(&self) -> Option<&Unjudged> {
+    pub(crate) fn why_unjudged(&self) -> Option<&Unjudged> {
         self.unjudged.as_ref()
     }
 
@@ -210,8 +210,8 @@ impl NightPoint {
     }
 }
 
-/// Seconds per iteration that can have been measured: from less than a cycle of any clock to decades.
-const PLAUSIBLE: std::ops::RangeInclusive<f64> = 1e-12..=1e9;
+/// Seconds per iteration that can have been measured: from a cycle of a clock to days.
+const PLAUSIBLE: std::ops::RangeInclusive<f64> = 1e-9..=1e6;
 
 fn usable(seconds: Option<f64>) -> Option<f64> {
     seconds.filter(|seconds| PLAUSIBLE.contains(seconds))

@@ -1,12 +1,10 @@
-//! The report folder: renders everything first, writes each file under a temporary name, and renames them at the end, so that a full disk or an
+//! The folders of reports and of nights: renders everything first, writes each file under a temporary name, and renames them at the end, so that a full disk or an
 //! interruption leaves an earlier report whole. The only module of this crate that touches the file system.
 
 use std::collections::HashSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-
-use serde::Serialize;
 
 use crate::draw::Picture;
 use crate::history::{Histories, SeriesHistory};
@@ -85,7 +83,7 @@ fn remove_earlier_plots(
 fn render(report: &Report) -> Result<Vec<(String, String)>, ReportError> {
     let rows = || report.table.rows.iter().map(|detailed| &detailed.row);
     let mut files = vec![
-        json("results.json", &report.table)?,
+        json("results.json", serde_json::to_string_pretty(&report.table))?,
         (
             "blocks.csv".to_owned(),
             blocks_csv(&report.blocks).map_err(|source| ReportError::Csv {
@@ -128,7 +126,11 @@ fn render_history(series: &[SeriesHistory]) -> Result<Vec<(String, String)>, Rep
             "nights.html".to_owned(),
             page::nights_html(series, Some(PLOTS)),
         ),
-        json("history.json", &Histories::from(series.to_vec()))?,
+        // Without line breaks: a year of a fleet has a hundred thousand nights.
+        json(
+            "history.json",
+            serde_json::to_string(&Histories::from(series.to_vec())),
+        )?,
     ];
     let mut plot = |name: &dyn Fn(Theme) -> String, picture: &Picture| {
         for theme in [Theme::Light, Theme::Dark] {
@@ -149,10 +151,12 @@ fn render_history(series: &[SeriesHistory]) -> Result<Vec<(String, String)>, Rep
     Ok(files)
 }
 
-/// `value` as the JSON file of this name.
-fn json(file: &'static str, value: &impl Serialize) -> Result<(String, String), ReportError> {
-    let mut json =
-        serde_json::to_string_pretty(value).map_err(|source| ReportError::Json { file, source })?;
+/// What a serializer of JSON made, as the file of this name.
+fn json(
+    file: &'static str,
+    serialized: serde_json::Result<String>,
+) -> Result<(String, String), ReportError> {
+    let mut json = serialized.map_err(|source| ReportError::Json { file, source })?;
     json.push('\n');
     Ok((file.to_owned(), json))
 }

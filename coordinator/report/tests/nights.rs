@@ -79,7 +79,7 @@ fn alarms_are_ringed_and_have_a_lane() {
     assert_eq!(
         tips(&svg, "lane-alarm"),
         [
-            "2025-11-10, night 15: an alarm is open",
+            "2025-11-10 to 2025-11-12, 3 nights: an alarm is open",
             "2025-11-16 to 2025-11-25, 10 nights: an alarm is open"
         ]
     );
@@ -265,10 +265,22 @@ fn devices_are_beside_each_other_by_name_and_those_with_an_alarm_are_never_left_
     assert!(names.is_sorted(), "{names:?}");
     assert_eq!(names[63], "ZZ 3");
     assert!(words.contains(&"and 6 more devices".to_owned()));
-    assert!(words.contains(&"Last night: alarm on 1 of 70 devices: ZZ 3".to_owned()));
+    assert!(words.contains(&"Last night: alarm on 2 of 70 devices: GPU 05, ZZ 3".to_owned()));
     assert_eq!(tips(&svg, "lane-missing").len(), 2);
     assert_eq!(tips(&svg, "flag").len(), 1);
     assert_eq!(tips(&svg, "change-foot").len(), 64);
+    // Every judged night has a mark (and one is the legend's), only hits have tips.
+    let marks = shapes(&svg, "data") + tips(&svg, "slower").len() - 1;
+    assert_eq!(marks, 64 * 30 - 3 - 1 - 7);
+    assert_eq!(tips(&svg, "data").len(), 0);
+}
+
+#[test]
+fn the_last_night_of_a_device_that_is_gone_has_its_date() {
+    let mut fleet = nights::fleet(3);
+    fleet[1].nights.truncate(20);
+    let words = words(&devices_picture(&fleet, None));
+    assert!(words.contains(&"on 2025-11-15".to_owned()), "{words:?}");
 }
 
 #[test]
@@ -294,7 +306,7 @@ fn the_description_says_what_the_picture_shows() {
         "30 nights from 2025-10-27 to 2025-11-25: 26 judged, 3 missing, 1 invalid.",
         "Last night, 2025-11-25, night 30: confirmed",
         "Hits: 2025-11-15 to 2025-11-25, 11 nights: slower.",
-        "Alarms: 2025-11-10, night 15; 2025-11-16 to 2025-11-25, 10 nights.",
+        "Alarms: 2025-11-10 to 2025-11-12, 3 nights; 2025-11-16 to 2025-11-25, 10 nights.",
         "Changes: 2025-11-07, night 12: driver 570.86.15 → 580.65.06",
         "Acknowledgements: 2025-11-17, night 22: acknowledged by anna: fan",
     ] {

@@ -117,7 +117,7 @@ fn series() -> impl Strategy<Value = SeriesHistory> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
 
     #[test]
     fn any_history_is_a_legible_picture(series in series()) {

@@ -177,6 +177,7 @@ fn series_with_an_alarm_come_first() {
     let mut fleet = nights::fleet(6);
     // Without changes, so that there are series of every rank.
     fleet[0] = nights::quiet("GPU 00", 0, 30, 0.0214);
+    nights::missing(&mut fleet[2], 4..=6);
     let page = nights_html(&fleet, None);
     let first_row = page.split("<tbody>").nth(1).unwrap();
     let first_row = first_row.split("</tr>").next().unwrap();
@@ -187,7 +188,8 @@ fn series_with_an_alarm_come_first() {
         .map(|part| part.split("</title>").next().unwrap())
         .collect();
     assert!(titles[0].ends_with("GPU 03"), "alarm: {titles:?}");
-    assert!(titles[1].ends_with("GPU 05"), "had an alarm: {titles:?}");
+    assert!(titles[1].ends_with("GPU 05"), "missing: {titles:?}");
+    assert!(titles[2].ends_with("GPU 02"), "had an alarm: {titles:?}");
     assert!(titles[5].ends_with("GPU 00"), "nothing: {titles:?}");
     let at = |words: &str| page.find(words).unwrap();
     assert!(at("With an alarm or a change") < at("Without alarm or change"));

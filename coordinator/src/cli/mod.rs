@@ -14,6 +14,7 @@ mod args;
 mod article;
 mod backup;
 mod choice;
+mod compare;
 mod descriptors;
 mod endpoint;
 pub mod exit;
@@ -23,6 +24,7 @@ mod follow;
 mod forewarning;
 mod hand_over;
 mod inventory;
+mod judge_args;
 mod local;
 pub mod logs;
 mod machine;
@@ -167,6 +169,8 @@ enum Command {
     Advise(advise::Options),
     /// Write the report of a stored sweep, or print its timed blocks.
     Export(export::Options),
+    /// Compare two runs, nights, devices or drivers.
+    Compare(compare::Options),
     /// Find the step in timings of any origin.
     Analyze(analyze::Options),
     /// List the workloads and their parameters.
@@ -229,6 +233,7 @@ pub async fn run(cli: Cli, settings: &Settings) -> Result<Exit> {
         Command::Table(options) => tables::run(options).await,
         Command::Advise(options) => advise::run(options).await,
         Command::Export(options) => export::run(options).await,
+        Command::Compare(options) => compare::run(options).await,
         Command::Analyze(options) => analyze::run(&options),
         Command::Workloads(options) => workloads::run(&options),
         Command::Completions { shell } => {

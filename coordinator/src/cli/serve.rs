@@ -16,8 +16,8 @@ use clap::{ArgAction, Args, builder::BoolishValueParser};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Exit, args::ModelArgs, descriptors, exit, fleet_args::FleetArgs, signals::Interrupts,
-    tell_args::TellArgs, text,
+    Exit, args::ModelArgs, descriptors, exit, fleet_args::FleetArgs, judge_args::JudgeArgs,
+    signals::Interrupts, tell_args::TellArgs, text,
 };
 use crate::{
     nightly::{self, Clock},
@@ -81,6 +81,8 @@ pub(super) struct Options {
     pub(super) log_format: logs::Format,
     #[command(flatten)]
     fleet: FleetArgs,
+    #[command(flatten)]
+    judge: JudgeArgs,
     #[command(flatten)]
     tell: TellArgs,
 }
@@ -157,6 +159,7 @@ fn lifetime(text: &str) -> Result<Duration, String> {
 /// When the data directory cannot be used, the port is taken, or serving fails.
 pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
     let fleet = options.fleet.config()?;
+    let policy = options.judge.policy()?;
     if options.file.check_config {
         check(options).await?;
         text::print(settings.to_string().as_bytes())?;
@@ -175,6 +178,7 @@ pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
     let settings = serve::Settings {
         fleet,
         nightly: nightly::Settings {
+            policy,
             clock: nights_clock(),
             channels: telling.channels,
             public_url: telling.public_url,

@@ -97,7 +97,7 @@ pub(super) struct TellArgs {
         hide_default_value = true
     )]
     tell_ca_file: String,
-    /// Where people reach this coordinator, for links in messages; without it there are none.
+    /// Where the lab publishes the pages of `batchstep nightly report`, for links in messages; without it there are none.
     #[arg(
         long,
         value_name = "URL",

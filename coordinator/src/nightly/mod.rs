@@ -12,6 +12,7 @@
 mod about;
 pub mod alarms;
 mod clock;
+mod comparing;
 mod device_settings;
 pub mod document;
 mod figures;
@@ -32,6 +33,7 @@ use batchstep_tell::{Channels, PublicUrl};
 
 pub use about::About;
 pub use clock::Clock;
+pub use comparing::{CompareDocument, CompareRow, Measured, Side, SideError};
 pub use figures::Figures;
 pub use history::HistoryWanted;
 pub use keeper::Nightly;

@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status};
 
 use super::{invalid, models, reason, store_failed};
 use crate::{
-    nightly::{Answer, HistoryWanted, Nightly, NightlyError, Person, WhichNight},
+    nightly::{Answer, HistoryWanted, Nightly, NightlyError, Person, Side, WhichNight},
     pki::Caller,
     store::Store,
 };
@@ -191,8 +191,14 @@ impl<S: Store> NightlyService for Nights<S> {
         &self,
         request: Request<CompareRequest>,
     ) -> Result<Response<NightlyDocument>, Status> {
-        let _ = request;
-        Err(Status::unimplemented("not yet"))
+        let request = request.into_inner();
+        let side = |field, text: &str| {
+            let side = text.parse::<Side>();
+            side.map_err(|error| invalid(InvalidField::new(field, error.to_string())))
+        };
+        let (a, b) = (side("a", &request.a)?, side("b", &request.b)?);
+        let (device, workload) = (request.device.as_deref(), request.workload.as_deref());
+        document(&self.nightly.compare(&a, &b, device, workload).await?)
     }
 
     async fn test_messages(

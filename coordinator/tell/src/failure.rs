@@ -58,7 +58,7 @@ pub enum Cause {
     /// Its name is not known, nobody listens, or the network does not reach it.
     #[error("it cannot be reached")]
     Dial(#[source] io::Error),
-    /// Somebody is there who does not do his part.
+    /// It is there, and does not do its part.
     #[error("it was not done within {0:?}")]
     Timeout(Duration),
     /// It is not who it should be, or speaks no TLS.

@@ -44,7 +44,7 @@ pub const ALARMS: Metric = gauge(
 pub const LAST_NIGHT: Metric = gauge(
     "batchstep_nightly_last_night_timestamp_seconds",
     &["schedule"],
-    "When the last night ended that measured something, Unix time",
+    "When the last night ended that measured something, or before the first the schedule was enabled, Unix time",
 );
 /// The newest night.
 pub const NIGHT_STATE: Metric = gauge(

@@ -68,6 +68,14 @@ impl State {
             Self::GivenUp => "given_up",
         }
     }
+
+    /// The one that is stored so.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Queued, Self::Sent, Self::GivenUp]
+            .into_iter()
+            .find(|state| state.word() == word)
+    }
 }
 
 /// A digest that is due.
@@ -88,6 +96,20 @@ pub struct Update {
     pub digest: String,
     /// What became of it.
     pub progress: Progress,
+    /// How many messages are in it.
+    pub messages: usize,
+}
+
+impl Update {
+    /// What became of the delivery, as [`metrics::MESSAGES`](crate::metrics::MESSAGES) counts it.
+    #[must_use]
+    pub fn outcome(&self) -> &'static str {
+        match self.progress.state {
+            State::Queued => "failed",
+            State::Sent => "sent",
+            State::GivenUp => "given_up",
+        }
+    }
 }
 
 /// All that is to be told, and the keys of all that was.
@@ -105,6 +127,17 @@ struct Waiting {
     progress: Progress,
     /// Somebody tries to deliver it now.
     is_under_way: bool,
+}
+
+impl Waiting {
+    fn update(&self, (channel, digest): &(ChannelName, String)) -> Update {
+        Update {
+            channel: channel.clone(),
+            digest: digest.clone(),
+            progress: self.progress.clone(),
+            messages: self.digest.messages().len(),
+        }
+    }
 }
 
 impl Outbox {
@@ -223,19 +256,15 @@ impl Outbox {
     /// A delivery was taken. What else waits for this channel is due at once: it works again.
     pub fn sent(&mut self, delivery: &Delivery, now: Timestamp) -> Option<Update> {
         let id = (delivery.channel.clone(), delivery.digest.key().to_owned());
-        let mut progress = self.waiting.remove(&id)?.progress;
-        progress.state = State::Sent;
+        let mut taken = self.waiting.remove(&id)?;
+        taken.progress.state = State::Sent;
         for ((channel, _), waiting) in &mut self.waiting {
             if *channel == delivery.channel {
                 let next = &mut waiting.progress.next_try_at;
                 *next = now.min(*next);
             }
         }
-        Some(Update {
-            channel: id.0,
-            digest: id.1,
-            progress,
-        })
+        Some(taken.update(&id))
     }
 
     /// A delivery was not taken: it is tried again, or given up.
@@ -262,35 +291,25 @@ impl Outbox {
             Some(next) => progress.next_try_at = next,
             None => progress.state = State::GivenUp,
         }
-        let progress = progress.clone();
-        if progress.state == State::GivenUp {
+        let update = waiting.update(&id);
+        if update.progress.state == State::GivenUp {
             self.waiting.remove(&id);
         }
-        Some(Update {
-            channel: id.0,
-            digest: id.1,
-            progress,
-        })
+        Some(update)
     }
 
     /// Gives up what has waited for longer than [`retry::PATIENCE`] for a channel that is not configured any more.
     pub fn expire(&mut self, channels: &[ChannelName], now: Timestamp) -> Vec<Update> {
         let mut updates = Vec::new();
-        self.waiting.retain(|(channel, digest), waiting| {
+        self.waiting.retain(|id, waiting| {
+            let channel = &id.0;
             let age: SignedDuration = now.duration_since(waiting.digest.made_at());
             if channels.contains(channel) || age <= retry::PATIENCE {
                 return true;
             }
-            let progress = Progress {
-                state: State::GivenUp,
-                last_error: Some(format!("{channel} is not configured any more")),
-                ..waiting.progress.clone()
-            };
-            updates.push(Update {
-                channel: channel.clone(),
-                digest: digest.clone(),
-                progress,
-            });
+            waiting.progress.state = State::GivenUp;
+            waiting.progress.last_error = Some(format!("{channel} is not configured any more"));
+            updates.push(waiting.update(id));
             false
         });
         updates

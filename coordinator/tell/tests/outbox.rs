@@ -149,7 +149,9 @@ fn a_night_is_one_digest_for_each_channel() {
         "they are under way"
     );
     for delivery in due {
-        store.update(&outbox.sent(&delivery, START).unwrap());
+        let update = outbox.sent(&delivery, START).unwrap();
+        assert_eq!((update.messages, update.outcome()), (300, "sent"));
+        store.update(&update);
     }
     assert_eq!(outbox.queued(&names[0]), 0);
     assert_eq!(outbox.next_due(&names), None);
@@ -311,6 +313,7 @@ fn a_refusal_for_good_is_given_up_until_the_next_start() {
     let due = outbox.take_due(&names, START).remove(0);
     let update = outbox.failed(&due, &permanent(), START).unwrap();
     assert_eq!(update.progress.state, State::GivenUp);
+    assert_eq!(update.outcome(), "given_up");
     store.update(&update);
     assert_eq!(outbox.next_due(&names), None);
     let now = START + SignedDuration::from_hours(1);

@@ -121,3 +121,50 @@ fn a_driver_that_is_faster_is_reported_and_no_alarm() {
     );
     assert_eq!(told_by(&mut world, &[faster], 70), []);
 }
+
+#[test]
+fn a_model_that_was_slower_the_night_before_its_driver_changed_has_that_night_named() {
+    let all = [
+        Happening::new(39, 0, None, What::Slower(0.08)),
+        Happening::new(40, 0, None, What::Driver(0.0)),
+    ];
+    let mut world = World::new(LAB, 3);
+    assert_eq!(told_by(&mut world, &all, 39), []);
+    let judgement = world.next(&all);
+    let told: Vec<_> = alarms(&judgement).collect();
+    assert_eq!(told.len(), 1);
+    let (of, verdict) = &told[0];
+    assert_eq!(of, &Part::Group(group(0)));
+    assert_eq!(verdict.reason, Reason::HitBeforeChange);
+    assert_eq!(verdict.numbers.since, Some(39));
+    assert_eq!(told_by(&mut world, &all, 70), []);
+}
+
+#[test]
+fn a_slower_model_whose_driver_changes_is_told_once() {
+    let all = [
+        Happening::new(40, 0, None, What::Slower(0.06)),
+        Happening::new(45, 0, None, What::Driver(0.0)),
+    ];
+    let mut world = World::new(LAB, 3);
+    let told = told_by(&mut world, &all, 44);
+    assert_eq!(told, [(41, Part::Group(group(0)), Kind::ModelWide)]);
+    let judgement = world.next(&all);
+    assert_eq!(alarms(&judgement).count(), 0);
+    let verdict = &judgement.models[&group(0)][0];
+    assert_eq!(
+        (verdict.kind, verdict.reason),
+        (Kind::Resolved, Reason::EnvironmentChanged)
+    );
+    assert_eq!(told_by(&mut world, &all, 80), []);
+}
+
+#[test]
+fn a_device_whose_siblings_have_the_change_and_do_not_show_it_waits_for_a_second_night() {
+    let driver = Happening::new(40, 0, None, What::Driver(0.0));
+    let spike = Happening::new(40, 0, Some(3), What::Slower(0.12)).until(41);
+    assert_eq!(told(&[driver, spike], 3, 70), []);
+    let stays = Happening::new(40, 0, Some(3), What::Slower(0.12));
+    let told = told(&[driver, stays], 3, 70);
+    assert_eq!(told, [(41, of_series(0, 3), Kind::ChangedWithEnvironment)]);
+}

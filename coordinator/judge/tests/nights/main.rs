@@ -5,6 +5,7 @@ mod environment;
 mod people;
 mod rates;
 mod simulator;
+mod story;
 
 use batchstep_judge::{
     Judgement, Kind, Reason,

@@ -80,7 +80,7 @@ pub fn missing(series: &mut SeriesHistory, nights: std::ops::RangeInclusive<u32>
         .iter_mut()
         .filter(|night| nights.contains(&night.number))
     {
-        night.is_alarm = night.number == *nights.start();
+        night.is_alarm = true;
         night.seconds = None;
         night.step = NightStep::Unknown;
         night.unjudged = Some(Unjudged::Missing {

@@ -1,15 +1,19 @@
 //! `batchstep nightly ..`: the nights of schedules, and one of them with what was said of every series. Asks and prints; the coordinator judges.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
-use batchstep_proto::wire::get_night_request::Which;
+use batchstep_proto::wire::{self, get_night_request::Which};
+use batchstep_report::{Histories, write_history};
 use clap::{Args, Subcommand};
 use jiff::civil::Date;
 
 use super::{
     Exit,
     args::CoordinatorArgs,
-    endpoint::Connection,
+    endpoint::{Connection, refusal},
     nights::{self, NightFormat, ask, findings::Findings, night},
+    person::PersonArgs,
     text,
 };
 
@@ -20,6 +24,10 @@ pub(super) enum Command {
     List(List),
     /// Show one night: its alarms, and what was said of its series, the gravest first.
     Show(Show),
+    /// Write pages and pictures of series over their nights.
+    Report(Report),
+    /// Send a message to everybody who is told about alarms, to see whether it arrives.
+    TestMessages(TestMessages),
 }
 
 /// Flags of `batchstep nightly list`.
@@ -72,6 +80,55 @@ pub(super) struct Show {
     format: NightFormat,
 }
 
+/// Flags of `batchstep nightly report`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Writes nights.html, history.json and plots/*.svg: each series over its nights with its baseline, the gates, changes of its environment, hits, alarms and
+what people answered; and the devices of a model beside each other.
+
+Examples:
+  batchstep nightly report --output nights
+  batchstep nightly report --schedule gpus-at-night --nights 30 --device gpu-07 --output /srv/www/nights"
+)]
+pub(super) struct Report {
+    #[command(flatten)]
+    coordinator: CoordinatorArgs,
+    /// The schedule; may be left out where there is one only.
+    #[arg(long, value_name = "NAME")]
+    schedule: Option<String>,
+    /// Only devices whose id, name or host contains this text; case does not matter.
+    #[arg(long, value_name = "TEXT")]
+    device: Option<String>,
+    /// Only workloads that contain this text.
+    #[arg(long, value_name = "TEXT")]
+    workload: Option<String>,
+    /// The newest so many nights.
+    #[arg(long, value_name = "N", default_value = "90", value_parser = clap::value_parser!(u32).range(1..=400))]
+    nights: u32,
+    /// The folder, made when missing.
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+}
+
+/// Flags of `batchstep nightly test-messages`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Whether it arrived is in the coordinator's log and in batchstep_messages_total.
+
+Examples:
+  batchstep nightly test-messages
+  batchstep nightly test-messages --channel slack"
+)]
+pub(super) struct TestMessages {
+    #[command(flatten)]
+    coordinator: CoordinatorArgs,
+    /// Only this channel: webhook, slack or email:ADDRESS.
+    #[arg(long, value_name = "NAME")]
+    channel: Option<String>,
+    #[command(flatten)]
+    person: PersonArgs,
+}
+
 fn which(text: &str) -> Result<Which, String> {
     if let Ok(number) = text.parse() {
         return Ok(Which::Number(number));
@@ -92,6 +149,8 @@ pub(super) async fn run(command: Command) -> Result<Exit> {
     match command {
         Command::List(options) => list(options).await,
         Command::Show(options) => show(options).await,
+        Command::Report(options) => report(options).await,
+        Command::TestMessages(options) => test_messages(options).await,
     }
 }
 
@@ -129,6 +188,48 @@ async fn show(options: Show) -> Result<Exit> {
     let exit = findings.exit(options.strict);
     Findings::explain(exit);
     Ok(exit)
+}
+
+async fn report(options: Report) -> Result<Exit> {
+    let mut connection = Connection::open(&options.coordinator).await?;
+    let request = wire::GetHistoryRequest {
+        schedule: options.schedule,
+        device: options.device,
+        workload: options.workload,
+        nights: options.nights,
+    };
+    let histories: Histories = ask::read(connection.nightly.get_history(request).await)?;
+    connection.close().await?;
+    if histories.series.is_empty() {
+        eprintln!("No night has measured such a series yet; nothing was written.");
+        return Ok(Exit::Incomplete);
+    }
+    let written = write_history(&options.output, &histories.series)?;
+    for path in written
+        .iter()
+        .filter(|path| path.extension().is_some_and(|it| it == "html"))
+    {
+        text::print_line(&path.display().to_string())?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn test_messages(options: TestMessages) -> Result<Exit> {
+    let mut connection = Connection::open(&options.coordinator).await?;
+    let request = wire::TestMessagesRequest {
+        channel: options.channel,
+        user: options.person.name(),
+    };
+    let sent = connection
+        .nightly
+        .test_messages(request)
+        .await
+        .map_err(refusal)?;
+    connection.close().await?;
+    for channel in sent.into_inner().channels {
+        text::print_line(&format!("A message is on its way to {channel}."))?;
+    }
+    Ok(Exit::Done)
 }
 
 #[cfg(test)]

@@ -47,11 +47,11 @@ pub(super) async fn post(
         .map_err(Cause::Http)?;
     let mut exchange = pin!(async move {
         let response = sender.send_request(request).await.map_err(Cause::Http)?;
-        judge(response, address).await
+        outcome(response, address).await
     });
     tokio::select! {
         biased;
-        outcome = &mut exchange => outcome,
+        done = &mut exchange => done,
         // The other side has closed: whatever it answered before is there, and so is its failure.
         _ = connection => exchange.await,
     }
@@ -78,7 +78,7 @@ fn request(
 }
 
 /// What an answer says. Of a success nothing is read but its status.
-async fn judge(response: Response<Incoming>, address: &Address) -> Result<u16, Cause> {
+async fn outcome(response: Response<Incoming>, address: &Address) -> Result<u16, Cause> {
     let status = response.status();
     if status.is_success() {
         return Ok(status.as_u16());

@@ -22,7 +22,7 @@ pub struct FileArgs {
     #[arg(long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
     /// Print what would be used and where each setting comes from, as TOML, and end: with 0 where it can be used, else with 2, or 3 where what it names cannot.
-    #[arg(long)]
+    #[arg(long, visible_alias = "dump-config")]
     pub check_config: bool,
 }
 

@@ -3,6 +3,7 @@
 
 mod frame;
 mod legend;
+mod levels;
 mod marks;
 mod notes;
 mod runs;

@@ -3,7 +3,8 @@
 
 use super::frame::{self, MARGIN, WIDTH};
 use super::legend::{self, Key};
-use super::marks::Marks;
+use super::levels;
+use super::marks::{Marks, Tips};
 use super::notes::{self, Label, Lane, Note, Topic};
 use super::runs::runs;
 use super::steps::StepPanel;
@@ -26,12 +27,6 @@ const LANES_GAP: f64 = 5.0;
 const BAR: f64 = 6.0;
 /// Marks of times beyond the panel are this far within it, pixels.
 const EDGE: f64 = 8.0;
-/// From this many judged nights on, up to this share of them (at least one) on either side does not count for the axis if it lies further from the
-/// others than they from each other: a single night of ten times the usual would hide every other shift. Nights with an alarm always count.
-const RARE_FROM: usize = 10;
-const RARE: f64 = 0.03;
-/// The least that counts as far from the others, as a share of their largest.
-const FAR: f64 = 0.2;
 /// Most entries of the list below the plot, and the height of its lines.
 const ENTRIES: usize = 20;
 const ENTRY_LINE: f64 = 17.0;
@@ -47,20 +42,21 @@ pub(super) fn draw(history: &SeriesHistory) -> Picture {
             &words::headline(history),
         ],
     );
+    let timeline = Timeline::new(&history.nights);
     if !history.nights.is_empty() {
-        y = Plot::new(history, y).draw(&mut canvas);
+        y = Plot::new(history, &timeline, y).draw(&mut canvas);
     }
     canvas.finish(
         (WIDTH as u32, (y + MARGIN).ceil() as u32),
         &format!("Iteration time over nights: {}", history.name()),
-        &words::description(history, &Timeline::new(&history.nights)),
+        &words::description(history, &timeline),
     )
 }
 
 /// A series with the places of everything in its picture.
 struct Plot<'a> {
     history: &'a SeriesHistory,
-    timeline: Timeline,
+    timeline: &'a Timeline,
     x: Scale,
     y: Scale,
     /// Middle of the legend's first line.
@@ -77,8 +73,7 @@ struct Plot<'a> {
 }
 
 impl<'a> Plot<'a> {
-    fn new(history: &'a SeriesHistory, legend: f64) -> Self {
-        let timeline = Timeline::new(&history.nights);
+    fn new(history: &'a SeriesHistory, timeline: &'a Timeline, legend: f64) -> Self {
         let x = timeline.scale(LEFT, RIGHT);
         let keys = keys(history);
         let legend_height = legend::draw(
@@ -88,15 +83,15 @@ impl<'a> Plot<'a> {
             WIDTH - MARGIN,
             legend,
         );
-        let steps = StepPanel::new(&history.nights, &timeline);
-        let mut notes = notes::of(history, |place| x.at(place), &timeline);
+        let steps = StepPanel::new(&history.nights, timeline);
+        let mut notes = notes::of(history, |place| x.at(place), timeline);
         let lane = notes::lane(&notes, WIDTH - 6.0);
         // Axis title, then the labels of the notes.
         let top = legend + legend_height + 14.0 + lane.rows as f64 * notes::ROW + 8.0;
         let bottom = top + PANEL;
         let lanes = LANES_GAP + LANE * lanes(history).len() as f64;
         let steps_top = bottom + lanes + if steps.height() > 0.0 { 26.0 } else { 0.0 };
-        let y = times(&history.nights, top, bottom);
+        let y = levels::scale(&history.nights, top, bottom);
         for note in &mut notes {
             note.foot = match (note.topic, note.night.judged_seconds()) {
                 (Topic::Change, _) => steps_top + steps.height(),
@@ -130,7 +125,7 @@ impl<'a> Plot<'a> {
         self.lanes(canvas);
         self.steps.draw(
             canvas,
-            &self.timeline,
+            self.timeline,
             &self.x,
             (LEFT, RIGHT),
             self.steps_top,
@@ -156,8 +151,7 @@ impl<'a> Plot<'a> {
     }
 
     fn axes(&self, canvas: &mut Canvas) {
-        let is_measured = self.has_levels();
-        if is_measured {
+        if levels::all(&self.history.nights).next().is_some() {
             let (title, factor) = Quantity::Seconds.axis(self.y.high());
             let remark = if self.y.is_logarithmic() {
                 "logarithmic"
@@ -188,20 +182,16 @@ impl<'a> Plot<'a> {
             canvas.text("axis-title", Anchor::End, title, "step");
             canvas.line("axis", (LEFT, end), (RIGHT, end));
         }
-        frame::dates(canvas, &self.timeline, &self.x, end);
+        frame::dates(canvas, self.timeline, &self.x, end);
         let title = (0.5 * (LEFT + RIGHT), end + 42.0);
         canvas.text("axis-title", Anchor::Middle, title, self.timeline.title());
-    }
-
-    fn has_levels(&self) -> bool {
-        levels(&self.history.nights).next().is_some()
     }
 
     /// The band and the baseline of each stretch that has them: they end with a segment.
     fn gates(&self, canvas: &mut Canvas) {
         let nights = &self.history.nights;
         let segments = |is_there: fn(&NightPoint) -> bool| {
-            runs(nights, &self.timeline, move |night| {
+            runs(nights, self.timeline, move |night| {
                 is_there(night).then_some(night.segment)
             })
         };
@@ -240,7 +230,7 @@ impl<'a> Plot<'a> {
     /// A thin line through neighbouring nights, and the lines of the notes.
     fn lines(&self, canvas: &mut Canvas) {
         let measured = |night: &NightPoint| night.judged_seconds().map(|_| night.segment);
-        for run in runs(&self.history.nights, &self.timeline, measured) {
+        for run in runs(&self.history.nights, self.timeline, measured) {
             let line: Vec<Point> = run
                 .nights
                 .iter()
@@ -272,7 +262,7 @@ impl<'a> Plot<'a> {
 
     fn points(&self, canvas: &mut Canvas) {
         let spacing = self.timeline.pace() * self.x.density();
-        let marks = Marks::new(spacing, [1.5, 3.8], [3.4, 6.0]);
+        let marks = Marks::new(spacing, [1.5, 3.8], [3.4, 6.0], Tips::All);
         marks.draw(canvas, &self.history.nights, |night| {
             Some(self.place(night, night.judged_seconds()?))
         });
@@ -306,8 +296,8 @@ impl<'a> Plot<'a> {
         for (name, of) in lanes(self.history) {
             let y = top + 0.5 * LANE;
             canvas.text("tick", Anchor::End, (LEFT - 9.0, y + 4.0), name);
-            for run in runs(&self.history.nights, &self.timeline, of) {
-                let (left, wide) = run.bar(&self.timeline, &self.x);
+            for run in runs(&self.history.nights, self.timeline, of) {
+                let (left, wide) = run.bar(self.timeline, &self.x);
                 let tip = format!("{}: {}", run.when(), run.common);
                 let class = format!("lane-{name}");
                 canvas.bar(&class, (left, y - 0.5 * BAR), (wide, BAR), &tip);
@@ -362,62 +352,6 @@ impl<'a> Plot<'a> {
         }
         y
     }
-}
-
-/// Every value that the vertical axis has to have room for.
-fn levels(nights: &[NightPoint]) -> impl Iterator<Item = f64> {
-    nights.iter().flat_map(|night| {
-        let band = night.usable_band().into_iter().flatten();
-        let baseline = night.usable_baseline();
-        night
-            .judged_seconds()
-            .into_iter()
-            .chain(baseline)
-            .chain(band)
-    })
-}
-
-fn times(nights: &[NightPoint], top: f64, bottom: f64) -> Scale {
-    let ends = |values: &mut dyn Iterator<Item = f64>| {
-        values.fold((f64::INFINITY, 0.0_f64), |(low, high), value| {
-            (low.min(value), high.max(value))
-        })
-    };
-    let (mut low, mut high) = ends(&mut levels(nights));
-    let (common_low, common_high) = ends(&mut common_levels(nights));
-    let far = (common_high - common_low).max(FAR * common_high);
-    if high > common_high + far {
-        high = common_high + 0.3 * far;
-    }
-    if low < common_low - far {
-        low = (common_low - 0.3 * far).max(low);
-    }
-    Scale::levels(low.min(high), high, bottom, top)
-}
-
-/// The levels without the rare times at both ends that nobody raised an alarm for.
-fn common_levels(nights: &[NightPoint]) -> impl Iterator<Item = f64> {
-    let mut times: Vec<(f64, bool)> = nights
-        .iter()
-        .filter_map(|night| Some((night.judged_seconds()?, night.is_alarm)))
-        .collect();
-    times.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let rare = if times.len() < RARE_FROM {
-        0
-    } else {
-        ((RARE * times.len() as f64) as usize).max(1)
-    };
-    let common = rare..times.len() - rare;
-    let kept = times
-        .into_iter()
-        .enumerate()
-        .filter(move |(index, (_, is_alarm))| *is_alarm || common.contains(index))
-        .map(|(_, (seconds, _))| seconds);
-    let gates = nights.iter().flat_map(|night| {
-        let band = night.usable_band().into_iter().flatten();
-        band.chain(night.usable_baseline())
-    });
-    kept.chain(gates)
 }
 
 /// Name of a lane, and what it says of a night.

@@ -3,16 +3,16 @@
 
 use super::frame::{self, MARGIN, WIDTH};
 use super::legend::{self, Key};
-use super::marks::Marks;
+use super::marks::{Marks, Tips};
 use super::runs::runs;
 use super::timeline::Timeline;
 use super::words;
 use crate::cells;
 use crate::draw::{Anchor, Canvas, Picture, Point, Scale, ellipsis};
-use crate::history::{NightPoint, SeriesHistory, Unjudged};
+use crate::history::{Hit, NightPoint, SeriesHistory, Unjudged};
 
 /// Most devices that get a strip: more are no longer looked at.
-pub(super) const DEVICES: usize = 64;
+const DEVICES: usize = 64;
 /// Where the strips begin and end; devices' names are left, their last nights right of them.
 const LEFT: f64 = 270.0;
 const RIGHT: f64 = WIDTH - 124.0;
@@ -92,8 +92,8 @@ fn heading(canvas: &mut Canvas, series: &[&SeriesHistory]) -> f64 {
     let keys: Vec<Key> = [
         (Key::Night, true),
         (Key::Level, true),
-        (Key::Slower, hit(crate::history::Hit::Slower)),
-        (Key::Faster, hit(crate::history::Hit::Faster)),
+        (Key::Slower, hit(Hit::Slower)),
+        (Key::Faster, hit(Hit::Faster)),
         (Key::Alarm, nights().any(|night| night.is_alarm)),
         (
             Key::Missing,
@@ -138,11 +138,12 @@ fn devices(count: usize) -> &'static str {
 
 /// Which devices have an alarm now.
 fn answer(series: &[&SeriesHistory]) -> String {
-    let alarming: Vec<&str> = series
+    let mut alarming: Vec<&str> = series
         .iter()
         .filter(|series| series.nights.last().is_some_and(|night| night.is_alarm))
         .map(|series| series.device.as_str())
         .collect();
+    alarming.sort_unstable();
     match alarming.len() {
         0 => "Last night: no alarm".to_owned(),
         count => format!(
@@ -261,7 +262,8 @@ impl Strips {
             canvas.polyline("trail", &line);
         }
         let spacing = self.timeline.pace() * self.x.density();
-        Marks::new(spacing, [1.1, 2.4], [2.6, 3.8]).draw(canvas, &series.nights, place);
+        let marks = Marks::new(spacing, [1.1, 2.4], [2.6, 3.8], Tips::Notable);
+        marks.draw(canvas, &series.nights, place);
         for (night, word) in series.acknowledgements() {
             let at = (self.x.at(self.timeline.place(night)), top);
             canvas.line("pole", at, (at.0, top + self.height));
@@ -288,7 +290,7 @@ impl Strips {
             let tip = format!("{}: an alarm is open", run.when());
             canvas.bar("lane-alarm", (left, top), (wide, BAR), &tip);
         }
-        let unjudged = NightPoint::unjudged_ref;
+        let unjudged = NightPoint::why_unjudged;
         for run in runs(&series.nights, &self.timeline, unjudged) {
             let (left, wide) = run.bar(&self.timeline, &self.x);
             let class = match run.common {
@@ -308,6 +310,8 @@ impl Strips {
         let limit = WIDTH - RIGHT - 12.0 - 6.0;
         let at = |line: f64| (RIGHT + 12.0, top + line);
         let class = if last.is_alarm { "strong" } else { "" };
+        // A device that is no longer measured: its last night is not that of the others.
+        let ended = (!self.timeline.ends_with(last)).then(|| format!("on {}", last.date));
         let (first, second) = match (&last.unjudged, last.judged_seconds(), self.reference) {
             (None, Some(seconds), Some(reference)) => (
                 words::signed_percent(seconds / reference - 1.0),
@@ -327,7 +331,7 @@ impl Strips {
             "note",
             Anchor::Start,
             at(33.0),
-            &ellipsis(&second, 12.0, limit),
+            &ellipsis(&ended.unwrap_or(second), 12.0, limit),
         );
     }
 }

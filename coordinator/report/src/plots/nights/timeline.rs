@@ -76,6 +76,11 @@ impl Timeline {
             .map_or(0.0, |index| self.nights[index].2)
     }
 
+    /// Whether no other night is later than this one.
+    pub(super) fn ends_with(&self, night: &NightPoint) -> bool {
+        self.nights.last().is_none_or(|last| last.0 == night.number)
+    }
+
     /// Right before a night, where a segment begins.
     pub(super) fn before(&self, night: &NightPoint) -> f64 {
         self.place(night) - 0.5 * self.pace

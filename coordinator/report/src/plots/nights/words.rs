@@ -9,7 +9,7 @@ use crate::history::{Acknowledgement, Hit, NightPoint, NightStep, SeriesHistory,
 const LISTED: usize = 12;
 
 /// "10.2 % above its baseline of 19.9 ms".
-pub(super) fn beside_baseline(night: &NightPoint) -> Option<String> {
+fn beside_baseline(night: &NightPoint) -> Option<String> {
     let (shift, baseline) = (night.shift()?, night.usable_baseline()?);
     let baseline = cells::duration(baseline);
     // One decimal: nights differ by less than whole percents.
@@ -42,7 +42,7 @@ pub(super) fn night(night: &NightPoint) -> String {
 /// What a night gave: "confirmed, slower, alarm: 21.9 ms, 10.2 % above its baseline of 19.9 ms".
 pub(crate) fn result(night: &NightPoint) -> String {
     if let Some(why) = &night.unjudged {
-        let measured = night.seconds.filter(|seconds| seconds.is_finite());
+        let measured = night.seconds.filter(|_| night.has_time());
         let measured = measured.map_or_else(String::new, |seconds| {
             format!(" ({} measured)", cells::duration(seconds))
         });
