@@ -21,7 +21,7 @@ use lettre::{
     },
 };
 use rustls::ClientConfig;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::wire::Wire;
 use crate::{
@@ -151,7 +151,7 @@ async fn write(wire: &mut Wire, command: &str, stage: Stage) -> Result<(), Cause
 }
 
 /// One answer, of one line or several, and nothing behind it: somebody in between who adds something in the clear is not listened to.
-async fn reply(wire: &mut Wire, stage: Stage) -> Result<String, Cause> {
+async fn reply(wire: &mut (impl AsyncRead + Unpin), stage: Stage) -> Result<String, Cause> {
     let mut read = Vec::new();
     while !is_complete(&read) {
         let count = wire.read_buf(&mut read).await;
@@ -248,5 +248,16 @@ mod tests {
         for whole in ["220 a\r\n", "220\r\n", "250-a\r\n250 b\r\n"] {
             assert!(is_complete(whole.as_bytes()), "{whole:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_to_its_end_however_it_arrives() {
+        let answer = "250-mail.lab\r\n250-STARTTLS\r\n250 SIZE\r\n";
+        // One byte at a time.
+        let (mut server, mut client) = tokio::io::duplex(1);
+        let read = async move { reply(&mut client, Stage::Greeting).await };
+        // Who stops reading early breaks off, and does not block the writer.
+        let (read, _) = tokio::join!(read, server.write_all(answer.as_bytes()));
+        assert_eq!(read.unwrap(), answer);
     }
 }
