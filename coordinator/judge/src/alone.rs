@@ -192,9 +192,11 @@ fn same_environment(policy: &Policy, mut book: Book, tonight: &Tonight<'_>) -> A
     let crossing = look_across(policy, &mut book, tonight);
     let mut entry = tonight.entry(policy, book.segment);
     let Some(baseline) = Baseline::of(policy, &book) else {
+        let mut learning = Verdict::new(Kind::Learning, Reason::FewNights);
+        learning.numbers.level = Some(tonight.level);
+        learning.numbers.nights = book.settled().len();
         book.entries.push(entry);
-        let mut alone = Alone::of(book, vec![Verdict::new(Kind::Learning, Reason::FewNights)]);
-        alone.verdicts[0].numbers.level = Some(tonight.level);
+        let alone = Alone::of(book, vec![learning]);
         return with_crossing(alone, crossing);
     };
     let look = time::Look::at(&baseline, tonight.level, tonight.level_again());

@@ -59,7 +59,11 @@ pub fn sentence(verdict: &Verdict) -> String {
     };
     let mut text = match verdict.kind {
         Kind::Normal => "as usual".to_owned(),
-        Kind::Learning => format!("learning, {} nights so far", numbers.nights),
+        Kind::Learning => match numbers.nights {
+            0 => "learning, in its first night".to_owned(),
+            1 => "learning, after 1 night".to_owned(),
+            nights => format!("learning, after {nights} nights"),
+        },
         Kind::Invalid => match verdict.reason {
             Reason::Throttled => "the device slowed itself down, for heat or power".to_owned(),
             Reason::Contended => "somebody else used the device".to_owned(),

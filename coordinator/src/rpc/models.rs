@@ -1,27 +1,33 @@
 //! Models on their way in and out: operators upload, list and remove them, agents download what their rounds name. Called by both services.
 
-use std::{collections::BTreeSet, error::Error as _, io, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error::Error as _,
+    io,
+    time::Duration,
+};
 
 use batchstep_proto::{
     domain::{InvalidField, ModelUpload, SweepSpec, model_digest},
     limits,
     model::{ModelDigest, ModelHasher},
     wire::{
-        DownloadModelRequest, FindModelRequest, FindModelResponse, ListModelsResponse, Model,
+        self, DownloadModelRequest, FindModelRequest, FindModelResponse, ListModelsResponse, Model,
         ModelChunk, RemoveModelRequest, RemoveModelResponse, UploadModelRequest,
         UploadModelResponse, upload_model_request::Part,
     },
     workload::{ModelSource, WorkloadSpec},
 };
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-use super::invalid;
+use super::{invalid, store_failed};
 use crate::{
     engine::Engine,
-    store::{Content, Found, ModelError, Models, StoredModel},
+    store::{Content, Found, ModelError, Models, NightlyStore as _, Store, StoredModel},
 };
 
 /// An upload that is silent for so long has broken off; its digest is free for another one.
@@ -100,8 +106,13 @@ async fn next(
 }
 
 /// Every model, newest first.
-pub(super) async fn list(models: &Models, engine: &Engine) -> Result<ListModelsResponse, Status> {
-    let in_use = in_use(engine).await?;
+pub(super) async fn list(
+    store: &impl Store,
+    engine: &Engine,
+) -> Result<ListModelsResponse, Status> {
+    let models = store.models();
+    let mut in_use = in_use(engine).await?;
+    in_use.extend(scheduled(store).await?.into_keys());
     let entry = |model: StoredModel| Model {
         digest: model.digest.as_bytes().to_vec(),
         name: model.name.map_or_else(String::new, |name| name.to_string()),
@@ -117,9 +128,9 @@ pub(super) async fn list(models: &Models, engine: &Engine) -> Result<ListModelsR
     })
 }
 
-/// Removes a model that no active sweep needs.
+/// Removes a model that no active sweep and no schedule needs.
 pub(super) async fn remove(
-    models: &Models,
+    store: &impl Store,
     engine: &Engine,
     request: &RemoveModelRequest,
 ) -> Result<RemoveModelResponse, Status> {
@@ -129,7 +140,12 @@ pub(super) async fn remove(
             "an active sweep measures the model {digest}; wait for its end, or cancel it with `batchstep sweep cancel`"
         )));
     }
-    let removed = models.remove(&digest).map_err(refused)?;
+    if let Some(schedule) = scheduled(store).await?.get(&digest) {
+        return Err(Status::failed_precondition(format!(
+            "the nights of schedule {schedule} measure the model {digest}; remove the schedule first, with `batchstep schedule remove {schedule}`"
+        )));
+    }
+    let removed = store.models().remove(&digest).map_err(refused)?;
     if removed {
         tracing::info!(%digest, "A model was removed.");
     }
@@ -140,11 +156,30 @@ pub(super) async fn remove(
 async fn in_use(engine: &Engine) -> Result<BTreeSet<ModelDigest>, Status> {
     let sweeps = engine.sweeps().await?;
     let specs = sweeps.into_iter().filter_map(|sweep| sweep.spec);
-    Ok(specs
-        .flat_map(|spec| spec.workloads)
+    Ok(specs.flat_map(|spec| named_by(&spec)).collect())
+}
+
+/// The models of schedules, each with the name of one that needs it.
+async fn scheduled(store: &impl Store) -> Result<BTreeMap<ModelDigest, String>, Status> {
+    let schedules = store.nightly().schedules().await.map_err(store_failed)?;
+    let mut models = BTreeMap::new();
+    for stored in schedules {
+        // One that cannot be read has no nights, and is told about where they are kept.
+        let schedule = wire::Schedule::decode(stored.definition.as_slice());
+        let spec = schedule.ok().and_then(|schedule| schedule.sweep);
+        let digests = spec.iter().flat_map(named_by);
+        models.extend(digests.map(|digest| (digest, stored.name.clone())));
+    }
+    Ok(models)
+}
+
+/// The models that a sweep measures.
+fn named_by(spec: &wire::SweepSpec) -> Vec<ModelDigest> {
+    let workloads = spec.workloads.iter();
+    workloads
         .filter_map(|text| text.parse::<WorkloadSpec>().ok())
         .filter_map(|workload| workload.model().map(|model| model.digest))
-        .collect())
+        .collect()
 }
 
 /// Refuses a sweep whose models are not here.

@@ -240,7 +240,7 @@ impl<S: Store> OperatorService for Operators<S> {
         &self,
         _request: Request<ListModelsRequest>,
     ) -> Result<Response<ListModelsResponse>, Status> {
-        let listed = models::list(self.store.models(), &self.engine).await;
+        let listed = models::list(&*self.store, &self.engine).await;
         listed.map(Response::new)
     }
 
@@ -248,7 +248,7 @@ impl<S: Store> OperatorService for Operators<S> {
         &self,
         request: Request<RemoveModelRequest>,
     ) -> Result<Response<RemoveModelResponse>, Status> {
-        let removed = models::remove(self.store.models(), &self.engine, request.get_ref()).await;
+        let removed = models::remove(&*self.store, &self.engine, request.get_ref()).await;
         removed.map(Response::new)
     }
 

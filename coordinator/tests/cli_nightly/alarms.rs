@@ -184,7 +184,13 @@ async fn an_alarm_says_all_that_a_person_needs() {
     let table = table.is(1, &facts);
     table.is(
         1,
-        &["1 alarm open", "alarm 7 (open)", "hits", "night 3 of lab"],
+        &[
+            "1 alarm open",
+            "alarm 7 (open)",
+            "hits",
+            "night 3 of lab",
+            "Ends with 1: an alarm is open",
+        ],
     );
     let markdown = ask(&coordinator, "regressions --format markdown").await;
     let markdown = markdown.is(1, &facts);

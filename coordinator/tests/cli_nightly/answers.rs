@@ -139,7 +139,7 @@ async fn labels_tell_the_precision() {
         &[
             "alarm 7 is labelled: right",
             "Precision 1.00: 1 of 1",
-            "1 are not labelled",
+            "unlabelled: 1",
         ],
     );
     let ran = ask(&coordinator, "regressions label 8 false --reason backup").await;

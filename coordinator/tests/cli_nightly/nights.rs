@@ -178,3 +178,19 @@ async fn of_several_schedules_one_must_be_named() {
         .is(2, &["no night yet"]);
     coordinator.stop().await;
 }
+
+#[tokio::test]
+async fn devices_that_begin_alike_are_told_apart() {
+    let folder = TempDir::new().unwrap();
+    let store = Sqlite::open(folder.path()).await.unwrap();
+    let series = [
+        ("a-0123456789abc-1", normal()),
+        ("a-0123456789abc-2", normal()),
+    ];
+    let story = Story::of("lab").night(1, NightState::Done, &series);
+    story.write(&store).await;
+    let coordinator = Coordinator::start(store).await;
+    let shown = ask(&coordinator, "nightly show --all").await;
+    shown.is(0, &["GPU-a-0123456789abc-1", "GPU-a-0123456789abc-2"]);
+    coordinator.stop().await;
+}

@@ -254,6 +254,12 @@ async fn people_s_own_networks_are_handed_over_once() {
     ask(&coordinator, "schedule show ours")
         .await
         .is(0, &["net.pt"]);
+    // Its nights need the network as long as there is the schedule.
+    let kept = ask(&coordinator, "model remove net.pt").await;
+    kept.is(2, &["schedule ours", "batchstep schedule remove ours"]);
+    ask(&coordinator, "schedule remove ours").await.is(0, &[]);
+    let removed = ask(&coordinator, "model remove net.pt").await;
+    removed.is(0, &["Removed net.pt"]);
     coordinator.stop().await;
 }
 

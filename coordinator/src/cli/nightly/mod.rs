@@ -185,7 +185,9 @@ async fn show(options: Show) -> Result<Exit> {
         }
     }
     connection.close().await?;
-    Ok(findings.exit(options.strict))
+    let exit = findings.exit(options.strict);
+    Findings::explain(exit);
+    Ok(exit)
 }
 
 async fn report(options: Report) -> Result<Exit> {

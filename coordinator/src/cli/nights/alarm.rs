@@ -34,6 +34,8 @@ pub(in crate::cli) struct Told {
     pub after: String,
     /// How much slower or faster.
     pub shift: String,
+    /// The smallest slowdown that would have been told.
+    pub detectable: String,
     /// Code of why it was said.
     pub reason: String,
     /// Date of the first night in which it was so.
@@ -93,6 +95,9 @@ impl Told {
             shift: verdict
                 .and_then(|verdict| verdict.numbers.shift)
                 .map_or_else(absent, shift),
+            detectable: verdict
+                .and_then(|verdict| verdict.numbers.detectable)
+                .map_or_else(absent, |log| cells::percent(log.exp_m1())),
             reason: verdict.map_or_else(absent, |verdict| reason(verdict.reason)),
             since: shown(detail.since.clone().unwrap_or_else(|| detail.date.clone())),
             changed: shown(changes.join(", ")),
@@ -112,6 +117,7 @@ impl Told {
             ("before", &self.before),
             ("after", &self.after),
             ("shift", &self.shift),
+            ("detectable", &self.detectable),
             ("reason", &self.reason),
             ("since", &self.since),
             ("changed", &self.changed),
@@ -131,7 +137,7 @@ impl Told {
     pub(in crate::cli) fn paragraph(&self) -> String {
         let mut out = format!("{}\n  {}\n", self.heading, self.sentence);
         for (name, value) in self.facts() {
-            out.push_str(&format!("  {name:<12}{value}\n"));
+            out.push_str(&format!("  {name:<13}{value}\n"));
         }
         out
     }

@@ -69,6 +69,19 @@ impl Findings {
         }
     }
 
+    /// Says on stderr why a command ends as [`Findings::exit`] has it.
+    pub(in crate::cli) fn explain(exit: Exit) {
+        let why = match exit {
+            Exit::BadNews => "an alarm is open that nobody has acknowledged",
+            Exit::Incomplete => {
+                "a night did not happen or is not over, or lacks series that nobody has acknowledged"
+            }
+            Exit::Ambiguous => "only the next night decides about some series",
+            Exit::Done | Exit::Usage => return,
+        };
+        eprintln!("Ends with {}: {why}.", exit as u8);
+    }
+
     fn is_incomplete(&self, document: &NightDocument) -> bool {
         let night = &document.night;
         let answered = |subject: &dyn Fn(&AlarmRow) -> bool| {
@@ -123,11 +136,11 @@ pub(in crate::cli) fn precision(labels: &Labels) -> String {
     let said = right + wrong;
     if said == 0 {
         return format!(
-            "No alarm is labelled yet, {unlabelled} could be: `batchstep regressions label ID true` or false."
+            "No alarm is labelled yet; unlabelled: {unlabelled}. `batchstep regressions label ID true` or false tells the precision."
         );
     }
     let share = f64::from(*right) / f64::from(said);
     format!(
-        "Precision {share:.2}: {right} of {said} labelled alarms were right; {unlabelled} are not labelled."
+        "Precision {share:.2}: {right} of {said} labelled alarms were right; unlabelled: {unlabelled}."
     )
 }

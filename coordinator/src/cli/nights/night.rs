@@ -1,6 +1,6 @@
 //! How nights read: a list of them, and one with its series, the gravest first. Prints nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use batchstep_judge::{Kind, Step, Verdict};
 use batchstep_report::cells;
@@ -22,7 +22,7 @@ use crate::{
 
 /// What stands for what does not apply.
 const ABSENT: &str = "-";
-/// Characters of a device's id: enough to tell the devices of a host apart.
+/// Characters of a device's id, unless more tell devices apart.
 const ID_SHOWN: usize = 12;
 
 /// What a person sees of a night in a list, in this order.
@@ -154,11 +154,12 @@ pub(in crate::cli) fn show(findings: &Findings, all: bool, flag: &str) -> String
             out.push_str(&Told::of(alarm, flag).paragraph());
         }
         let (shown, folded) = series(document, all);
+        let ids = distinct(document);
         if !shown.is_empty() {
             let mut table = tables::grid();
             table.set_header(SERIES);
             for row in shown {
-                table.add_row(series_cells(row));
+                table.add_row(series_cells(row, ids));
             }
             out.push_str(&format!("\n{}\n", tables::trim_lines(&table.to_string())));
         }
@@ -184,8 +185,9 @@ pub(in crate::cli) fn show_markdown(findings: &Findings, all: bool, flag: &str) 
             out.push_str(&alarm_markdown(&Told::of(alarm, flag)));
         }
         let (shown, folded) = series(document, all);
+        let ids = distinct(document);
         if !shown.is_empty() {
-            let rows = shown.into_iter().map(|row| series_cells(row).to_vec());
+            let rows = shown.into_iter().map(|row| series_cells(row, ids).to_vec());
             out.push_str(&format!("\n{}", markdown_table(&SERIES, rows)));
         }
         if !folded.is_empty() {
@@ -243,19 +245,35 @@ fn series(document: &NightDocument, all: bool) -> (Vec<&SeriesRow>, String) {
     (shown, counts.join(", "))
 }
 
+/// How many characters of their ids tell the devices of a night apart.
+fn distinct(document: &NightDocument) -> usize {
+    let devices = document.series.iter().map(|row| row.about.device.as_str());
+    let devices: BTreeSet<&str> = devices.collect();
+    let longest = devices.iter().map(|id| id.chars().count()).max();
+    let tells_apart = |shown: &usize| {
+        let shown: BTreeSet<String> = devices
+            .iter()
+            .map(|id| id.chars().take(*shown).collect())
+            .collect();
+        shown.len() == devices.len()
+    };
+    let mut lengths = ID_SHOWN..longest.unwrap_or(0);
+    lengths.find(tells_apart).or(longest).unwrap_or(ID_SHOWN)
+}
+
 fn is_quiet(row: &SeriesRow) -> bool {
     let is_quiet = |verdict: &Verdict| matches!(verdict.kind, Kind::Normal | Kind::Learning);
     row.verdicts.iter().all(is_quiet)
 }
 
-fn series_cells(row: &SeriesRow) -> [String; 10] {
+fn series_cells(row: &SeriesRow, ids: usize) -> [String; 10] {
     let about = &row.about;
     let absent = || ABSENT.to_owned();
     let time = |seconds: Option<f64>| seconds.map_or_else(absent, cells::duration);
     let percent = |share: f64| format!("{:+.1} %", share * 100.0);
     [
-        cell(&about.group().model),
-        cell(&about.device.chars().take(ID_SHOWN).collect::<String>()),
+        cell(&cells::device_name(&about.group().model, about.device_kind)),
+        cell(&about.device.chars().take(ids).collect::<String>()),
         cell(&about.hostname),
         cell(&about.setting(&about.workload).replace('|', ", ")),
         time(row.seconds),
@@ -276,8 +294,11 @@ fn series_cells(row: &SeriesRow) -> [String; 10] {
 pub(in crate::cli) fn said(row: &SeriesRow) -> String {
     let said = |verdict: &Verdict| {
         let mut text = words(&kind(verdict.kind));
-        if verdict.kind != Kind::Normal {
-            text.push_str(&format!(": {}", verdict_sentence(verdict)));
+        let why = verdict_sentence(verdict);
+        if why.starts_with(&text) {
+            text = why;
+        } else if verdict.kind != Kind::Normal {
+            text.push_str(&format!(": {why}"));
         }
         if verdict.is_silenced {
             text.push_str(" (silenced)");

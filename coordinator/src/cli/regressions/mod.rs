@@ -125,5 +125,7 @@ async fn show(options: Show) -> Result<Exit> {
         Format::Markdown => text::print_line(&page.markdown())?,
     }
     connection.close().await?;
-    Ok(findings.exit(options.strict))
+    let exit = findings.exit(options.strict);
+    Findings::explain(exit);
+    Ok(exit)
 }

@@ -92,10 +92,7 @@ impl Page<'_> {
             let heading = night::heading(&document.night).replace('\n', "; ");
             out.push_str(&format!("- {}\n", markdown_text(&heading)));
         }
-        out.push_str(&format!(
-            "\n{}\n",
-            markdown_text(&precision(&self.document.labels))
-        ));
+        out.push_str(&format!("\n{}\n", precision(&self.document.labels)));
         out
     }
 

@@ -91,7 +91,9 @@ pub(super) async fn run(options: RunNow) -> Result<Exit> {
     let findings = Findings::of_night(document);
     text::print_line(&night::show(&findings, false, &flag))?;
     connection.close().await?;
-    Ok(findings.exit(false))
+    let exit = findings.exit(false);
+    Findings::explain(exit);
+    Ok(exit)
 }
 
 /// Waits until a night is over.

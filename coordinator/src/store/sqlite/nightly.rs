@@ -89,9 +89,13 @@ impl NightlyStore for Sqlite {
     }
 
     async fn alarms(&self, wanted: &AlarmsWanted) -> Result<Vec<StoredAlarm>, StoreError> {
-        let query =
-            sqlx::query("SELECT * FROM alarm WHERE (?1 IS NULL OR schedule = ?1) ORDER BY id")
-                .bind(wanted.schedule.as_deref());
+        // Whoever names alarms means them, whatever else they are; of the others most are over, and few are asked for.
+        let is_named = wanted.ids.is_some();
+        let query = sqlx::query(
+            "SELECT * FROM alarm WHERE (?1 IS NULL OR schedule = ?1) AND (?2 OR resolved_at IS NULL) ORDER BY id",
+        )
+        .bind(wanted.schedule.as_deref().filter(|_| !is_named))
+        .bind(is_named || wanted.since.is_some());
         let mut alarms = self.nightly_rows(query, alarm).await?;
         alarms.retain(|alarm| wanted.admits(alarm));
         Ok(alarms)
