@@ -2,7 +2,9 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    num::NonZero,
     str::FromStr,
+    thread::available_parallelism,
     time::Duration,
 };
 
@@ -12,12 +14,13 @@ use batchstep_core::{
 };
 use batchstep_proto::{
     domain::{AttemptOutcome, AttemptReport, Round, SweepSpec, VisitFailure, VisitFailureKind},
-    ids::{AttemptId, RequestId, RoundId, SeriesId, SweepId},
+    ids::{RequestId, RoundId, SeriesId, SweepId},
     wire,
 };
 use futures_util::TryStreamExt as _;
 use prost::Message;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
+use tokio::task::spawn_blocking;
 
 use super::{
     blocks::{self, duration},
@@ -27,6 +30,9 @@ use super::{
 use crate::store::{ReadRound, StoreError, StoredEvent, StoredSeries, StoredSweep};
 
 type Read<T> = Result<T, WriteError>;
+
+/// Reports that are decoded together: some milliseconds of work, so that handing it over costs nothing beside it.
+const ROWS_TOGETHER: usize = 128;
 
 /// A sweep and the request that made it.
 pub(super) struct SweepRow {
@@ -160,11 +166,51 @@ pub(super) async fn rounds(
          JOIN report ON report.attempt_id = attempt.id AND disposition = 'accepted' WHERE sweep_id = ? ORDER BY ordinal, idx, seq",
     )
     .bind(&id);
-    let mut rows = rows.fetch(db);
-    while let Some(row) = rows.try_next().await? {
-        rounds.add_report(&row, &mut failures)?;
+    let decoders = available_parallelism().map_or(1, NonZero::get) + 1;
+    let mut decoded = rows
+        .fetch(db)
+        .try_chunks(ROWS_TOGETHER)
+        .map_err(|error| WriteError::from(error.1))
+        .map_ok(decoded)
+        .try_buffered(decoders);
+    while let Some(reports) = decoded.try_next().await? {
+        for (seq, report) in reports {
+            let failures = failures.remove(&seq).unwrap_or_default();
+            rounds.add_report(AttemptReport { failures, ..report })?;
+        }
     }
     Ok(rounds.by_series)
+}
+
+/// The reports in these rows with their numbers, their failures left out. Their blocks are most of what a start reads, and taking them out of their text is
+/// most of its work: it is done beside the reading, on as many processors as there are.
+async fn decoded(rows: Vec<SqliteRow>) -> Read<Vec<(i64, AttemptReport)>> {
+    let decode = move || rows.iter().map(report).collect();
+    // Nobody stops it, so it ends otherwise only if it panics.
+    spawn_blocking(decode)
+        .await
+        .unwrap_or_else(|error| Err(corrupt("report", &error)))
+}
+
+fn report(row: &SqliteRow) -> Read<(i64, AttemptReport)> {
+    let outcome: Option<&str> = row.try_get("outcome")?;
+    let facts: Option<&str> = row.try_get("facts")?;
+    let report = AttemptReport {
+        attempt: parsed("attempt id", row.try_get("attempt_id")?)?,
+        round: parsed("round id", row.try_get("round_id")?)?,
+        part: row.try_get("part")?,
+        outcome: outcome.map(word::<AttemptOutcome>).transpose()?,
+        message: row.try_get("message")?,
+        blocks: blocks::from_json(row.try_get("blocks")?)?,
+        failures: Vec::new(),
+        facts: facts
+            .map(|facts| from_json("worker's facts", facts))
+            .transpose()?,
+        measuring: ns(row, "measuring_ns")?,
+        warm_up: ns(row, "warm_up_ns")?,
+        elapsed: ns(row, "elapsed_ns")?,
+    };
+    Ok((row.try_get("seq")?, report))
 }
 
 /// Rounds while they are read.
@@ -196,7 +242,7 @@ impl Rounds {
         let device: Option<String> = row.try_get(4)?;
         let StoredRound {
             record, attempts, ..
-        } = &mut self.round(row.try_get(0)?)?.stored;
+        } = &mut self.round(parsed("round id", row.try_get(0)?)?)?.stored;
         // The latest attempt is the one that counts.
         if let Some(device) = device {
             record.round.device_id = device;
@@ -210,39 +256,15 @@ impl Rounds {
         Ok(())
     }
 
-    fn add_report(
-        &mut self,
-        row: &SqliteRow,
-        failures: &mut HashMap<i64, Vec<VisitFailure>>,
-    ) -> Read<()> {
-        let seq: i64 = row.try_get("seq")?;
-        let round = self.round(row.try_get("round_id")?)?;
-        let attempt: AttemptId = parsed("attempt id", row.try_get("attempt_id")?)?;
-        let outcome: Option<&str> = row.try_get("outcome")?;
-        let facts: Option<&str> = row.try_get("facts")?;
-        let report = AttemptReport {
-            attempt,
-            round: round.stored.record.round.id,
-            part: row.try_get("part")?,
-            outcome: outcome.map(word::<AttemptOutcome>).transpose()?,
-            message: row.try_get("message")?,
-            blocks: blocks::from_json(row.try_get("blocks")?)?,
-            failures: failures.remove(&seq).unwrap_or_default(),
-            facts: facts
-                .map(|facts| from_json("worker's facts", facts))
-                .transpose()?,
-            measuring: ns(row, "measuring_ns")?,
-            warm_up: ns(row, "warm_up_ns")?,
-            elapsed: ns(row, "elapsed_ns")?,
-        };
+    fn add_report(&mut self, report: AttemptReport) -> Read<()> {
+        let round = self.round(report.round)?;
         let blocks = round.block_attempts.len() + report.blocks.len();
-        round.block_attempts.resize(blocks, attempt);
+        round.block_attempts.resize(blocks, report.attempt);
         round.stored.record.add(report);
         Ok(())
     }
 
-    fn round(&mut self, id: &str) -> Read<&mut ReadRound> {
-        let id: RoundId = parsed("round id", id)?;
+    fn round(&mut self, id: RoundId) -> Read<&mut ReadRound> {
         self.places
             .get(&id)
             .and_then(|(series, index)| self.by_series.get_mut(series)?.get_mut(*index))
