@@ -180,7 +180,6 @@ impl Agent {
                     receipt = self.deliver(&channel);
                 }
                 outcome = received(&mut receipt) => {
-                    receipt = None;
                     outcome?;
                     self.spooled.pop_front();
                     receipt = self.deliver(&channel);
