@@ -2,7 +2,7 @@
 //!
 //! The arrows run downward: `cli` uses `serve` and `backup`; `serve` uses `rpc`, `pki`, `http`, `health`, `engine`, `inventory` and `store`; `rpc` uses `engine`, `inventory`, `pki` and
 //! `store`; `http` uses `health`, `inventory` and `meters`; `health` uses `engine`; `engine`, `inventory` and `pki` use `store`, and `engine` counts in `meters`; `backup` uses
-//! `store`; the pure core (`batchstep-core`) knows none of them.
+//! `store`; `retention` uses `store` and counts in `meters`, and `serve` starts it; the pure core (`batchstep-core`) knows none of them.
 
 pub mod backup;
 pub mod cli;
@@ -12,6 +12,7 @@ mod http;
 pub mod inventory;
 pub mod meters;
 pub mod pki;
+pub mod retention;
 pub mod rpc;
 pub mod serve;
 pub mod store;

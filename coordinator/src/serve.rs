@@ -49,6 +49,7 @@ use crate::{
     inventory::Inventories,
     meters::Meters,
     pki::{self, Authority, Identities, LocalOperator, PKI_DIRECTORY, PkiError, ServerCertificate},
+    retention::{self, KeepBlocks},
     rpc::{Agents, Enrollment, IdentityKeeper, Operators},
     store::{ModelLimits, Sqlite, Store, StoreError},
 };
@@ -165,10 +166,11 @@ pub async fn serve_with(
     shutdown: CancellationToken,
     config: Config,
 ) -> Result<(), ServeError> {
-    serve_monitored(store, listener, shutdown, config, Heart::unheard()).await
+    let (heart, keep) = (Heart::unheard(), KeepBlocks::FOREVER);
+    serve_monitored(store, listener, shutdown, config, heart, keep).await
 }
 
-/// The same, and `heart` beats while the coordinator is well: for a service manager.
+/// The same, and `heart` beats while the coordinator is well: for a service manager. Of sweeps that are over, blocks older than `keep` go.
 ///
 /// # Errors
 /// As [`serve`].
@@ -178,10 +180,11 @@ pub async fn serve_monitored(
     shutdown: CancellationToken,
     config: Config,
     heart: Heart,
+    keep: KeepBlocks,
 ) -> Result<(), ServeError> {
     refuse_open_network(listener.local_addr().map_err(ServeError::Listener)?)?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    serve_unguarded(store, incoming, shutdown, config, heart, None).await
+    serve_unguarded(store, incoming, shutdown, config, heart, keep, None).await
 }
 
 /// The same over TLS, with an identity asked of everybody; and a credential left in the data directory for commands on this host.
@@ -194,6 +197,7 @@ pub async fn serve_tls(
     shutdown: CancellationToken,
     config: Config,
     heart: Heart,
+    keep: KeepBlocks,
     tls: Tls,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Listener)?;
@@ -220,7 +224,8 @@ pub async fn serve_tls(
     };
     local.write(&tls.data_dir)?;
     tracing::info!(%address, authority = %authority.fingerprint(), "The coordinator serves TLS.");
-    let outcome = serve_identified(store, identities, incoming, shutdown, config, heart).await;
+    let outcome =
+        serve_identified(store, identities, incoming, shutdown, config, heart, keep).await;
     LocalOperator::remove(&tls.data_dir);
     outcome
 }
@@ -250,8 +255,17 @@ pub async fn serve_with_authority(
     refuse_open_network(listener.local_addr().map_err(ServeError::Listener)?)?;
     let authority = Authority::open(&data_dir.join(PKI_DIRECTORY), Timestamp::now())?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let (config, heart) = (Config::default(), Heart::unheard());
-    serve_unguarded(store, incoming, shutdown, config, heart, Some(authority)).await
+    let (config, heart, keep) = (Config::default(), Heart::unheard(), KeepBlocks::FOREVER);
+    serve_unguarded(
+        store,
+        incoming,
+        shutdown,
+        config,
+        heart,
+        keep,
+        Some(authority),
+    )
+    .await
 }
 
 /// The same as [`serve_with`] on any stream of connections, such as those of a simulated network; what may connect is the caller's concern, and nobody
@@ -271,7 +285,8 @@ where
     C::ConnectInfo: Clone + Send + Sync + 'static,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    serve_unguarded(store, incoming, shutdown, config, Heart::unheard(), None).await
+    let (heart, keep) = (Heart::unheard(), KeepBlocks::FOREVER);
+    serve_unguarded(store, incoming, shutdown, config, heart, keep, None).await
 }
 
 /// Asks nobody who they are.
@@ -281,6 +296,7 @@ async fn serve_unguarded<I, C, E>(
     shutdown: CancellationToken,
     config: Config,
     heart: Heart,
+    keep: KeepBlocks,
     authority: Option<Authority>,
 ) -> Result<(), ServeError>
 where
@@ -298,6 +314,7 @@ where
         shutdown,
         config,
         heart,
+        keep,
     )
     .await
 }
@@ -309,6 +326,7 @@ async fn serve_identified<S, I, C, E>(
     shutdown: CancellationToken,
     config: Config,
     heart: Heart,
+    keep: KeepBlocks,
 ) -> Result<(), ServeError>
 where
     S: Store,
@@ -333,6 +351,9 @@ where
     let inventories = Arc::new(Inventories::restore(Arc::clone(&store)).await?);
     let seen = tokio::spawn(Arc::clone(&inventories).keep_seen(stop.clone()));
     let pruning = tokio::spawn(Arc::clone(&identities).keep_pruned(stop.clone()));
+    let compacting =
+        retention::keep_compacted(Arc::clone(&store), keep, Arc::clone(&meters), stop.clone());
+    let compacting = tokio::spawn(compacting);
 
     let (health, looking) = health::watch(
         engine.clone(),
@@ -380,7 +401,7 @@ where
     // What is no call but a plain HTTP request is answered on the same port.
     let routes = routes
         .into_axum_router()
-        .merge(http::router(inventories, health, meters));
+        .merge(http::router(inventories, health, meters, store));
     // Outermost, and around what is not found as well: nothing is reached that does not come through here.
     let door = middleware::from_fn_with_state(identities, pki::admit::<S>);
     let routes = Routes::from(routes.layer(door));
@@ -405,7 +426,7 @@ where
     };
     stop.cancel();
     // The store is closed only when nobody writes any more, or a disk that hangs lets nobody end.
-    let tasks = [task, seen, pruning, looking, telling];
+    let tasks = [task, seen, pruning, compacting, looking, telling];
     let ended = tokio::time::timeout(LAST_WRITES_TIMEOUT, async {
         for task in tasks {
             if let Err(error) = task.await {

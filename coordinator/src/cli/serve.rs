@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     pki::{Authority, LocalOperator, PKI_DIRECTORY, PkiError},
+    retention::KeepBlocks,
     serve::{self, ServeError, Tls},
     store::{DATABASE, Sqlite},
 };
@@ -64,6 +65,14 @@ pub(super) struct Options {
     listen: SocketAddr,
     #[command(flatten)]
     models: ModelArgs,
+    /// How long the timed blocks of sweeps that are over are kept, or forever; after that only their answers and a summary for each batch size are left.
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "BATCHSTEP_KEEP_BLOCKS",
+        default_value_t = KeepBlocks::default()
+    )]
+    keep_blocks: KeepBlocks,
     #[command(flatten)]
     tls: TlsArgs,
     /// How to log, on stderr.
@@ -176,16 +185,17 @@ pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
         stop.cancel();
         interrupts.exit_at_next();
     });
+    let keep = options.keep_blocks;
     let (heart, pulses) = manager.heart();
     tokio::spawn(manager.follow(pulses, shutdown.clone()));
     match options.tls.settings(options.listen, &options.data_dir) {
         None => {
             // What a coordinator that was killed has left would send commands to where nobody listens.
             LocalOperator::remove(&options.data_dir);
-            serve::serve_monitored(store, listener, shutdown, fleet, heart).await?;
+            serve::serve_monitored(store, listener, shutdown, fleet, heart, keep).await?;
         }
         Some(tls) => {
-            let served = serve::serve_tls(store, listener, shutdown, fleet, heart, tls).await;
+            let served = serve::serve_tls(store, listener, shutdown, fleet, heart, keep, tls).await;
             served.map_err(|error| match error {
                 ServeError::Pki(error) => unusable(error),
                 other => other.into(),

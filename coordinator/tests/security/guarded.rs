@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 
 use batchstep_coordinator::{
     pki::{Authority, LocalOperator, PKI_DIRECTORY},
+    retention::KeepBlocks,
     serve::{self, ServeError, Tls},
     store::Memory,
 };
@@ -96,6 +97,7 @@ impl Guarded {
             shutdown.clone(),
             Config::default(),
             Heart::unheard(),
+            KeepBlocks::FOREVER,
             tls,
         );
         let task = tokio::spawn(serving);

@@ -7,6 +7,7 @@ mod identity;
 mod inventory;
 mod migration;
 mod restrictions;
+mod retention;
 mod shared;
 #[path = "../support/mod.rs"]
 mod support;

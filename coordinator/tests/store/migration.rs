@@ -23,7 +23,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// The last version in which every block had a row of its own.
 const BLOCKS_AS_ROWS: i64 = 3;
 
-async fn connect(folder: &Path) -> SqlitePool {
+pub(super) async fn connect(folder: &Path) -> SqlitePool {
     let file = folder.join("coordinator.db");
     SqlitePool::connect(&format!("sqlite://{}?mode=rwc", file.display()))
         .await
@@ -31,7 +31,7 @@ async fn connect(folder: &Path) -> SqlitePool {
 }
 
 /// An empty database as version `last` made it.
-async fn older(folder: &Path, last: i64) -> SqlitePool {
+pub(super) async fn older(folder: &Path, last: i64) -> SqlitePool {
     let pool = connect(folder).await;
     let known: Vec<Migration> = MIGRATIONS
         .iter()

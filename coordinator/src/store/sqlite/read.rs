@@ -132,18 +132,21 @@ async fn series(
         .collect()
 }
 
-/// The rounds of a sweep's series with all that counts, by index. One query for each table, in the order of its indexes: a sweep may have many
-/// thousands of rounds.
+/// The rounds of a sweep's series, or of one of them, with all that counts, by index; none of series that only have an answer any more. One query for each
+/// table, in the order of its indexes: a sweep may have many thousands of rounds.
 pub(super) async fn rounds(
     db: &mut SqliteConnection,
     sweep: SweepId,
+    only: Option<SeriesId>,
 ) -> Read<BTreeMap<SeriesId, Vec<ReadRound>>> {
     let mut rounds = Rounds::default();
-    let id = sweep.to_string();
+    let (id, only) = (sweep.to_string(), only.map(|series| series.to_string()));
     let rows = sqlx::query(
-        "SELECT assignment, ended FROM series JOIN round ON round.series_id = series.id WHERE sweep_id = ? ORDER BY ordinal, idx",
+        "SELECT assignment, ended FROM series JOIN round ON round.series_id = series.id WHERE sweep_id = ? AND series.id = COALESCE(?, series.id) \
+         AND NOT EXISTS (SELECT 1 FROM series_answer WHERE series_answer.series_id = series.id) ORDER BY ordinal, idx",
     )
-    .bind(&id);
+    .bind(&id)
+    .bind(&only);
     let mut rows = rows.fetch(&mut *db);
     while let Some(row) = rows.try_next().await? {
         rounds.add(&row)?;
@@ -151,21 +154,25 @@ pub(super) async fn rounds(
     drop(rows);
     let rows = sqlx::query(
         "SELECT round_id, attempt.id, agent_id, attempt.state, attempt.device_id FROM series JOIN round ON round.series_id = series.id \
-         JOIN attempt ON attempt.round_id = round.id WHERE sweep_id = ? ORDER BY ordinal, idx, number",
+         JOIN attempt ON attempt.round_id = round.id WHERE sweep_id = ? AND series.id = COALESCE(?, series.id) \
+         AND NOT EXISTS (SELECT 1 FROM series_answer WHERE series_answer.series_id = series.id) ORDER BY ordinal, idx, number",
     )
-    .bind(&id);
+    .bind(&id)
+    .bind(&only);
     let mut rows = rows.fetch(&mut *db);
     while let Some(row) = rows.try_next().await? {
         rounds.add_attempt(&row)?;
     }
     drop(rows);
-    let mut failures = failures(db, &id).await?;
+    let mut failures = failures(db, &id, only.as_deref()).await?;
     let rows = sqlx::query(
         "SELECT seq, report.round_id, attempt_id, part, outcome, report.message, facts, report.measuring_ns, warm_up_ns, elapsed_ns, report.blocks \
          FROM series JOIN round ON round.series_id = series.id JOIN attempt ON attempt.round_id = round.id \
-         JOIN report ON report.attempt_id = attempt.id AND disposition = 'accepted' WHERE sweep_id = ? ORDER BY ordinal, idx, seq",
+         JOIN report ON report.attempt_id = attempt.id AND disposition = 'accepted' WHERE sweep_id = ? AND series.id = COALESCE(?, series.id) \
+         AND NOT EXISTS (SELECT 1 FROM series_answer WHERE series_answer.series_id = series.id) ORDER BY ordinal, idx, seq",
     )
-    .bind(&id);
+    .bind(&id)
+    .bind(&only);
     let decoders = available_parallelism().map_or(1, NonZero::get) + 1;
     let mut decoded = rows
         .fetch(db)
@@ -272,13 +279,19 @@ impl Rounds {
     }
 }
 
-/// The failures of a sweep by report, in their order.
-async fn failures(db: &mut SqliteConnection, sweep: &str) -> Read<HashMap<i64, Vec<VisitFailure>>> {
+/// The failures of a sweep's series, or of one of them, by report, in their order.
+async fn failures(
+    db: &mut SqliteConnection,
+    sweep: &str,
+    only: Option<&str>,
+) -> Read<HashMap<i64, Vec<VisitFailure>>> {
     let rows = sqlx::query(
         "SELECT visit_failure.* FROM series JOIN round ON round.series_id = series.id JOIN attempt ON attempt.round_id = round.id \
-         JOIN report ON report.attempt_id = attempt.id JOIN visit_failure ON visit_failure.report_seq = report.seq WHERE sweep_id = ? ORDER BY report_seq, position",
+         JOIN report ON report.attempt_id = attempt.id JOIN visit_failure ON visit_failure.report_seq = report.seq \
+         WHERE sweep_id = ? AND series.id = COALESCE(?, series.id) ORDER BY report_seq, position",
     )
     .bind(sweep)
+    .bind(only)
     .fetch_all(db)
     .await?;
     let mut failures: HashMap<i64, Vec<VisitFailure>> = HashMap::new();
