@@ -93,7 +93,11 @@ impl Served {
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
         let mut lines = text.lines();
-        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = lines.find_map(|line| {
+            line.strip_prefix(name)?
+                .trim_start_matches("{}")
+                .strip_prefix(' ')
+        });
         value
             .unwrap_or_else(|| panic!("no {name} in {text}"))
             .parse()

@@ -1,4 +1,4 @@
-//! What nights cost on the disk, and what compaction brings back: real records through the store's own commits, then a pass of compaction beside a reporter.
+//! What nights cost on the disk, and what compaction brings back: real records through the store's own commits, then compaction, alone and beside a reporter.
 //!
 //! `make bench-retention` runs it; `--series 300` is a fleet of the size that the design speaks of. Prints a page in Markdown; the folder is removed at the end.
 
@@ -78,28 +78,29 @@ async fn measure(options: &Options) -> Result<()> {
             table.row(&store, number + 1, "in full", took).await?;
         }
     }
-    let quiet = reporter(&store, u32::MAX, async {
-        tokio::time::sleep(QUIET).await;
-        Ok(())
-    })
-    .await?;
-    let mut beside = Vec::new();
-    for number in options.keep..options.keep + options.more {
+    let nights = options.keep..options.keep + options.more;
+    for number in nights.clone() {
         let took = fill(&store, number, options.series, first).await?;
         table.row(&store, number + 1, "one more", took).await?;
-        // The night that is `keep` nights older than this one is over for long enough.
-        let before = first + NIGHT * i32::try_from(number - options.keep)? + NIGHT / 2;
         let begun = Instant::now();
-        let pass = async {
-            let (meters, stop) = (Meters::default(), CancellationToken::new());
-            retention::compact(&store, before, &meters, &stop).await?;
-            Ok(())
-        };
-        beside.extend(reporter(&store, number, pass).await?);
+        compact(&store, first, number - options.keep).await?;
         table
             .row(&store, number + 1, "oldest compacted", begun.elapsed())
             .await?;
     }
+    let quiet = reporter(&store, async {
+        tokio::time::sleep(QUIET).await;
+        Ok(())
+    })
+    .await?;
+    // Two more of the nights that were kept, with somebody who waits for his receipts.
+    let beside = reporter(&store, async {
+        for oldest in [options.more, options.more + 1] {
+            compact(&store, first, oldest).await?;
+        }
+        Ok(())
+    })
+    .await?;
     table.print();
     println!(
         "\n| commits of a reporter beside | commits | p50 | p99 | longest |\n|---|---|---|---|---|"
@@ -133,10 +134,17 @@ async fn fill(store: &Sqlite, number: u32, series: u32, first: Timestamp) -> Res
     Ok(begun.elapsed())
 }
 
+/// Compacts what is as old as the night with this number, which is the oldest that has blocks.
+async fn compact(store: &Arc<Sqlite>, first: Timestamp, oldest: u32) -> Result<()> {
+    let before = first + NIGHT * i32::try_from(oldest)? + NIGHT / 2;
+    let (meters, stop) = (Meters::default(), CancellationToken::new());
+    retention::compact(store, before, &meters, &stop).await?;
+    Ok(())
+}
+
 /// The times of the commits of one device's rounds while something else goes on.
 async fn reporter(
     store: &Sqlite,
-    seed: u32,
     beside: impl Future<Output = Result<()>>,
 ) -> Result<Vec<Duration>> {
     let done = AtomicBool::new(false);
@@ -146,7 +154,7 @@ async fn reporter(
         outcome
     };
     let reports = async {
-        let mut night = Night::new(seed, 1)?;
+        let mut night = Night::of_a_reporter()?;
         store.commit(Timestamp::now(), &night.submitted()).await?;
         let (mut times, mut index) = (Vec::new(), 0);
         while !done.load(Ordering::Relaxed) {

@@ -23,6 +23,8 @@ pub const ROUNDS: u32 = 3;
 /// Blocks of a round: every batch size once, and a reference after each four.
 pub const BLOCKS: u32 = BATCH_SIZES + BATCH_SIZES / REFERENCE_EVERY;
 const BATCH_SIZES: u32 = 256;
+/// Batch sizes of a reporter's round, which with its references has 30 blocks.
+const REPORTED: u32 = 24;
 const REFERENCE_EVERY: u32 = 4;
 const REFERENCE: u32 = 64;
 /// Samples of a wave.
@@ -38,9 +40,19 @@ pub struct Night {
     pub sweep: SweepId,
     pub plans: Vec<SeriesPlan>,
     random: ChaCha8Rng,
+    /// Of a round.
+    batch_sizes: u32,
 }
 
 impl Night {
+    /// One device whose rounds are short, for as long as somebody goes on with them.
+    pub fn of_a_reporter() -> Result<Self> {
+        Ok(Self {
+            batch_sizes: REPORTED,
+            ..Self::new(u32::MAX, 1)?
+        })
+    }
+
     pub fn new(number: u32, series: u32) -> Result<Self> {
         let (sweep, spec) = (SweepId::generate(), spec()?);
         let plans = (0..series).map(|number| {
@@ -60,6 +72,7 @@ impl Night {
             sweep,
             plans: plans.collect(),
             random: ChaCha8Rng::seed_from_u64(u64::from(number)),
+            batch_sizes: BATCH_SIZES,
         })
     }
 
@@ -82,7 +95,7 @@ impl Night {
     /// A round from its assignment to its end.
     pub fn round(&mut self, series: usize, index: u32) -> Vec<Record> {
         let plan = &self.plans[series];
-        let round = round(plan, index, &mut self.random);
+        let round = round(plan, index, self.batch_sizes, &mut self.random);
         let attempt = AttemptId::of(round.id, 0);
         let agent = AgentId::from_uuid(*plan.id.as_uuid());
         let mut digest = [0; 32];
@@ -161,8 +174,8 @@ fn device(id: &str) -> Device {
     }
 }
 
-fn round(plan: &SeriesPlan, index: u32, random: &mut ChaCha8Rng) -> Round {
-    let mut sizes: Vec<u32> = (1..=BATCH_SIZES).collect();
+fn round(plan: &SeriesPlan, index: u32, batch_sizes: u32, random: &mut ChaCha8Rng) -> Round {
+    let mut sizes: Vec<u32> = (1..=batch_sizes).collect();
     sizes.shuffle(random);
     let visit = |batch_size, role| Visit {
         batch_size,

@@ -16,8 +16,8 @@ use batchstep_proto::{
 
 use super::{block, plan, report, round, spec};
 
-/// Rounds of a series.
-pub const ROUNDS: u32 = 4;
+/// Rounds of a series: as many as an answer takes.
+pub const ROUNDS: u32 = 5;
 /// Batch sizes of a round, each visited once.
 pub const BATCH_SIZES: u32 = 48;
 
