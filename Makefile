@@ -6,7 +6,7 @@ CARGOFLAGS ?=
 ARGS ?=
 OUTPUT ?= batchstep-report
 
-.PHONY: help demo test lint build bench bench-fleet validate validate-nightly properties faults simulate fuzz libtorch clean-report
+.PHONY: help demo test lint build bench bench-fleet bench-retention validate validate-nightly properties faults simulate fuzz libtorch clean-report
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -41,6 +41,9 @@ bench: libtorch ## The figures of docs/results: needs a complete PyTorch in .ven
 bench-fleet: ## What a coordinator costs under 100, 1,000 and 10,000 agents, release profile (about 12 minutes; ARGS=--quick: 3)
 	$(CARGO) build --release -p batchstep-coordinator -p batchstep-load --bins $(CARGOFLAGS)
 	target/release/bench-fleet $(ARGS)
+
+bench-retention: ## What nights cost on the disk and what compaction brings back, release profile (about 10 minutes; ARGS="--series 30": a tenth)
+	$(CARGO) run --release -q -p batchstep-coordinator $(CARGOFLAGS) --example retention -- $(ARGS)
 
 validate: ## How often the inference is right, on seeded traces of every class of laws: docs/results/inference.md (about 10 minutes)
 	$(CARGO) run --release -q -p batchstep-inference $(CARGOFLAGS) --example validate -- $(or $(ARGS),--check)

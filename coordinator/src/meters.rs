@@ -1,4 +1,4 @@
-//! What the coordinator counts about its own work while it runs: commits, attempts, reports. Written by the engine's task, read by `/metrics`; decides nothing.
+//! What the coordinator counts about its own work while it runs: commits, attempts, reports. Written by the tasks that do it, read by `/metrics`; decides nothing.
 
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ pub struct Meters {
     accepted: Counter,
     ended: Family<Label, Counter>,
     reports: Family<Label, Counter>,
+    compacted: Counter,
 }
 
 impl Default for Meters {
@@ -47,6 +48,7 @@ impl Default for Meters {
             accepted: Counter::default(),
             ended: Family::default(),
             reports: Family::default(),
+            compacted: Counter::default(),
         };
         // Told as 0 from the start: the first increase of a counter that appears with it is seen by no rate.
         for outcome in OUTCOMES {
@@ -98,6 +100,11 @@ impl Meters {
         self.count_report(Disposition::Duplicate);
     }
 
+    /// Counts a series that has only its answer from now on.
+    pub fn compacted(&self) {
+        self.compacted.inc();
+    }
+
     /// Shows all of it.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
@@ -129,6 +136,11 @@ impl Meters {
             "batchstep_reports",
             "Parts of results by what became of them: accepted, superseded (kept as an extra sample), quarantined (kept, of no known attempt), duplicate",
             self.reports.clone(),
+        );
+        registry.register(
+            "batchstep_series_compacted",
+            "Series whose blocks, older than --keep-blocks, were taken away; their answers stay",
+            self.compacted.clone(),
         );
     }
 

@@ -51,6 +51,7 @@ use crate::{
     meters::Meters,
     nightly::{self, Nightly},
     pki::{self, Authority, Identities, LocalOperator, PKI_DIRECTORY, PkiError, ServerCertificate},
+    retention::{self, KeepBlocks},
     rpc::{Agents, Enrollment, IdentityKeeper, Nights, Operators},
     store::{ModelLimits, Sqlite, Store, StoreError},
 };
@@ -135,12 +136,25 @@ pub async fn open_store(data_dir: &Path, models: ModelLimits) -> Result<Sqlite, 
 }
 
 /// What a coordinator does, besides where it listens and what it keeps.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Intervals and limits of the fleet.
     pub fleet: Config,
     /// Scheduled sweeps: how they are judged, and who is told.
     pub nightly: nightly::Settings,
+    /// How long the blocks of sweeps that are over are kept.
+    pub keep_blocks: KeepBlocks,
+}
+
+impl Default for Settings {
+    /// Whoever does not say so loses no block.
+    fn default() -> Self {
+        Self {
+            fleet: Config::default(),
+            nightly: nightly::Settings::default(),
+            keep_blocks: KeepBlocks::FOREVER,
+        }
+    }
 }
 
 impl Settings {
@@ -369,6 +383,13 @@ where
     let inventories = Arc::new(Inventories::restore(Arc::clone(&store)).await?);
     let seen = tokio::spawn(Arc::clone(&inventories).keep_seen(stop.clone()));
     let pruning = tokio::spawn(Arc::clone(&identities).keep_pruned(stop.clone()));
+    let compacting = retention::keep_compacted(
+        Arc::clone(&store),
+        settings.keep_blocks,
+        Arc::clone(&meters),
+        stop.clone(),
+    );
+    let compacting = tokio::spawn(compacting);
 
     let (health, looking) = health::watch(
         engine.clone(),
@@ -429,7 +450,7 @@ where
     let routes =
         routes
             .into_axum_router()
-            .merge(http::router(inventories, nightly, health, meters));
+            .merge(http::router(inventories, nightly, health, meters, store));
     // Outermost, and around what is not found as well: nothing is reached that does not come through here.
     let door = middleware::from_fn_with_state(identities, pki::admit::<S>);
     let routes = Routes::from(routes.layer(door));
@@ -454,7 +475,9 @@ where
     };
     stop.cancel();
     // The store is closed only when nobody writes any more, or a disk that hangs lets nobody end.
-    let tasks = [keeping, told, task, seen, pruning, looking, telling];
+    let tasks = [
+        compacting, keeping, told, task, seen, pruning, looking, telling,
+    ];
     let ended = tokio::time::timeout(LAST_WRITES_TIMEOUT, async {
         for task in tasks {
             if let Err(error) = task.await {

@@ -150,7 +150,10 @@ impl Host {
     #[must_use]
     pub fn start_simulating(&self, lab: &Lab, devices: &Path) -> Agent {
         let mut command = self.run_command(lab, &self.worker());
-        command.env_remove("BATCHSTEP_WORKER").arg("--simulate").arg(devices);
+        command
+            .env_remove("BATCHSTEP_WORKER")
+            .arg("--simulate")
+            .arg(devices);
         self.connected(&mut command)
     }
 

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use batchstep_proto::wire;
 use batchstep_report::{Report, blocks_csv};
 use clap::{Args, ValueEnum};
+use tonic::{Code, Status};
 
 use super::{
     Exit,
@@ -83,32 +84,43 @@ pub(super) async fn run(options: Options) -> Result<Exit> {
 /// # Errors
 /// When the coordinator refuses or goes away.
 pub(super) async fn blocks(client: &mut Client, sweep_id: &str) -> Result<Vec<wire::BlockRecord>> {
+    stored_blocks(client, sweep_id).await.map_err(refusal)
+}
+
+/// The same with the coordinator's own refusal.
+async fn stored_blocks(
+    client: &mut Client,
+    sweep_id: &str,
+) -> Result<Vec<wire::BlockRecord>, Status> {
     let request = wire::ExportBlocksRequest {
         sweep_id: sweep_id.to_owned(),
     };
-    let mut stream = client
-        .export_blocks(request)
-        .await
-        .map_err(refusal)?
-        .into_inner();
+    let mut stream = client.export_blocks(request).await?.into_inner();
     let mut blocks = Vec::new();
-    while let Some(block) = stream.message().await.map_err(refusal)? {
+    while let Some(block) = stream.message().await? {
         blocks.push(block);
     }
     Ok(blocks)
 }
 
-/// Everything a report says about a sweep.
+/// Everything a report says about a sweep; without blocks, and with a note, where those are compacted.
 ///
 /// # Errors
 /// When the coordinator refuses or goes away.
 pub(super) async fn gather(
     client: &mut Client,
     sweep: &wire::Sweep,
-    notes: Vec<String>,
+    mut notes: Vec<String>,
 ) -> Result<Report> {
     let table = tables::fetch_sweep(client, &sweep.sweep_id, true).await?;
-    let blocks = blocks(client, &sweep.sweep_id).await?;
+    let blocks = match stored_blocks(client, &sweep.sweep_id).await {
+        Ok(blocks) => blocks,
+        Err(status) if status.code() == Code::FailedPrecondition => {
+            notes.push(status.message().to_owned());
+            Vec::new()
+        }
+        Err(status) => return Err(refusal(status)),
+    };
     let mut hosts: Vec<&str> = sweep
         .series
         .iter()

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     nightly::{self, Clock},
     pki::{Authority, LocalOperator, PKI_DIRECTORY, PkiError},
+    retention::KeepBlocks,
     serve::{self, ServeError, Tls},
     store::{DATABASE, Sqlite},
 };
@@ -69,6 +70,14 @@ pub(super) struct Options {
     listen: SocketAddr,
     #[command(flatten)]
     models: ModelArgs,
+    /// How long the timed blocks of sweeps that are over are kept, or forever; after that only their answers and a summary for each batch size are left.
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "BATCHSTEP_KEEP_BLOCKS",
+        default_value_t = KeepBlocks::default()
+    )]
+    keep_blocks: KeepBlocks,
     #[command(flatten)]
     tls: TlsArgs,
     /// How to log, on stderr.
@@ -184,6 +193,7 @@ pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
             public_url: telling.public_url,
             ..nightly::Settings::default()
         },
+        keep_blocks: options.keep_blocks,
     };
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();

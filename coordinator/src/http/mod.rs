@@ -38,6 +38,7 @@ struct Scrapes<S: Store> {
     findings: Mutex<Option<(Timestamp, FindingCounts)>>,
     health: Health,
     meters: Arc<Meters>,
+    store: Arc<S>,
 }
 
 /// What is answered beside the services.
@@ -46,6 +47,7 @@ pub(crate) fn router<S: Store>(
     nightly: Arc<Nightly<S>>,
     health: Health,
     meters: Arc<Meters>,
+    store: Arc<S>,
 ) -> Router {
     let scrapes = Scrapes {
         inventories,
@@ -53,6 +55,7 @@ pub(crate) fn router<S: Store>(
         findings: Mutex::new(None),
         health: health.clone(),
         meters,
+        store,
     };
     let metrics = Router::new()
         .route("/metrics", get(scrape::<S>))
@@ -92,13 +95,15 @@ async fn scrape<S: Store>(State(scrapes): State<Arc<Scrapes<S>>>) -> Response {
         queued: teller.queued(),
         outcomes: teller.outcomes().clone(),
     };
+    // A store that does not answer is told by its own metrics, and is no reason to tell nothing.
+    let size = scrapes.store.size().await.ok().flatten();
     let made = tokio::task::spawn_blocking(move || {
         let (fleet, changes) = (scrapes.inventories.fleet(), scrapes.inventories.changes());
         let now = Timestamp::now();
         let hosts: Vec<_> = fleet.hosts(now, &Wanted::default()).collect();
         let mut out = Exposition::default();
         nights.add(&mut out);
-        process::add(&mut out, &scrapes.health, &scrapes.meters);
+        process::add(&mut out, &scrapes.health, &scrapes.meters, size);
         let found = scrapes.findings(&hosts, now);
         metrics::add(&mut out, &hosts, changes, found, now);
         out.text()

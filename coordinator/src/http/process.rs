@@ -11,7 +11,7 @@ use nix::sys::{
 };
 
 use super::exposition::{Exposition, Labels};
-use crate::{health::Health, meters::Meters};
+use crate::{health::Health, meters::Meters, store::StoreSize};
 
 /// Every state that an agent can be in: one without agents is told as 0, so that graphs have no holes.
 const STATES: [AgentState; 6] = [
@@ -23,7 +23,7 @@ const STATES: [AgentState; 6] = [
     AgentState::Cordoned,
 ];
 
-pub(super) fn add(out: &mut Exposition, health: &Health, meters: &Meters) {
+pub(super) fn add(out: &mut Exposition, health: &Health, meters: &Meters, size: Option<StoreSize>) {
     meters.register(out.registry());
     let build = [
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
@@ -46,7 +46,25 @@ pub(super) fn add(out: &mut Exposition, health: &Health, meters: &Meters) {
     if let Ok(census) = &verdict {
         fleet(out, census);
     }
+    if let Some(size) = size {
+        database(out, size);
+    }
     process(out, health);
+}
+
+fn database(out: &mut Exposition, size: StoreSize) {
+    out.gauge(
+        "batchstep_database_bytes",
+        "Size of the database's files",
+        &Labels::new(),
+        size.bytes as f64,
+    );
+    out.gauge(
+        "batchstep_database_free_bytes",
+        "Of these, room that is used before the files grow",
+        &Labels::new(),
+        size.free_bytes as f64,
+    );
 }
 
 fn fleet(out: &mut Exposition, census: &Census) {

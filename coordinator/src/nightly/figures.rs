@@ -5,8 +5,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{
-    alarms::NIGHT_MISSED, document::Summary, keeper::Nightly, kept::from_json,
-    people::NightlyError, views::{INCOMPLETE, state}, words,
+    alarms::NIGHT_MISSED,
+    document::Summary,
+    keeper::Nightly,
+    kept::from_json,
+    people::NightlyError,
+    views::{INCOMPLETE, state},
+    words,
 };
 use crate::store::{AlarmsWanted, NightState, NightlyStore as _, NightsWanted, Store};
 
@@ -88,7 +93,10 @@ impl<S: Store> Nightly<S> {
                         .collect();
                 }
                 let is_first = std::mem::take(&mut is_newest);
-                if is_first && figures.state == Some(state(NightState::Done)) && summary.unjudged() > 0 {
+                if is_first
+                    && figures.state == Some(state(NightState::Done))
+                    && summary.unjudged() > 0
+                {
                     figures.state = Some(INCOMPLETE);
                 }
                 if summary.unjudged() < summary.series() {

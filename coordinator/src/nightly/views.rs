@@ -289,7 +289,14 @@ impl<S: Store> Nightly<S> {
 pub(super) const INCOMPLETE: &str = "incomplete";
 
 /// The words of all states, as in the metrics.
-pub const NIGHT_STATES: [&str; 6] = ["measuring", "again", "done", INCOMPLETE, "missed", "abandoned"];
+pub const NIGHT_STATES: [&str; 6] = [
+    "measuring",
+    "again",
+    "done",
+    INCOMPLETE,
+    "missed",
+    "abandoned",
+];
 
 /// The word of a state.
 pub(super) const fn state(state: NightState) -> &'static str {

@@ -18,6 +18,7 @@ use batchstep_proto::{
     },
 };
 use futures_util::Stream;
+use jiff::Timestamp;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -207,6 +208,9 @@ impl<S: Store> OperatorService for Operators<S> {
             .histories(Some(sweep))
             .await
             .map_err(store_failed)?;
+        if let Some(kept) = histories.iter().find_map(|history| history.kept.as_ref()) {
+            return Err(compacted(sweep, kept.at));
+        }
         let records = tokio::task::spawn_blocking(move || export::records(&histories))
             .await
             .map_err(|error| {
@@ -305,6 +309,15 @@ impl<S: Store> OperatorService for Operators<S> {
         );
         Ok(Response::new(ReceiverStream::new(events)))
     }
+}
+
+/// An export without some of its blocks would pass for all of them.
+fn compacted(sweep: SweepId, at: Timestamp) -> Status {
+    Status::failed_precondition(format!(
+        "the blocks of sweep {sweep} are compacted since {}, because they were older than this coordinator keeps them (--keep-blocks); its answers, point \
+         estimates and curves stay: batchstep export {sweep} --format json; the blocks are in backups made before",
+        at.strftime("%F")
+    ))
 }
 
 fn optional_sweep(text: Option<&str>) -> Result<Option<SweepId>, Status> {

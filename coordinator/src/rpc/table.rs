@@ -1,9 +1,8 @@
 //! The step table over stored histories, as the published JSON. Inference is work for a processor, so the caller runs this beside the I/O.
 
-use batchstep_core::{
-    fleet::SeriesState,
-    steptable::{self, SCHEMA_VERSION, SeriesResult, Table},
-};
+use std::borrow::Cow;
+
+use batchstep_core::steptable::{self, Answer, SCHEMA_VERSION, Table};
 use batchstep_proto::domain::DeviceKind;
 
 use crate::store::StoredHistory;
@@ -43,19 +42,15 @@ pub(super) fn json(
     histories: &[StoredHistory],
     filter: &Filter,
 ) -> Result<Vec<u8>, serde_json::Error> {
-    let results: Vec<SeriesResult<'_>> = histories
+    let wanted: Vec<&StoredHistory> = histories
         .iter()
         .filter(|history| filter.admits(history))
-        .map(|history| SeriesResult {
-            plan: &history.plan,
-            history: &history.history,
-            finished: !matches!(history.state, SeriesState::Waiting | SeriesState::Running),
-            cancelled: history.state == SeriesState::Cancelled,
-            message: (!history.message.is_empty()).then_some(history.message.as_str()),
-        })
         .collect();
+    let answers: Vec<Cow<'_, Answer>> = wanted.iter().map(|history| history.answer()).collect();
+    let told = wanted.iter().map(|history| &history.plan);
+    let told = told.zip(answers.iter().map(AsRef::as_ref));
     serde_json::to_vec(&Table {
         schema_version: SCHEMA_VERSION,
-        rows: steptable::rows(&results, filter.detailed),
+        rows: steptable::rows_of(told, filter.detailed),
     })
 }

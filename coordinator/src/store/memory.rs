@@ -5,6 +5,7 @@
 mod identity;
 mod inventory;
 mod nightly;
+mod retention;
 
 use std::{
     collections::BTreeMap,
@@ -51,6 +52,7 @@ struct Tables {
     inventory: inventory::Tables,
     identity: identity::Tables,
     nightly: nightly::Tables,
+    retention: retention::Tables,
 }
 
 #[derive(Debug, Clone)]
@@ -335,6 +337,12 @@ impl Tables {
         }
     }
 
+    fn history(&self, series: &Series) -> StoredHistory {
+        let id = series.plan.id;
+        let kept = self.retention.answers.get(&id).cloned();
+        history(self.stored_series(series), self.read_rounds(id), kept)
+    }
+
     fn stored_series(&self, series: &Series) -> StoredSeries {
         StoredSeries {
             plan: series.plan.clone(),
@@ -411,10 +419,7 @@ impl Store for Memory {
             .iter()
             .filter(|known| sweep.is_none_or(|sweep| known.id == sweep))
             .flat_map(|known| tables.series_of(known.id))
-            .map(|series| {
-                let rounds = tables.read_rounds(series.plan.id);
-                history(tables.stored_series(series), rounds)
-            })
+            .map(|series| tables.history(series))
             .collect())
     }
 

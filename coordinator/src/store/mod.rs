@@ -1,7 +1,7 @@
 //! What the coordinator keeps: sweeps, series, rounds, attempts, every report, the journal, the inventories and people's models.
 //!
 //! [`Store`] is what the rest of the coordinator asks, with [`InventoryStore`] as the part about hosts and their GPUs, [`NightlyStore`] as the part about scheduled
-//! sweeps and [`IdentityStore`] as the part about who may ask; [`Sqlite`] keeps it in a data directory and [`Memory`] in the process, for simulations and
+//! sweeps, [`IdentityStore`] as the part about who may ask and [`RetentionStore`] as the part that lets old blocks go; [`Sqlite`] keeps it in a data directory and [`Memory`] in the process, for simulations and
 //! tests. One suite of contract tests runs against both. A store decides nothing: the fleet's state machine says what is recorded.
 
 mod data_dir;
@@ -11,15 +11,17 @@ mod inventory;
 mod memory;
 mod models;
 mod nightly;
+mod retention;
 mod sqlite;
 
-use std::{collections::BTreeMap, future::Future};
+use std::{borrow::Cow, collections::BTreeMap, future::Future};
 
 use batchstep_core::{
     fleet::{
         Disposition, Event, Record, Restriction, SeriesState, SeriesSummary, SweepSnapshot,
         SweepState,
     },
+    steptable::{Answer, SeriesResult},
     sweep::{History, SeriesPlan},
 };
 use batchstep_proto::{
@@ -41,10 +43,11 @@ pub use nightly::{
     NightlyRecord, NightlyStore, NightsWanted, StoredAction, StoredAlarm, StoredBook,
     StoredMessage, StoredNight, StoredNightSeries, StoredSchedule,
 };
+pub use retention::{Dropped, KeptAnswer, RetentionStore, StoreSize};
 pub use sqlite::Sqlite;
 
 /// The coordinator's memory. Every method is safe to call from several tasks; what a finished [`Store::commit`] wrote survives a crash.
-pub trait Store: InventoryStore + IdentityStore {
+pub trait Store: InventoryStore + IdentityStore + RetentionStore {
     /// The part about scheduled sweeps.
     type Nightly: NightlyStore;
 
@@ -156,10 +159,29 @@ pub struct StoredHistory {
     pub state: SeriesState,
     /// Why it is over, for people.
     pub message: String,
-    /// Its rounds up to the last one that is over or has a block.
+    /// Its rounds up to the last one that is over or has a block; none where an answer was kept instead.
     pub history: History,
     /// For each round, whose block each of its blocks is: `attempts[round][block]`.
     pub attempts: Vec<Vec<AttemptId>>,
+    /// What stands for its blocks, which are compacted.
+    pub kept: Option<KeptAnswer>,
+}
+
+impl StoredHistory {
+    /// What the series says: as it was kept, or else judged now, which is work for a processor.
+    #[must_use]
+    pub fn answer(&self) -> Cow<'_, Answer> {
+        match &self.kept {
+            Some(kept) => Cow::Borrowed(&kept.answer),
+            None => Cow::Owned(Answer::of(&SeriesResult {
+                plan: &self.plan,
+                history: &self.history,
+                finished: !matches!(self.state, SeriesState::Waiting | SeriesState::Running),
+                cancelled: self.state == SeriesState::Cancelled,
+                message: (!self.message.is_empty()).then_some(self.message.as_str()),
+            })),
+        }
+    }
 }
 
 /// An entry of the journal.
@@ -179,8 +201,15 @@ struct ReadRound {
     block_attempts: Vec<AttemptId>,
 }
 
-/// The part of a series' rounds that belongs to its history.
-fn history(series: StoredSeries, mut rounds: Vec<ReadRound>) -> StoredHistory {
+/// The part of a series' rounds that belongs to its history, unless an answer was kept instead.
+fn history(
+    series: StoredSeries,
+    mut rounds: Vec<ReadRound>,
+    kept: Option<KeptAnswer>,
+) -> StoredHistory {
+    if kept.is_some() {
+        rounds.clear();
+    }
     let last = rounds
         .iter()
         .rposition(|round| round.stored.ended || !round.stored.record.blocks.is_empty());
@@ -195,5 +224,6 @@ fn history(series: StoredSeries, mut rounds: Vec<ReadRound>) -> StoredHistory {
         message: series.message,
         history: History { rounds },
         attempts,
+        kept,
     }
 }

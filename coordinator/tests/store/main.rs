@@ -8,6 +8,7 @@ mod inventory;
 mod migration;
 mod nightly;
 mod restrictions;
+mod retention;
 mod shared;
 #[path = "../support/mod.rs"]
 mod support;

@@ -27,7 +27,7 @@ const BLOCKS_AS_ROWS: i64 = 3;
 /// The last version that knew no nights.
 const NO_NIGHTS: i64 = 8;
 
-async fn connect(folder: &Path) -> SqlitePool {
+pub(super) async fn connect(folder: &Path) -> SqlitePool {
     let file = folder.join("coordinator.db");
     SqlitePool::connect(&format!("sqlite://{}?mode=rwc", file.display()))
         .await
@@ -35,7 +35,7 @@ async fn connect(folder: &Path) -> SqlitePool {
 }
 
 /// An empty database as version `last` made it.
-async fn older(folder: &Path, last: i64) -> SqlitePool {
+pub(super) async fn older(folder: &Path, last: i64) -> SqlitePool {
     let pool = connect(folder).await;
     let known: Vec<Migration> = MIGRATIONS
         .iter()

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
 pub mod lab;
+pub mod past;
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 

@@ -9,16 +9,17 @@ use std::{
 };
 
 use batchstep_coordinator::store::{
-    ChangesWanted, Claimed, EnrolledAgent, IdentityStore, Inventory, InventoryStore,
-    KnownInventory, Memory, Models, Store, StoreError, StoredChange, StoredEvent, StoredHistory,
-    StoredIdentities, StoredSweep, StoredToken,
+    ChangesWanted, Claimed, Dropped, EnrolledAgent, IdentityStore, Inventory, InventoryStore,
+    KnownInventory, Memory, Models, RetentionStore, Store, StoreError, StoreSize, StoredChange,
+    StoredEvent, StoredHistory, StoredIdentities, StoredSweep, StoredToken,
 };
 use batchstep_core::{
     fleet::{Disposition, Record, Restriction, SweepSnapshot},
     inventory::{Observation, Seen},
+    steptable::Answer,
 };
 use batchstep_identity::TokenId;
-use batchstep_proto::ids::{AgentId, AttemptId, RequestId, SweepId};
+use batchstep_proto::ids::{AgentId, AttemptId, RequestId, SeriesId, SweepId};
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 
@@ -144,6 +145,33 @@ impl InventoryStore for Scripted {
 
     async fn last_inventory_change(&self) -> Result<u64, StoreError> {
         self.store.last_inventory_change().await
+    }
+}
+
+impl RetentionStore for Scripted {
+    async fn compactable(&self, before: Timestamp) -> Result<Vec<SeriesId>, StoreError> {
+        self.store.compactable(before).await
+    }
+
+    async fn history(&self, series: SeriesId) -> Result<Option<StoredHistory>, StoreError> {
+        self.store.history(series).await
+    }
+
+    async fn keep_answer(
+        &self,
+        at: Timestamp,
+        series: SeriesId,
+        answer: &Answer,
+    ) -> Result<(), StoreError> {
+        self.store.keep_answer(at, series, answer).await
+    }
+
+    async fn drop_blocks(&self, series: SeriesId, reports: u32) -> Result<Dropped, StoreError> {
+        self.store.drop_blocks(series, reports).await
+    }
+
+    async fn size(&self) -> Result<Option<StoreSize>, StoreError> {
+        self.store.size().await
     }
 }
 

@@ -10,19 +10,20 @@ use std::{
 use batchstep_coordinator::{
     rpc::report_key,
     store::{
-        ChangesWanted, Claimed, EnrolledAgent, IdentityStore, Inventory, InventoryStore,
-        KnownInventory, Memory, Models, Store, StoreError, StoredChange, StoredEvent,
-        StoredHistory, StoredIdentities, StoredSweep, StoredToken,
+        ChangesWanted, Claimed, Dropped, EnrolledAgent, IdentityStore, Inventory, InventoryStore,
+        KnownInventory, Memory, Models, RetentionStore, Store, StoreError, StoreSize, StoredChange,
+        StoredEvent, StoredHistory, StoredIdentities, StoredSweep, StoredToken,
     },
 };
 use batchstep_core::{
     fleet::{AttemptState, Disposition, Record, Restriction, SweepSnapshot},
     inventory::{Observation, Seen},
+    steptable::Answer,
 };
 use batchstep_identity::TokenId;
 use batchstep_proto::{
     domain::AttemptReport,
-    ids::{AgentId, AttemptId, RequestId, SweepId},
+    ids::{AgentId, AttemptId, RequestId, SeriesId, SweepId},
     wire,
 };
 use jiff::Timestamp;
@@ -270,6 +271,33 @@ impl Store for SimulatedStore {
 
     fn models(&self) -> &Models {
         self.memory.models()
+    }
+}
+
+impl RetentionStore for SimulatedStore {
+    async fn compactable(&self, before: Timestamp) -> Result<Vec<SeriesId>, StoreError> {
+        self.readable()?.compactable(before).await
+    }
+
+    async fn history(&self, series: SeriesId) -> Result<Option<StoredHistory>, StoreError> {
+        self.readable()?.history(series).await
+    }
+
+    async fn keep_answer(
+        &self,
+        at: Timestamp,
+        series: SeriesId,
+        answer: &Answer,
+    ) -> Result<(), StoreError> {
+        self.writable()?.keep_answer(at, series, answer).await
+    }
+
+    async fn drop_blocks(&self, series: SeriesId, reports: u32) -> Result<Dropped, StoreError> {
+        self.writable()?.drop_blocks(series, reports).await
+    }
+
+    async fn size(&self) -> Result<Option<StoreSize>, StoreError> {
+        self.readable()?.size().await
     }
 }
 

@@ -46,7 +46,8 @@ fn schedule() -> wire::Schedule {
 
 /// A number in -1..1 that looks random: how a device is in a night.
 fn mood(night: u32, machine: usize, model: u32) -> f64 {
-    let mut state = u64::from(night) << 32 ^ (machine as u64) << 8 ^ u64::from(model) ^ 0x9e37_79b9_7f4a_7c15;
+    let mut state =
+        u64::from(night) << 32 ^ (machine as u64) << 8 ^ u64::from(model) ^ 0x9e37_79b9_7f4a_7c15;
     for _ in 0..3 {
         state ^= state >> 30;
         state = state.wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -141,9 +142,17 @@ fn thirty_nights_raise_the_alarms_of_a_careful_person() {
             world.start_coordinator();
         }
         let document = world.night(SCHEDULE, night);
-        println!("{night}: {} {}", document["night"]["date"], document["night"]["summary"]);
+        println!(
+            "{night}: {} {}",
+            document["night"]["date"], document["night"]["summary"]
+        );
         for alarm in document["alarms"].as_array().unwrap() {
-            println!("   {} {:?} {}", alarm["state"], told(alarm), alarm["sentence"]);
+            println!(
+                "   {} {:?} {}",
+                alarm["state"],
+                told(alarm),
+                alarm["sentence"]
+            );
         }
         assert_eq!(document["night"]["state"], "done", "{document}");
     }

@@ -91,12 +91,18 @@ impl World {
     /// Starts the coordinator, and waits until it answers.
     pub fn start_coordinator(&mut self) {
         let listen = self.lab.url().replace("http://", "");
-        let mut command = self.lab.batchstep(&["serve", "--listen", &listen, "--data-dir", "data"]);
+        let mut command = self
+            .lab
+            .batchstep(&["serve", "--listen", &listen, "--data-dir", "data"]);
         command.env("BATCHSTEP_NIGHTS_CLOCK", self.clock());
         command.envs(self.environment.iter().cloned());
         self.coordinator = Some(Process::start("batchstep serve", &mut command));
         batchstep_tests::eventually("the coordinator to answer", || {
-            self.lab.ask(&["sweep", "list"]).status.success().then_some(())
+            self.lab
+                .ask(&["sweep", "list"])
+                .status
+                .success()
+                .then_some(())
         });
     }
 
@@ -113,7 +119,8 @@ impl World {
         stop(machine.agent.take());
         let file = self.lab.path(&format!("{}.toml", machine.name));
         let laws: String = devices.iter().map(law).collect();
-        fs::write(&file, format!("speed = 'instant'\nseed = 1\n{laws}")).expect("the lab's folder can be written");
+        fs::write(&file, format!("speed = 'instant'\nseed = 1\n{laws}"))
+            .expect("the lab's folder can be written");
         machine.agent = Some(machine.host.start_simulating(&self.lab, &file));
     }
 
@@ -130,7 +137,9 @@ impl World {
         let url = self.lab.url();
         self.runtime
             .block_on(async {
-                let client = NightlyServiceClient::connect(url).await.expect("it answers");
+                let client = NightlyServiceClient::connect(url)
+                    .await
+                    .expect("it answers");
                 ask(client).await
             })
             .unwrap_or_else(|status| panic!("{status}"))
@@ -142,11 +151,15 @@ impl World {
         loop {
             let night = self.try_night(schedule, number);
             if let Some(night) = &night
-                && ["done", "missed", "abandoned"].contains(&night["night"]["state"].as_str().unwrap_or(""))
+                && ["done", "missed", "abandoned"]
+                    .contains(&night["night"]["state"].as_str().unwrap_or(""))
             {
                 return night.clone();
             }
-            assert!(began.elapsed() < NIGHT_LIMIT, "night {number} does not end: {night:?}");
+            assert!(
+                began.elapsed() < NIGHT_LIMIT,
+                "night {number} does not end: {night:?}"
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -173,7 +186,10 @@ impl World {
             schedule: None,
             since: Some("1970-01-01T00:00:00Z".to_owned()),
         };
-        let json = self.call(|mut client| async move { client.list_alarms(request).await }).into_inner().json;
+        let json = self
+            .call(|mut client| async move { client.list_alarms(request).await })
+            .into_inner()
+            .json;
         let document: Value = serde_json::from_slice(&json).expect("it is JSON");
         document["alarms"].as_array().expect("a list").clone()
     }

@@ -30,7 +30,7 @@ impl<'v, 'a> Agreement<'v, 'a> {
         let disputed = answers.iter().enumerate().any(|(index, one)| {
             answers[..index]
                 .iter()
-                .any(|other| contradict(&one.assessment, &other.assessment))
+                .any(|other| contradict(one.assessment, other.assessment))
         });
         let mut camps = camps(answers);
         camps.sort_by_cached_key(|camp| Reverse(rank(camp, disputed)));
@@ -89,7 +89,7 @@ fn camps<'v, 'a>(answers: Vec<&'v Voice<'a>>) -> Vec<Camp<'v, 'a>> {
     });
     for voice in sorted {
         match camps.last_mut() {
-            Some(camp) if agree(&camp[0].assessment, &voice.assessment) => camp.push(voice),
+            Some(camp) if agree(camp[0].assessment, voice.assessment) => camp.push(voice),
             _ => camps.push(vec![voice]),
         }
     }

@@ -1,15 +1,17 @@
 //! What one series says: the inference on its corrected blocks, and whether the measurement allows an answer at all.
 //!
-//! Called once per series by `rows`; never compares devices.
+//! Called once per series and software by `answer`; never compares devices.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use batchstep_inference::{Inference, Options, Trace, Verdict as Inferred, infer};
 use batchstep_proto::domain::VisitFailureKind;
+use serde::{Deserialize, Serialize};
 
 use super::{
     PointRow, Verdict,
     advice::{more_measuring, out_of_reach},
+    kept,
     row::count,
     rows::SeriesResult,
 };
@@ -23,12 +25,14 @@ const HOST_BOUND_SHARE: f64 = 0.2;
 /// Smallest detectable jump from which a row without a step says how to see smaller ones.
 const POOR_SIGHT: f64 = 0.05;
 
-/// A series, judged.
-#[derive(Debug, Clone)]
+/// A series, judged. It may be kept for good, so a field that is added needs a default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Assessment {
     pub verdict: Verdict,
     /// Its step fields are empty unless the verdict is [`Verdict::Step`].
+    #[serde(with = "kept::inference")]
     pub inference: Inference,
+    #[serde(with = "kept::points")]
     pub points: Vec<PointRow>,
     pub out_of_memory_at: Option<u32>,
     /// Left out because they crashed the worker.

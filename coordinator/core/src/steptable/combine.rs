@@ -42,7 +42,7 @@ pub(super) fn combine(key: Key, voices: &[Voice<'_>], detailed: bool) -> Option<
         speakers.to_vec()
     }
     .into_iter()
-    .map(|voice| &voice.assessment)
+    .map(|voice| voice.assessment)
     .collect();
     let claim = (!agreement.disputed).then(|| {
         Claim::of(
@@ -179,7 +179,7 @@ impl Claim {
 }
 
 fn answer(voice: &Voice<'_>, shown: &Voice<'_>, agreeing: &[&Voice<'_>]) -> DeviceAnswer {
-    let assessment = &voice.assessment;
+    let assessment = voice.assessment;
     let inference = &assessment.inference;
     DeviceAnswer {
         device: voice.device().to_owned(),

@@ -24,16 +24,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    pub(super) fn of(plan: &SeriesPlan, history: &History) -> Self {
-        let facts = history
-            .rounds
-            .iter()
-            .rev()
-            .find_map(|record| record.facts.as_ref());
-        let mut software = facts
-            .map(|facts| facts.software.clone())
-            .unwrap_or_default();
-        software.driver = software.driver.or_else(|| plan.device.driver.clone());
+    pub(super) fn of(plan: &SeriesPlan, software: Software, compute_units: Option<u32>) -> Self {
         Self {
             device_model: plan.device.model.clone(),
             workload: plan.workload.to_string(),
@@ -41,14 +32,27 @@ impl Key {
             dtype: plan.spec.dtype,
             threads: plan.threads,
             mig_profile: plan.device.mig_profile.clone(),
-            compute_units: plan
-                .device
-                .compute_units
-                .or_else(|| facts.and_then(|facts| facts.compute_units)),
+            compute_units,
             device_kind: plan.device.kind,
             software,
         }
     }
+}
+
+/// What the worker told that is part of the key: its software, and the compute units of its device; completed by what the agent knew of the device.
+pub(super) fn told(plan: &SeriesPlan, history: &History) -> (Software, Option<u32>) {
+    let facts = history
+        .rounds
+        .iter()
+        .rev()
+        .find_map(|record| record.facts.as_ref());
+    let mut software = facts
+        .map(|facts| facts.software.clone())
+        .unwrap_or_default();
+    software.driver = software.driver.or_else(|| plan.device.driver.clone());
+    let compute_units = plan.device.compute_units;
+    let compute_units = compute_units.or_else(|| facts.and_then(|facts| facts.compute_units));
+    (software, compute_units)
 }
 
 /// The history, in parts if its rounds were measured with different software: a driver or an agent may be replaced while a sweep goes on. In order of

@@ -9,7 +9,7 @@ use crate::sweep::SeriesPlan;
 #[derive(Debug)]
 pub(super) struct Voice<'a> {
     pub plan: &'a SeriesPlan,
-    pub assessment: Assessment,
+    pub assessment: &'a Assessment,
 }
 
 impl Voice<'_> {

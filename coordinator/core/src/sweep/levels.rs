@@ -7,11 +7,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use batchstep_proto::domain::{Block, RoundKind, VisitRole};
+use serde::{Deserialize, Serialize};
 
 use super::{History, RoundRecord, SeriesPlan, history::Past, medians::median};
 
 /// What one of several devices that share a series has measured of it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Contribution {
     /// Id of the device.
     pub device: String,

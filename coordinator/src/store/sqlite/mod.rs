@@ -1,6 +1,6 @@
 //! The store on disk: one SQLite file in the data directory, in WAL mode, synced at every commit.
 //!
-//! `write` puts records into a transaction, sorted by `changes`, `read` brings them back, `inventory`, `nightly` and `identity` do both for their tables, `blocks` and `words` hold how
+//! `write` puts records into a transaction, sorted by `changes`, `read` brings them back, `inventory`, `nightly`, `identity` and `retention` do both for their tables, `blocks` and `words` hold how
 //! values are written, `copy` is for backups. The schema and the meaning of every column is in `coordinator/migrations`.
 
 mod blocks;
@@ -10,6 +10,7 @@ mod identity;
 mod inventory;
 mod nightly;
 mod read;
+mod retention;
 mod transaction;
 mod words;
 mod write;
@@ -36,7 +37,7 @@ use self::{
 };
 use super::{
     ModelLimits, Models, Store, StoreError, StoredEvent, StoredHistory, StoredSweep,
-    data_dir::DataDir, history,
+    data_dir::DataDir,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -232,7 +233,7 @@ impl Store for Sqlite {
             .map_err(|error| self.failed(error))?;
         let mut snapshots = Vec::with_capacity(sweeps.len());
         for sweep in sweeps {
-            let mut rounds = read::rounds(&mut view, sweep.stored.id)
+            let mut rounds = read::rounds(&mut view, sweep.stored.id, None)
                 .await
                 .map_err(|error| self.failed(error))?;
             let series = sweep.stored.series.into_iter().map(|one| SeriesSnapshot {
@@ -275,20 +276,9 @@ impl Store for Sqlite {
 
     async fn histories(&self, sweep: Option<SweepId>) -> Result<Vec<StoredHistory>, StoreError> {
         let mut view = self.snapshot().await?;
-        let sweeps = read::sweeps(&mut view, &sweep.map_or(Which::All, Which::One))
+        retention::histories(&mut view, &sweep.map_or(Which::All, Which::One), None)
             .await
-            .map_err(|error| self.failed(error))?;
-        let mut histories = Vec::new();
-        for sweep in sweeps {
-            let mut rounds = read::rounds(&mut view, sweep.stored.id)
-                .await
-                .map_err(|error| self.failed(error))?;
-            histories.extend(sweep.stored.series.into_iter().map(|series| {
-                let rounds = rounds.remove(&series.plan.id).unwrap_or_default();
-                history(series, rounds)
-            }));
-        }
-        Ok(histories)
+            .map_err(|error| self.failed(error))
     }
 
     async fn find_request(&self, request: RequestId) -> Result<Option<SweepId>, StoreError> {

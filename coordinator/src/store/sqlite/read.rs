@@ -2,7 +2,9 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    num::NonZero,
     str::FromStr,
+    thread::available_parallelism,
     time::Duration,
 };
 
@@ -12,12 +14,13 @@ use batchstep_core::{
 };
 use batchstep_proto::{
     domain::{AttemptOutcome, AttemptReport, Round, SweepSpec, VisitFailure, VisitFailureKind},
-    ids::{AttemptId, RequestId, RoundId, SeriesId, SweepId},
+    ids::{RequestId, RoundId, SeriesId, SweepId},
     wire,
 };
 use futures_util::TryStreamExt as _;
 use prost::Message;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
+use tokio::task::spawn_blocking;
 
 use super::{
     blocks::{self, duration},
@@ -27,6 +30,9 @@ use super::{
 use crate::store::{ReadRound, StoreError, StoredEvent, StoredSeries, StoredSweep};
 
 type Read<T> = Result<T, WriteError>;
+
+/// Reports that are decoded together: some milliseconds of work, so that handing it over costs nothing beside it.
+const ROWS_TOGETHER: usize = 128;
 
 /// A sweep and the request that made it.
 pub(super) struct SweepRow {
@@ -126,18 +132,21 @@ async fn series(
         .collect()
 }
 
-/// The rounds of a sweep's series with all that counts, by index. One query for each table, in the order of its indexes: a sweep may have many
-/// thousands of rounds.
+/// The rounds of a sweep's series, or of one of them, with all that counts, by index; none of series that only have an answer any more. One query for each
+/// table, in the order of its indexes: a sweep may have many thousands of rounds.
 pub(super) async fn rounds(
     db: &mut SqliteConnection,
     sweep: SweepId,
+    only: Option<SeriesId>,
 ) -> Read<BTreeMap<SeriesId, Vec<ReadRound>>> {
     let mut rounds = Rounds::default();
-    let id = sweep.to_string();
+    let (id, only) = (sweep.to_string(), only.map(|series| series.to_string()));
     let rows = sqlx::query(
-        "SELECT assignment, ended FROM series JOIN round ON round.series_id = series.id WHERE sweep_id = ? ORDER BY ordinal, idx",
+        "SELECT assignment, ended FROM series JOIN round ON round.series_id = series.id WHERE sweep_id = ? AND series.id = COALESCE(?, series.id) \
+         AND NOT EXISTS (SELECT 1 FROM series_answer WHERE series_answer.series_id = series.id) ORDER BY ordinal, idx",
     )
-    .bind(&id);
+    .bind(&id)
+    .bind(&only);
     let mut rows = rows.fetch(&mut *db);
     while let Some(row) = rows.try_next().await? {
         rounds.add(&row)?;
@@ -145,26 +154,70 @@ pub(super) async fn rounds(
     drop(rows);
     let rows = sqlx::query(
         "SELECT round_id, attempt.id, agent_id, attempt.state, attempt.device_id FROM series JOIN round ON round.series_id = series.id \
-         JOIN attempt ON attempt.round_id = round.id WHERE sweep_id = ? ORDER BY ordinal, idx, number",
+         JOIN attempt ON attempt.round_id = round.id WHERE sweep_id = ? AND series.id = COALESCE(?, series.id) \
+         AND NOT EXISTS (SELECT 1 FROM series_answer WHERE series_answer.series_id = series.id) ORDER BY ordinal, idx, number",
     )
-    .bind(&id);
+    .bind(&id)
+    .bind(&only);
     let mut rows = rows.fetch(&mut *db);
     while let Some(row) = rows.try_next().await? {
         rounds.add_attempt(&row)?;
     }
     drop(rows);
-    let mut failures = failures(db, &id).await?;
+    let mut failures = failures(db, &id, only.as_deref()).await?;
     let rows = sqlx::query(
         "SELECT seq, report.round_id, attempt_id, part, outcome, report.message, facts, report.measuring_ns, warm_up_ns, elapsed_ns, report.blocks \
          FROM series JOIN round ON round.series_id = series.id JOIN attempt ON attempt.round_id = round.id \
-         JOIN report ON report.attempt_id = attempt.id AND disposition = 'accepted' WHERE sweep_id = ? ORDER BY ordinal, idx, seq",
+         JOIN report ON report.attempt_id = attempt.id AND disposition = 'accepted' WHERE sweep_id = ? AND series.id = COALESCE(?, series.id) \
+         AND NOT EXISTS (SELECT 1 FROM series_answer WHERE series_answer.series_id = series.id) ORDER BY ordinal, idx, seq",
     )
-    .bind(&id);
-    let mut rows = rows.fetch(db);
-    while let Some(row) = rows.try_next().await? {
-        rounds.add_report(&row, &mut failures)?;
+    .bind(&id)
+    .bind(&only);
+    let decoders = available_parallelism().map_or(1, NonZero::get) + 1;
+    let mut decoded = rows
+        .fetch(db)
+        .try_chunks(ROWS_TOGETHER)
+        .map_err(|error| WriteError::from(error.1))
+        .map_ok(decoded)
+        .try_buffered(decoders);
+    while let Some(reports) = decoded.try_next().await? {
+        for (seq, report) in reports {
+            let failures = failures.remove(&seq).unwrap_or_default();
+            rounds.add_report(AttemptReport { failures, ..report })?;
+        }
     }
     Ok(rounds.by_series)
+}
+
+/// The reports in these rows with their numbers, their failures left out. Their blocks are most of what a start reads, and taking them out of their text is
+/// most of its work: it is done beside the reading, on as many processors as there are.
+async fn decoded(rows: Vec<SqliteRow>) -> Read<Vec<(i64, AttemptReport)>> {
+    let decode = move || rows.iter().map(report).collect();
+    // Nobody stops it, so it ends otherwise only if it panics.
+    spawn_blocking(decode)
+        .await
+        .unwrap_or_else(|error| Err(corrupt("report", &error)))
+}
+
+fn report(row: &SqliteRow) -> Read<(i64, AttemptReport)> {
+    let outcome: Option<&str> = row.try_get("outcome")?;
+    let facts: Option<&str> = row.try_get("facts")?;
+    let report = AttemptReport {
+        attempt: parsed("attempt id", row.try_get("attempt_id")?)?,
+        round: parsed("round id", row.try_get("round_id")?)?,
+        part: row.try_get("part")?,
+        outcome: outcome.map(word::<AttemptOutcome>).transpose()?,
+        message: row.try_get("message")?,
+        blocks: blocks::from_json(row.try_get("blocks")?)?,
+        failures: Vec::new(),
+        facts: facts
+            .map(|facts| from_json("worker's facts", facts))
+            .transpose()?,
+        measuring: ns(row, "measuring_ns")?,
+        warm_up: ns(row, "warm_up_ns")?,
+        elapsed: ns(row, "elapsed_ns")?,
+    };
+    Ok((row.try_get("seq")?, report))
 }
 
 /// Rounds while they are read.
@@ -196,7 +249,7 @@ impl Rounds {
         let device: Option<String> = row.try_get(4)?;
         let StoredRound {
             record, attempts, ..
-        } = &mut self.round(row.try_get(0)?)?.stored;
+        } = &mut self.round(parsed("round id", row.try_get(0)?)?)?.stored;
         // The latest attempt is the one that counts.
         if let Some(device) = device {
             record.round.device_id = device;
@@ -210,39 +263,15 @@ impl Rounds {
         Ok(())
     }
 
-    fn add_report(
-        &mut self,
-        row: &SqliteRow,
-        failures: &mut HashMap<i64, Vec<VisitFailure>>,
-    ) -> Read<()> {
-        let seq: i64 = row.try_get("seq")?;
-        let round = self.round(row.try_get("round_id")?)?;
-        let attempt: AttemptId = parsed("attempt id", row.try_get("attempt_id")?)?;
-        let outcome: Option<&str> = row.try_get("outcome")?;
-        let facts: Option<&str> = row.try_get("facts")?;
-        let report = AttemptReport {
-            attempt,
-            round: round.stored.record.round.id,
-            part: row.try_get("part")?,
-            outcome: outcome.map(word::<AttemptOutcome>).transpose()?,
-            message: row.try_get("message")?,
-            blocks: blocks::from_json(row.try_get("blocks")?)?,
-            failures: failures.remove(&seq).unwrap_or_default(),
-            facts: facts
-                .map(|facts| from_json("worker's facts", facts))
-                .transpose()?,
-            measuring: ns(row, "measuring_ns")?,
-            warm_up: ns(row, "warm_up_ns")?,
-            elapsed: ns(row, "elapsed_ns")?,
-        };
+    fn add_report(&mut self, report: AttemptReport) -> Read<()> {
+        let round = self.round(report.round)?;
         let blocks = round.block_attempts.len() + report.blocks.len();
-        round.block_attempts.resize(blocks, attempt);
+        round.block_attempts.resize(blocks, report.attempt);
         round.stored.record.add(report);
         Ok(())
     }
 
-    fn round(&mut self, id: &str) -> Read<&mut ReadRound> {
-        let id: RoundId = parsed("round id", id)?;
+    fn round(&mut self, id: RoundId) -> Read<&mut ReadRound> {
         self.places
             .get(&id)
             .and_then(|(series, index)| self.by_series.get_mut(series)?.get_mut(*index))
@@ -250,13 +279,19 @@ impl Rounds {
     }
 }
 
-/// The failures of a sweep by report, in their order.
-async fn failures(db: &mut SqliteConnection, sweep: &str) -> Read<HashMap<i64, Vec<VisitFailure>>> {
+/// The failures of a sweep's series, or of one of them, by report, in their order.
+async fn failures(
+    db: &mut SqliteConnection,
+    sweep: &str,
+    only: Option<&str>,
+) -> Read<HashMap<i64, Vec<VisitFailure>>> {
     let rows = sqlx::query(
         "SELECT visit_failure.* FROM series JOIN round ON round.series_id = series.id JOIN attempt ON attempt.round_id = round.id \
-         JOIN report ON report.attempt_id = attempt.id JOIN visit_failure ON visit_failure.report_seq = report.seq WHERE sweep_id = ? ORDER BY report_seq, position",
+         JOIN report ON report.attempt_id = attempt.id JOIN visit_failure ON visit_failure.report_seq = report.seq \
+         WHERE sweep_id = ? AND series.id = COALESCE(?, series.id) ORDER BY report_seq, position",
     )
     .bind(sweep)
+    .bind(only)
     .fetch_all(db)
     .await?;
     let mut failures: HashMap<i64, Vec<VisitFailure>> = HashMap::new();

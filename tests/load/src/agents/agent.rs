@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 use super::{
     Options,
-    device::{Device, describe, request},
+    device::{Device, describe, request, stopped},
     figures::{Figures, lock},
 };
 
@@ -55,7 +55,8 @@ pub struct Agent {
     /// Attempts that are accepted or about to be, in order.
     waiting: VecDeque<Waiting>,
     running: Option<Running>,
-    spooled: Option<wire::ReportAttemptRequest>,
+    /// Results that have no receipt, in order.
+    spooled: VecDeque<wire::ReportAttemptRequest>,
     /// The series of the last round, and when that round ended.
     ended: Option<(String, Instant)>,
 }
@@ -101,7 +102,7 @@ impl Agent {
             figures,
             waiting: VecDeque::new(),
             running: None,
-            spooled: None,
+            spooled: VecDeque::new(),
             ended: None,
         })
     }
@@ -167,6 +168,7 @@ impl Agent {
                     if let Some(answer) = self.take(message)? {
                         send(answer).await?;
                     }
+                    receipt = receipt.or_else(|| self.deliver(&channel));
                 }
                 _ = heartbeats.tick() => {
                     sequence += 1;
@@ -178,9 +180,9 @@ impl Agent {
                     receipt = self.deliver(&channel);
                 }
                 outcome = received(&mut receipt) => {
-                    receipt = None;
                     outcome?;
-                    self.spooled = None;
+                    self.spooled.pop_front();
+                    receipt = self.deliver(&channel);
                 }
             }
         }
@@ -224,18 +226,25 @@ impl Agent {
         }
     }
 
-    /// Drops what is not wanted any more; what is kept and was accepted is recorded again.
+    /// Stops what is not wanted any more; what is kept and was accepted is recorded again.
     fn obey(&mut self, welcome: &wire::Welcome) {
         for verdict in &welcome.verdicts {
             if verdict.verdict() == wire::attempt_verdict::Verdict::Stop {
-                self.drop_attempt(&verdict.attempt_id);
+                self.stop_attempt(&verdict.attempt_id);
             }
         }
     }
 
-    fn drop_attempt(&mut self, id: &str) {
-        self.waiting
-            .retain(|waiting| waiting.assignment.attempt_id != id);
+    /// Ends an attempt that is called back. One that has not begun is reported as well, or it would stay on the coordinator's record as out.
+    fn stop_attempt(&mut self, id: &str) {
+        let place = self
+            .waiting
+            .iter()
+            .position(|waiting| waiting.assignment.attempt_id == id);
+        if let Some(called_back) = place.and_then(|place| self.waiting.remove(place)) {
+            let report = stopped(&called_back.assignment);
+            self.spooled.push_back(request(&self.id, report));
+        }
         if let Some(running) = &mut self.running
             && running.assignment.attempt_id == id
         {
@@ -262,7 +271,7 @@ impl Agent {
                     waiting.recorded |= waiting.assignment.attempt_id == recorded.attempt_id;
                 }
             }
-            Message::Stop(stop) => self.drop_attempt(&stop.attempt_id),
+            Message::Stop(stop) => self.stop_attempt(&stop.attempt_id),
             Message::Closing(closing) => bail!("closed: {}", closing.reason),
             _ => {}
         }
@@ -306,7 +315,7 @@ impl Agent {
         let report = self
             .device
             .report(&running.assignment, running.part, !self.parts);
-        self.spooled = Some(request(&self.id, report));
+        self.spooled.push_back(request(&self.id, report));
         running.part += 1;
         if !self.parts
             && let Some(running) = self.running.take()
@@ -316,9 +325,9 @@ impl Agent {
         }
     }
 
-    /// Calls for the receipt of what is spooled.
+    /// Calls for the receipt of the first that is spooled.
     fn deliver(&self, channel: &Channel) -> Option<Receipt> {
-        let request = self.spooled.clone()?;
+        let request = self.spooled.front()?.clone();
         let mut client = AgentServiceClient::new(channel.clone());
         let figures = Arc::clone(&self.figures);
         Some(tokio::spawn(async move {

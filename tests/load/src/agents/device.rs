@@ -111,6 +111,19 @@ impl Device {
     }
 }
 
+/// The report of an attempt that was called back before it began.
+pub fn stopped(assignment: &wire::Assignment) -> wire::AttemptReport {
+    let round = assignment.round.as_ref();
+    wire::AttemptReport {
+        attempt_id: assignment.attempt_id.clone(),
+        round_id: round.map_or_else(String::new, |round| round.round_id.clone()),
+        r#final: true,
+        outcome: wire::AttemptOutcome::Stopped as i32,
+        message: "called back before it began".to_owned(),
+        ..wire::AttemptReport::default()
+    }
+}
+
 /// A report as it is sent.
 pub fn request(agent_id: &str, report: wire::AttemptReport) -> wire::ReportAttemptRequest {
     wire::ReportAttemptRequest {

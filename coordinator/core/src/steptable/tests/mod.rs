@@ -9,7 +9,7 @@ use std::time::Duration;
 use batchstep_proto::domain::{DeviceKind, Strategy, VisitRole};
 use proptest::prelude::*;
 
-use super::{DetailedRow, Edge, EdgeSight, SeriesResult, Verdict, rows};
+use super::{Answer, DetailedRow, Edge, EdgeSight, SeriesResult, Verdict, rows, rows_of};
 use crate::sweep::{
     History, Next, SeriesPlan,
     simulator::{Simulator, plan, spec, staircase},
@@ -62,7 +62,23 @@ impl Measured {
 
 fn table(series: &[&Measured]) -> Vec<DetailedRow> {
     let results: Vec<SeriesResult<'_>> = series.iter().map(|one| one.result()).collect();
-    rows(&results, true)
+    let rows = rows(&results, true);
+    assert_eq!(json(&kept(&results)), json(&rows));
+    rows
+}
+
+/// The same rows from answers that were written down and read back, without any block.
+fn kept(results: &[SeriesResult<'_>]) -> Vec<DetailedRow> {
+    let answers: Vec<Answer> = results
+        .iter()
+        .map(|result| json(&Answer::of(result)))
+        .map(|text| serde_json::from_str(&text).unwrap())
+        .collect();
+    rows_of(results.iter().map(|result| result.plan).zip(&answers), true)
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap()
 }
 
 #[test]
