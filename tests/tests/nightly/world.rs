@@ -180,6 +180,14 @@ impl World {
         found.map(|json| serde_json::from_slice(&json).expect("it is JSON"))
     }
 
+    /// Once all series of the newest sweep are done but for so many, which wait.
+    pub fn all_done_but(&self, waiting: usize) -> Option<()> {
+        let sweep = self.lab.ask_json(&["sweep", "show", "last"]);
+        let series = sweep["sweep"]["series"].as_array()?;
+        let open = series.iter().filter(|series| series["state"] != "done").count();
+        (!series.is_empty() && open == waiting).then_some(())
+    }
+
     /// Every alarm that there ever was.
     pub fn alarms(&self) -> Vec<Value> {
         let request = wire::ListAlarmsRequest {
