@@ -141,15 +141,32 @@ impl Host {
     /// The same with another worker and further arguments.
     #[must_use]
     pub fn start_with(&self, lab: &Lab, worker: &Path, arguments: &[&str]) -> Agent {
+        let mut command = self.run_command(lab, worker);
+        command.args(arguments);
+        self.connected(&mut command)
+    }
+
+    /// Starts the agent with the simulated devices of this file, and no worker.
+    #[must_use]
+    pub fn start_simulating(&self, lab: &Lab, devices: &Path) -> Agent {
+        let mut command = self.run_command(lab, &self.worker());
+        command.env_remove("BATCHSTEP_WORKER").arg("--simulate").arg(devices);
+        self.connected(&mut command)
+    }
+
+    fn run_command(&self, lab: &Lab, worker: &Path) -> Command {
         let url = lab.url();
         let mut command = self.agent_with(lab, worker, &["run", "--coordinator", &url]);
         command
             .env("BATCHSTEP_TELEMETRY_INTERVAL", "100ms")
             .env("BATCHSTEP_INVENTORY_INTERVAL", "200ms")
             .arg("--state-dir")
-            .arg(self.folder.join("state"))
-            .args(arguments);
-        let mut process = Process::start(&self.name, &mut command);
+            .arg(self.folder.join("state"));
+        command
+    }
+
+    fn connected(&self, command: &mut Command) -> Agent {
+        let mut process = Process::start(&self.name, command);
         process.wait_for_stderr("Connected");
         Agent(process)
     }

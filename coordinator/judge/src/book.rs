@@ -52,6 +52,8 @@ pub struct Standing {
     pub step: Option<(Step, u32)>,
     /// Unlike its siblings, since which night.
     pub outlier: Option<u32>,
+    /// That is no news: it was accepted, or told with what made it so.
+    pub is_outlier_known: bool,
     /// Slower or drifting, without an alarm.
     pub drift: bool,
     /// Slower in cycles only.
@@ -122,6 +124,9 @@ pub struct Alarm {
     pub before: f64,
     /// It is over when nights are again at most this far from there.
     pub near: f64,
+    /// It is no news: it was told with its model's, which an environment has ended since.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_known: bool,
 }
 
 impl Direction {
@@ -191,11 +196,8 @@ impl Book {
         self.standing.step = None;
         self.standing.drift = false;
         self.standing.cycles = false;
-        let is_outlier = self.standing.outlier.is_some();
+        self.standing.is_outlier_known = self.standing.outlier.is_some();
         self.told.retain(|kind| *kind == Kind::Missing);
-        if is_outlier {
-            self.told.insert(Kind::Outlier);
-        }
     }
 
     /// Silences the series from `day` on, for the policy's days. What is still the case after that is told once more; a mute ends early when the last open

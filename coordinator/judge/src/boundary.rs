@@ -15,6 +15,9 @@ use crate::{
     verdict::Numbers,
 };
 
+/// What siblings with the same change do not show is most of all a bad night, or the first of several: it takes this many gates to count.
+const AGAINST_SIBLINGS: f64 = 1.25;
+
 /// A change of environment that is still being looked at.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Boundary {
@@ -57,6 +60,8 @@ pub(crate) struct Look {
     pub beyond: Option<Direction>,
     /// Both beyond the gate of what is told the same night.
     pub is_far: bool,
+    /// Both beyond the gate of what counts though the siblings have the same change and do not show it.
+    pub is_apart: bool,
     /// The steps.
     pub step: step::Look,
     /// A second measurement would tell more.
@@ -126,6 +131,7 @@ impl Before {
             again: shift_again,
             beyond: both_beyond(self.gate),
             is_far: both_beyond(far).is_some(),
+            is_apart: both_beyond(far.max(AGAINST_SIBLINGS * self.gate)).is_some(),
             step,
             wants_again: again.is_none()
                 && (is_suspect || matches!(step, step::Look::Suspect { .. })),

@@ -119,16 +119,19 @@ fn together(policy: &Policy, looks: &[Look], changes: &[Change]) -> Option<(Opti
 
 /// What is said of one device.
 fn one(policy: &Policy, alone: &mut Alone, look: &Look, are_many: bool, shared: Option<&Shared>) {
-    let Some(boundary) = &alone.book.boundary else {
+    let Some(boundary) = &mut alone.book.boundary else {
         return;
     };
+    let beyond = look.beyond.filter(|_| !are_many || look.is_apart);
+    if let Some(tonight) = boundary.nights.last_mut() {
+        *tonight = beyond;
+    }
     let is_first = boundary.nights.len() <= 1;
     let hit = hit_before(boundary, look.shift);
     let has_new_step = matches!(look.step, step::Look::Changed { .. });
     let is_confirmed = |direction| boundary.count(direction) >= policy.confirming_hits;
-    let is_shifted = look
-        .beyond
-        .is_some_and(|direction| (look.is_far && !are_many) || is_confirmed(direction));
+    let is_shifted =
+        beyond.is_some_and(|direction| (look.is_far && !are_many) || is_confirmed(direction));
     let is_like_the_others = shared.is_some_and(|shared| {
         let gate = boundary.before.gate.max(policy.environment_far.ln_1p());
         let apart = |shift: Option<f64>| shift.is_some_and(|shift| shift - shared.shift > gate);
@@ -147,7 +150,7 @@ fn one(policy: &Policy, alone: &mut Alone, look: &Look, are_many: bool, shared: 
         verdict.is_new = true;
         verdict.is_silenced = is_like_the_others && !has_new_step;
         verdict
-    } else if look.beyond.is_some() {
+    } else if beyond.is_some() {
         Verdict::new(Kind::Provisional, Reason::EnvironmentChanged)
     } else if look.wants_again {
         Verdict::new(Kind::Provisional, Reason::NotMeasuredAgain)

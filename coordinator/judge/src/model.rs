@@ -69,10 +69,25 @@ pub(crate) fn judge(
             }
             verdict
         }
-        None => renewed(book, devices),
+        None => renewed(book, devices).or_else(|| {
+            // Too few to tell tonight: it goes on.
+            let since = book.alarm?;
+            let mut verdict = book.tell();
+            verdict.numbers.since = Some(since);
+            Some(verdict)
+        }),
     };
+    // One night of a model: the next one decides whether its devices speak for themselves.
+    let undecided = book
+        .nights
+        .last()
+        .filter(|last| last.night == night && last.is_hit && book.alarm.is_none());
     for alone in devices {
         freeze(policy, book, before, alone);
+        if undecided.is_some_and(|tonight| !is_apart(tonight, alone)) {
+            let was_told = alone.book.told.contains(&Kind::Confirmed);
+            alone.silence(|verdict| verdict.kind == Kind::Confirmed && !was_told);
+        }
     }
     verdict
 }
@@ -149,9 +164,8 @@ fn freeze(policy: &Policy, book: &ModelBook, before: Option<u32>, alone: &mut Al
         first.is_some_and(|first| first.night < *since)
     };
     let frozen = book.alarm.filter(knows_before);
-    if alone.is_renewed && before.is_some() && alone.book.slowdown().is_some() {
-        // It was told with the model, and goes on as its own.
-        alone.book.told.insert(Kind::Confirmed);
+    if alone.is_renewed && before.is_some() {
+        goes_on_known(alone);
     }
     if let (Some(since), None) = (alone.book.frozen_since, book.alarm) {
         end_with_the_model(policy, since, alone);
@@ -159,6 +173,15 @@ fn freeze(policy: &Policy, book: &ModelBook, before: Option<u32>, alone: &mut Al
     alone.book.frozen_since = frozen;
     if frozen.is_some() && !stands_out(policy, book, alone) {
         alone.silence(|verdict| matches!(verdict.kind, Kind::Confirmed | Kind::Provisional));
+    }
+}
+
+/// A slowdown that was told with its model's alarm, and goes on where the environment has ended that.
+fn goes_on_known(alone: &mut Alone) {
+    let was_told = alone.book.told.contains(&Kind::Confirmed);
+    if let Some(alarm) = alone.book.alarm.as_mut().filter(|_| !was_told) {
+        alarm.is_known = true;
+        alone.silence(|verdict| verdict.kind == Kind::Confirmed);
     }
 }
 
@@ -189,19 +212,27 @@ fn end_with_the_model(policy: &Policy, since: u32, alone: &mut Alone) {
 
 /// True for a device that is as far beyond its model's shift as beyond a baseline, on as many nights as a confirmation takes, tonight's among them.
 fn stands_out(policy: &Policy, book: &ModelBook, alone: &Alone) -> bool {
-    let Some(baseline) = &alone.baseline else {
-        return false;
+    let first = book.nights.len().saturating_sub(policy.confirming_nights);
+    let nights = &book.nights[first..];
+    let is_tonight = nights
+        .last()
+        .is_some_and(|tonight| is_apart(tonight, alone));
+    let count = nights.iter().filter(|night| is_apart(night, alone)).count();
+    is_tonight && count >= policy.confirming_hits
+}
+
+/// The same on one night.
+fn is_apart(night: &ModelNight, alone: &Alone) -> bool {
+    let mut entries = alone.book.current().iter().rev();
+    let entry = entries.find(|entry| entry.night <= night.night);
+    let apart = || {
+        let (entry, baseline) = (
+            entry.filter(|entry| entry.night == night.night)?,
+            alone.baseline.as_ref()?,
+        );
+        Some(entry.level - baseline.level - night.shift > baseline.gate)
     };
-    let is_apart = |night: &&ModelNight| {
-        let entries = alone.book.current().iter().rev();
-        let entry = entries
-            .take(policy.confirming_nights)
-            .find(|entry| entry.night == night.night);
-        entry.is_some_and(|entry| entry.level - baseline.level - night.shift > baseline.gate)
-    };
-    let nights = &book.nights[book.nights.len().saturating_sub(policy.confirming_nights)..];
-    let is_tonight = nights.last().is_some_and(|tonight| is_apart(&tonight));
-    is_tonight && nights.iter().filter(is_apart).count() >= policy.confirming_hits
+    apart() == Some(true)
 }
 
 impl ModelBook {

@@ -33,6 +33,9 @@ struct Look {
 /// Judges each device of a group among the others; nothing for too few of them. What a device has changed itself is said already.
 pub(crate) fn judge(policy: &Policy, night: u32, siblings: &mut [Sibling<'_>]) {
     let Some(common) = Common::of(policy, siblings) else {
+        for sibling in siblings {
+            goes_on(sibling.alone);
+        }
         return;
     };
     let environment = usual_environment(siblings);
@@ -42,13 +45,8 @@ pub(crate) fn judge(policy: &Policy, night: u32, siblings: &mut [Sibling<'_>]) {
                 alone,
                 environment: own,
             } = sibling;
-            if verdict.is_alarm && alone.has_changed() {
-                verdict.is_silenced = true;
-                // Who was told that the device is slower, or has another step, need not be told that its siblings are not and have not.
-                let own = [Kind::Confirmed, Kind::StepChanged];
-                if own.iter().any(|kind| alone.book.told.contains(kind)) {
-                    alone.book.told.insert(Kind::Outlier);
-                }
+            if verdict.is_alarm {
+                verdict.is_silenced = is_no_news(alone);
             }
             if let Some(usual) = environment
                 .as_ref()
@@ -59,6 +57,27 @@ pub(crate) fn judge(policy: &Policy, night: u32, siblings: &mut [Sibling<'_>]) {
             alone.verdicts.push(verdict);
         }
     }
+}
+
+/// Too few siblings to tell tonight: what is open goes on.
+fn goes_on(alone: &mut Alone) {
+    if let Some(since) = alone.book.standing.outlier {
+        let mut verdict = Verdict::new(Kind::Outlier, Reason::Siblings).alarm();
+        verdict.numbers.since = Some(since);
+        verdict.is_silenced = is_no_news(alone);
+        alone.verdicts.push(verdict);
+    }
+}
+
+/// What a device has changed itself is said already; and who was told that it is slower, or has another step, need not be told later that its siblings are not and have not.
+fn is_no_news(alone: &mut Alone) -> bool {
+    let own = [Kind::Confirmed, Kind::StepChanged];
+    let has_changed = alone.has_changed();
+    let was_told = own.iter().any(|kind| alone.book.told.contains(kind));
+    let standing = &mut alone.book.standing;
+    standing.is_outlier_known |=
+        has_changed && was_told && !alone.book.told.contains(&Kind::Outlier);
+    has_changed || standing.is_outlier_known
 }
 
 fn one(policy: &Policy, night: u32, common: &Common, alone: &mut Alone) -> Option<Verdict> {
@@ -85,6 +104,7 @@ fn one(policy: &Policy, night: u32, common: &Common, alone: &mut Alone) -> Optio
             nights.len() == policy.resolving_nights && nights.iter().all(|entry| !entry.is_unlike);
         if is_over {
             book.standing.outlier = None;
+            book.standing.is_outlier_known = false;
             return Some(
                 book.resolve(Kind::Outlier, Reason::LikeSiblings)
                     .with(numbers),
@@ -110,9 +130,7 @@ fn one(policy: &Policy, night: u32, common: &Common, alone: &mut Alone) -> Optio
     }
     let since = nights.first().copied().unwrap_or(night);
     book.standing.outlier = Some(since);
-    if book.explained == Some(book.segment) {
-        book.told.insert(Kind::Outlier);
-    }
+    book.standing.is_outlier_known = book.explained == Some(book.segment);
     Some(
         Verdict::new(Kind::Outlier, reason)
             .with(Numbers {

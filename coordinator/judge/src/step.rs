@@ -60,8 +60,33 @@ pub(crate) fn judge(
     night: u32,
     tonight: Step,
     again: Option<Step>,
+) -> (Vec<Verdict>, bool) {
+    let (verdict, wants_again) = look(policy, book, night, tonight.plausible(), again);
+    let mut verdicts: Vec<Verdict> = verdict.into_iter().collect();
+    let is_said = verdicts
+        .iter()
+        .any(|verdict| verdict.kind == Kind::StepChanged);
+    // It goes on also on a night that does not show it.
+    if let Some((other, since)) = book.standing.step.filter(|_| !is_said) {
+        let usual = usual(policy, book.settled());
+        let numbers = Numbers {
+            steps: usual.map(|usual| [usual, other]),
+            since: Some(since),
+            ..Numbers::default()
+        };
+        let verdict = Verdict::new(Kind::StepChanged, Reason::AnotherStep).with(numbers);
+        verdicts.push(verdict.alarm());
+    }
+    (verdicts, wants_again)
+}
+
+fn look(
+    policy: &Policy,
+    book: &mut Book,
+    night: u32,
+    tonight: Step,
+    again: Option<Step>,
 ) -> (Option<Verdict>, bool) {
-    let tonight = tonight.plausible();
     let look = Look::with(policy, usual(policy, book.settled()), tonight, again);
     let standing = book.standing.step;
     let goes_on = standing.is_some_and(|(step, _)| same(policy, step, tonight));

@@ -116,6 +116,7 @@ fn beyond(
         since,
         before: baseline.level,
         near: baseline.near(policy),
+        is_known: false,
     });
     confirmed(direction).new_if(direction == Direction::Faster)
 }
@@ -160,5 +161,7 @@ pub(crate) fn go_on(
         book.alarm = None;
         return Verdict::new(Kind::Normal, Reason::BaselineFollowed);
     }
-    confirmed(alarm.direction)
+    let mut verdict = confirmed(alarm.direction);
+    verdict.is_silenced = alarm.is_known;
+    verdict
 }

@@ -139,6 +139,14 @@ proptest! {
                     prop_assert!(!(verdict.is_new && verdict.is_silenced), "{verdict:?}");
                 }
             }
+            for (name, verdicts) in &judgement.series {
+                // What was told is said each night that was judged, until it is over.
+                let says = |kind: &Kind| verdicts.iter().any(|verdict| verdict.kind == *kind && verdict.is_alarm);
+                let is_judged = !verdicts.iter().any(|verdict| verdict.kind == Kind::Invalid || verdict.kind == Kind::Missing);
+                for kind in judgement.books.series[name].told.iter().filter(|_| is_judged) {
+                    prop_assert!(says(kind), "{name} {kind:?} {verdicts:?}");
+                }
+            }
             for book in judgement.books.series.values() {
                 prop_assert!(book.entries.len() <= bound);
                 prop_assert!(book.entries.is_sorted_by(|one, other| one.night < other.night));

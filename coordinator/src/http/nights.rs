@@ -23,9 +23,8 @@ impl Nights {
                 let values = [schedule, kind.as_str()];
                 gauge(out, ALARMS, &values, f64::from(*count));
             }
-            if let Some(at) = figures.last_night {
-                gauge(out, LAST_NIGHT, &[schedule], at.as_second() as f64);
-            }
+            let last = figures.last_night.as_second() as f64;
+            gauge(out, LAST_NIGHT, &[schedule], last);
             if let Some(state) = figures.state {
                 for known in NIGHT_STATES {
                     let is_it = f64::from(u8::from(known == state));

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     alarms::NIGHT_MISSED, document::Summary, keeper::Nightly, kept::from_json,
-    people::NightlyError, views::state, words,
+    people::NightlyError, views::{INCOMPLETE, state}, words,
 };
 use crate::store::{AlarmsWanted, NightState, NightlyStore as _, NightsWanted, Store};
 
@@ -26,22 +26,22 @@ const KINDS: [&str; 8] = [
 const LOOKED_THROUGH: u32 = 60;
 
 /// One schedule in numbers.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Figures {
     /// Its name.
     pub schedule: String,
     /// Alarms that are open and not acknowledged, by kind.
     pub alarms: BTreeMap<String, u32>,
-    /// When the last night ended that measured something.
-    pub last_night: Option<Timestamp>,
-    /// Where the newest night is.
+    /// When the last night ended that measured something; before the first one, when the schedule was made.
+    pub last_night: Timestamp,
+    /// Where the newest night is, or that it lacks series.
     pub state: Option<&'static str>,
     /// Series of the newest judged night, by verdict.
     pub series: BTreeMap<String, u32>,
 }
 
 impl<S: Store> Nightly<S> {
-    /// Every schedule in numbers.
+    /// Every schedule in numbers, but for those that are disabled: nobody waits for their nights.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -52,12 +52,15 @@ impl<S: Store> Nightly<S> {
             .alarms(&AlarmsWanted::default())
             .await?;
         let mut all = Vec::new();
-        for stored in self.store.nightly().schedules().await? {
+        let schedules = self.store.nightly().schedules().await?;
+        for stored in schedules.into_iter().filter(|stored| stored.enabled) {
             let kinds = KINDS.map(|kind| (kind.to_owned(), 0));
             let mut figures = Figures {
                 schedule: stored.name.clone(),
                 alarms: kinds.into(),
-                ..Figures::default()
+                last_night: stored.created_at,
+                state: None,
+                series: BTreeMap::new(),
             };
             let unknown = |alarm: &&crate::store::StoredAlarm| {
                 alarm.schedule == stored.name && alarm.acknowledged.is_none()
@@ -72,6 +75,7 @@ impl<S: Store> Nightly<S> {
             };
             let nights = self.store.nightly().nights(&wanted).await?;
             figures.state = nights.first().map(|night| state(night.state));
+            let mut is_newest = true;
             for night in nights
                 .iter()
                 .filter(|night| night.state == NightState::Done)
@@ -83,8 +87,12 @@ impl<S: Store> Nightly<S> {
                         .map(|(kind, count)| (words::kind(*kind), *count))
                         .collect();
                 }
+                let is_first = std::mem::take(&mut is_newest);
+                if is_first && figures.state == Some(state(NightState::Done)) && summary.unjudged() > 0 {
+                    figures.state = Some(INCOMPLETE);
+                }
                 if summary.unjudged() < summary.series() {
-                    figures.last_night = night.finished_at;
+                    figures.last_night = night.finished_at.unwrap_or(figures.last_night);
                     break;
                 }
             }

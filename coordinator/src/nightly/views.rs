@@ -289,8 +289,11 @@ impl<S: Store> Nightly<S> {
     }
 }
 
-/// The words of all states.
-pub const NIGHT_STATES: [&str; 5] = ["measuring", "again", "done", "missed", "abandoned"];
+/// A night that is done and lacks series, in the metrics.
+pub(super) const INCOMPLETE: &str = "incomplete";
+
+/// The words of all states, as in the metrics.
+pub const NIGHT_STATES: [&str; 6] = ["measuring", "again", "done", INCOMPLETE, "missed", "abandoned"];
 
 /// The word of a state.
 pub(super) const fn state(state: NightState) -> &'static str {

@@ -114,9 +114,7 @@ impl World {
         let file = self.lab.path(&format!("{}.toml", machine.name));
         let laws: String = devices.iter().map(law).collect();
         fs::write(&file, format!("speed = 'instant'\nseed = 1\n{laws}")).expect("the lab's folder can be written");
-        let worker = self.lab.path("no-worker");
-        let arguments = ["--simulate", &file.to_string_lossy()];
-        machine.agent = Some(machine.host.start_with(&self.lab, &worker, &arguments));
+        machine.agent = Some(machine.host.start_simulating(&self.lab, &file));
     }
 
     /// Takes a machine away.

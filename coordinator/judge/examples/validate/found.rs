@@ -152,8 +152,11 @@ fn look(
                 .into_iter()
                 .collect(),
         };
-        let is_it =
-            |verdict: &&&Verdict| verdict.kind == case.told && (verdict.is_alarm || verdict.is_new);
+        // A driver that makes it faster is reported, and is no alarm.
+        let is_of_alarms = case.told == Kind::ChangedWithEnvironment;
+        let is_it = |verdict: &&&Verdict| {
+            verdict.kind == case.told && (verdict.is_alarm || (verdict.is_new && !is_of_alarms))
+        };
         if let Some(verdict) = verdicts.iter().find(is_it)
             && !first.contains_key(&(model, device))
         {

@@ -97,3 +97,23 @@ fn a_slowdown_that_ends_with_a_driver_is_resolved() {
     }
     assert_eq!(ends, [Reason::NearBaseline]);
 }
+
+#[test]
+fn a_device_that_had_a_bad_night_before_its_model_became_slower_is_not_told_beside_it() {
+    let all = [
+        Happening::new(39, 3, Some(1), What::Slower(0.06)).until(40),
+        Happening::new(40, 3, None, What::Slower(0.06)),
+    ];
+    let told = told_by(
+        &mut World::new(
+            Lab {
+                spread: 0.005,
+                ..LAB
+            },
+            2,
+        ),
+        &all,
+        60,
+    );
+    assert_eq!(told, [(41, Part::Group(group(3)), Kind::ModelWide)]);
+}
