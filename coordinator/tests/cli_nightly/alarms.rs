@@ -384,3 +384,30 @@ async fn a_look_into_a_data_directory_begins_no_night() {
     let ran = batchstep(&line("schedule run-now lab"), &[]).await;
     ran.is(2, &["no agent measures", "--coordinator"]);
 }
+
+#[tokio::test]
+async fn markdown_of_a_bad_night_fits_a_comment() {
+    // 300 devices whose names are long, all of them slower.
+    let devices: Vec<String> = (0..300)
+        .map(|number| format!("{number:03}{}", "x".repeat(36)))
+        .collect();
+    let series: Vec<(&str, Verdict)> = devices
+        .iter()
+        .map(|device| (device.as_str(), confirmed()))
+        .collect();
+    let mut story = Story::of("lab").night(3, DONE, &series);
+    for (id, device) in (1..).zip(&devices) {
+        story = story.alarm(id, 3, device, confirmed());
+    }
+    let ran = said(&[story], "regressions --format markdown").await;
+    let ran = ran.is(
+        1,
+        &[
+            "300 alarms open",
+            "Not all of it is here: `batchstep regressions",
+        ],
+    );
+    let length = ran.stdout.chars().count();
+    assert!(length < 65_536, "{length} characters");
+    assert!(ran.stdout.contains("| 100 (open) |") && !ran.stdout.contains("| 101 (open) |"));
+}

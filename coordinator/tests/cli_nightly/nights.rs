@@ -148,7 +148,10 @@ async fn nights_that_are_none_are_named() {
             "nightly show yesterday",
             &["yesterday", "such as 2026-11-26"],
         ),
-        ("nightly show --schedule nobody", &["nobody"]),
+        (
+            "nightly show --schedule nobody",
+            &["no schedule \"nobody\"", "batchstep schedule list"],
+        ),
         ("nightly list --limit 0", &["--limit"]),
     ] {
         let ran = ask(&coordinator, line).await.is(2, said);
@@ -192,5 +195,22 @@ async fn devices_that_begin_alike_are_told_apart() {
     let coordinator = Coordinator::start(store).await;
     let shown = ask(&coordinator, "nightly show --all").await;
     shown.is(0, &["GPU-a-0123456789abc-1", "GPU-a-0123456789abc-2"]);
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn nights_outlast_their_schedule() {
+    let folder = TempDir::new().unwrap();
+    let coordinator = lab(&folder).await;
+    ask(&coordinator, "schedule remove lab").await.is(0, &[]);
+    let list = ask(&coordinator, "nightly list --schedule lab").await;
+    list.is(0, &["2026-11-13", "missed"]);
+    let shown = ask(&coordinator, "nightly show 1 --schedule lab").await;
+    shown.is(0, &["night 1 of lab"]);
+    ask(&coordinator, "regressions")
+        .await
+        .is(0, &["No alarm is open"]);
+    let over = ask(&coordinator, "regressions --since 2026-11-01").await;
+    over.is(0, &["alarm 7 (over)", "the schedule was removed by tester"]);
     coordinator.stop().await;
 }

@@ -157,11 +157,11 @@ pub(super) async fn run(command: Command) -> Result<Exit> {
 async fn list(options: List) -> Result<Exit> {
     let mut connection = Connection::open(&options.coordinator).await?;
     let schedule = options.schedule.as_deref();
-    if schedule.is_some() {
-        // Says that there is none of that name, instead of an empty list.
+    let document = ask::nights(&mut connection.nightly, schedule, options.limit).await?;
+    if document.nights.is_empty() && schedule.is_some() {
+        // Says that there is none of that name, instead of an empty list. Nights outlast their schedule.
         ask::schedules(&mut connection.nightly, schedule, 0).await?;
     }
-    let document = ask::nights(&mut connection.nightly, schedule, options.limit).await?;
     match options.format {
         NightFormat::Table => text::print_line(&night::list(&document.nights))?,
         NightFormat::Json => nights::print_document(&document)?,

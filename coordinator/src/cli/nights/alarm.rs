@@ -1,9 +1,9 @@
 //! How an alarm reads: what it is about, what was before and after, since when, what changed beside it, and what to type. Prints nothing.
 
-use batchstep_judge::{Change, Kind, Verdict};
+use batchstep_judge::{Change, Kind, Step, Verdict};
 use batchstep_report::cells;
 
-use super::{cell, minute, sentence};
+use super::{cell, line, minute, sentence};
 use crate::{
     cli::text,
     nightly::{
@@ -72,10 +72,11 @@ impl Told {
         let workload = match (&detail.workload, about) {
             (Some(workload), _) => workload.replace('|', ", "),
             (None, Some(about)) if is_series => about.setting(&about.workload).replace('|', ", "),
-            (None, Some(_)) => text::count(detail.series, "series").replace("seriess", "series"),
+            (None, Some(_)) => format!("{} series", detail.series),
             (None, None) => absent(),
         };
         let verdict = detail.verdict.as_ref();
+        let [before, after] = verdict.map(sides).unwrap_or_default();
         let changes: Vec<String> = detail.changes.iter().map(Change::to_string).collect();
         let shown = |text: String| {
             if text.is_empty() {
@@ -90,8 +91,8 @@ impl Told {
             device: cell(&device),
             host: host.map_or_else(absent, |host| cell(host)),
             workload: cell(&workload),
-            before: shown(verdict.map_or_else(String::new, |verdict| state(verdict, 0))),
-            after: shown(verdict.map_or_else(String::new, |verdict| state(verdict, 1))),
+            before: shown(before),
+            after: shown(after),
             shift: verdict
                 .and_then(|verdict| verdict.numbers.shift)
                 .map_or_else(absent, shift),
@@ -102,7 +103,7 @@ impl Told {
             since: shown(detail.since.clone().unwrap_or_else(|| detail.date.clone())),
             changed: shown(changes.join(", ")),
             answered: answered(alarm),
-            reproduce: reproduce(alarm).map(|command| sentence(&command) + flag),
+            reproduce: reproduce(alarm).map(|command| line(&command) + flag),
             acknowledge: (alarm.state == AlarmState::Open)
                 .then(|| format!("batchstep regressions ack {} --reason TEXT{flag}", alarm.id)),
         }
@@ -173,26 +174,23 @@ fn heading(alarm: &AlarmRow) -> String {
     )
 }
 
-/// Time and step of a verdict; 0 is before, 1 after. Of the two the one that it is about.
-fn state(verdict: &Verdict, which: usize) -> String {
+/// What was before and what is after, time and step; of the step only where the verdict is about it.
+fn sides(verdict: &Verdict) -> [String; 2] {
     let numbers = &verdict.numbers;
-    let log = if which == 0 {
-        numbers.baseline
-    } else {
-        numbers.level
-    };
-    let time = log.map(|log| cells::duration(log.exp()));
-    let steps = numbers.steps.and_then(|steps| steps.get(which).copied());
     let is_step = matches!(
         verdict.kind,
         Kind::StepChanged | Kind::ChangedWithEnvironment | Kind::Outlier
     );
-    let step = steps.filter(|_| is_step).map(step);
-    [time, step]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .join(", ")
+    let steps = numbers.steps.filter(|_| is_step);
+    let side = |log: Option<f64>, found: Option<Step>| {
+        let time = log.map(|log| cells::duration(log.exp()));
+        let both = [time, found.map(step)].into_iter().flatten();
+        both.collect::<Vec<_>>().join(", ")
+    };
+    [
+        side(numbers.baseline, steps.map(|[before, _]| before)),
+        side(numbers.level, steps.map(|[_, after]| after)),
+    ]
 }
 
 fn answered(alarm: &AlarmRow) -> String {

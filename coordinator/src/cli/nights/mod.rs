@@ -6,7 +6,10 @@ pub(super) mod ask;
 pub(super) mod findings;
 pub(super) mod night;
 
+use anyhow::{Context as _, Result};
+use batchstep_report::markdown_text;
 use clap::ValueEnum;
+use serde::Serialize;
 
 use super::text;
 
@@ -31,17 +34,21 @@ pub(super) fn cell(text: &str) -> String {
     text::harmless(&text::short_digests(text), LONGEST_CELL)
 }
 
-/// The same for a sentence, or a command that is copied whole.
+/// The same for a sentence.
 pub(super) fn sentence(text: &str) -> String {
     text::harmless(text, LONGEST_SENTENCE)
+}
+
+/// The same for a command, which is copied whole or not at all.
+pub(super) fn line(text: &str) -> String {
+    text::harmless(text, usize::MAX)
 }
 
 /// Prints a document as it was published.
 ///
 /// # Errors
 /// When stdout cannot be written.
-pub(super) fn print_document(document: &impl serde::Serialize) -> anyhow::Result<()> {
-    use anyhow::Context as _;
+pub(super) fn print_document(document: &impl Serialize) -> Result<()> {
     let json = serde_json::to_string_pretty(document).context("cannot write the answer as JSON")?;
     text::print_line(&text::harmless_json(&json))
 }
@@ -56,16 +63,13 @@ pub(super) fn markdown_table(
     let mut out = line(&header);
     out.push_str(&format!("|{}\n", "---|".repeat(header.len())));
     for row in rows {
-        let cells: Vec<String> = row
-            .iter()
-            .map(|text| batchstep_report::markdown_text(text))
-            .collect();
+        let cells: Vec<String> = row.iter().map(|text| markdown_text(text)).collect();
         out.push_str(&line(&cells));
     }
     out
 }
 
-/// The newest word of an RFC 3339 time for people, to the minute.
+/// An RFC 3339 time for people, to the minute; a text that is none as it is.
 pub(super) fn minute(timestamp: &str) -> String {
     timestamp.parse::<jiff::Timestamp>().map_or_else(
         |_| cell(timestamp),

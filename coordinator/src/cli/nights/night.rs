@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use batchstep_judge::{Kind, Step, Verdict};
-use batchstep_report::cells;
+use batchstep_report::{cells, markdown_text};
 use jiff::Timestamp;
 
 use super::{
@@ -178,8 +178,8 @@ pub(in crate::cli) fn show_markdown(findings: &Findings, all: bool, flag: &str) 
         let (first, rest) = heading.split_once('\n').unwrap_or((&heading, ""));
         out.push_str(&format!(
             "### {}\n\n{}\n",
-            batchstep_report::markdown_text(first),
-            batchstep_report::markdown_text(rest)
+            markdown_text(first),
+            markdown_text(rest)
         ));
         for alarm in &findings.alarms {
             out.push_str(&alarm_markdown(&Told::of(alarm, flag)));
@@ -199,7 +199,7 @@ pub(in crate::cli) fn show_markdown(findings: &Findings, all: bool, flag: &str) 
 
 /// An alarm as a paragraph of Markdown with its commands.
 pub(in crate::cli) fn alarm_markdown(told: &Told) -> String {
-    let text = batchstep_report::markdown_text;
+    let text = markdown_text;
     let mut out = format!(
         "\n**{}**: {}\n\n",
         text(&told.heading),

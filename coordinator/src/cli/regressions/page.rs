@@ -16,7 +16,9 @@ use crate::{
     nightly::document::{AlarmRow, AlarmState, AlarmsDocument},
 };
 
-/// Alarms that Markdown tells with all their commands: a comment on a forge may have 65,536 characters.
+/// Alarms in the table of Markdown: a comment on a forge may have 65,536 characters.
+const LISTED: usize = 100;
+/// Those of them that are told with all their commands.
 const DETAILED: usize = 25;
 
 /// Columns of the table in Markdown.
@@ -57,7 +59,7 @@ impl Page<'_> {
         let mut out = format!("### {}\n", markdown_text(&self.summary()));
         let alarms = self.alarms();
         if !alarms.is_empty() {
-            let rows = alarms.iter().map(|alarm| {
+            let rows = alarms.iter().take(LISTED).map(|alarm| {
                 let told = self.told(alarm);
                 vec![
                     format!("{} ({})", alarm.id, state(alarm)),
@@ -74,16 +76,13 @@ impl Page<'_> {
             });
             out.push_str(&format!("\n{}", markdown_table(&COLUMNS, rows)));
         }
-        let mut open = alarms
-            .iter()
-            .filter(|alarm| alarm.state == AlarmState::Open);
-        for alarm in open.by_ref().take(DETAILED) {
+        let open = |alarm: &&&AlarmRow| alarm.state == AlarmState::Open;
+        for alarm in alarms.iter().filter(open).take(DETAILED) {
             out.push_str(&night::alarm_markdown(&self.told(alarm)));
         }
-        let more = open.count();
-        if more > 0 {
+        if alarms.len() > LISTED || alarms.iter().filter(open).count() > DETAILED {
             out.push_str(&format!(
-                "\n{more} more: `batchstep regressions{}`\n",
+                "\nNot all of it is here: `batchstep regressions{}`\n",
                 self.flag
             ));
         }
