@@ -144,7 +144,7 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
         Some(file) => {
             let Simulation { devices, executor } = Simulation::load(file, state.agent_id())?;
             let devices = device::select(devices, &arguments.devices)?;
-            let mut host = Host::read();
+            let mut host = Host::read_at(&arguments.inventory.options().root);
             // It does not go for the host that it runs on, which may have an agent of its own.
             host.facts.machine_id = format!("simulated-{}", state.agent_id());
             let mut config = config(&arguments, host, devices);

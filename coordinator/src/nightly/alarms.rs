@@ -20,6 +20,11 @@ pub const NIGHT_MISSED: &str = "night_missed";
 /// Its subject.
 pub const THE_NIGHT: &str = "night";
 
+/// Whether somebody should know of a verdict that is no alarm: a drift, an improvement, what a new environment made faster.
+fn is_news(verdict: &&Verdict) -> bool {
+    verdict.is_new && !verdict.is_alarm && !verdict.is_silenced && verdict.kind != Kind::Resolved
+}
+
 /// What an alarm is about, and what kind it is of: there is one open alarm of each at most.
 pub type Topic = (String, String);
 
@@ -77,11 +82,6 @@ pub fn wanted(judgement: &Judgement, about: &BTreeMap<String, About>, date: &str
                 ..detail(verdict, date)
             },
         };
-        let is_news = |verdict: &&Verdict| {
-            matches!(verdict.kind, Kind::Drift | Kind::Improved)
-                && verdict.is_new
-                && !verdict.is_silenced
-        };
         wants
             .news
             .extend(verdicts.iter().filter(is_news).map(wanted));
@@ -103,13 +103,6 @@ pub fn wanted(judgement: &Judgement, about: &BTreeMap<String, About>, date: &str
     let of_models = |(group, verdicts)| std::iter::repeat(group).zip(verdicts);
     for (group, verdict) in judgement.models.iter().flat_map(of_models) {
         let topic = (group_key(group), words::kind(verdict.kind));
-        if !verdict.is_alarm {
-            continue;
-        }
-        if verdict.is_silenced {
-            wants.silent.insert(topic);
-            continue;
-        }
         let sentence = format!(
             "{}: {}: {}",
             group.model,
@@ -117,7 +110,7 @@ pub fn wanted(judgement: &Judgement, about: &BTreeMap<String, About>, date: &str
             words::sentence(verdict)
         );
         let devices = verdict.numbers.devices.unwrap_or_default();
-        wants.alarms.push(Wanted {
+        let wanted = Wanted {
             topic,
             detail: Detail {
                 sentence,
@@ -126,7 +119,14 @@ pub fn wanted(judgement: &Judgement, about: &BTreeMap<String, About>, date: &str
                 series: u32::try_from(devices).unwrap_or(u32::MAX),
                 ..detail(verdict, date)
             },
-        });
+        };
+        if is_news(&verdict) {
+            wants.news.push(wanted);
+        } else if verdict.is_alarm && verdict.is_silenced {
+            wants.silent.insert(wanted.topic);
+        } else if verdict.is_alarm {
+            wants.alarms.push(wanted);
+        }
     }
     wants
 }
@@ -191,6 +191,8 @@ pub struct Turns {
     pub opened: Vec<StoredAlarm>,
     /// Over now.
     pub resolved: Vec<StoredAlarm>,
+    /// Still so after somebody did not want to hear of it for a while.
+    pub retold: Vec<StoredAlarm>,
 }
 
 /// Where the turns happen.
@@ -216,11 +218,17 @@ pub fn turns(
     place: Place<'_>,
 ) -> Result<Turns, serde_json::Error> {
     let topic = |alarm: &StoredAlarm| (alarm.subject.clone(), alarm.kind.clone());
-    let known: BTreeSet<Topic> = open.iter().map(topic).collect();
     let mut turns = Turns::default();
     let mut id = place.last_alarm;
     for wanted in &wants.alarms {
-        if known.contains(&wanted.topic) {
+        if let Some(alarm) = open.iter().find(|alarm| topic(alarm) == wanted.topic) {
+            let verdict = wanted.detail.verdict.as_ref();
+            if verdict.is_some_and(|verdict| verdict.is_new) && alarm.acknowledged.is_some() {
+                turns.retold.push(StoredAlarm {
+                    acknowledged: None,
+                    ..alarm.clone()
+                });
+            }
             continue;
         }
         id += 1;

@@ -159,7 +159,7 @@ fn point(
     let baseline = verdicts.iter().find_map(|verdict| verdict.numbers.baseline);
     let gate = verdicts
         .iter()
-        .find_map(|verdict| verdict.numbers.detectable);
+        .find_map(|verdict| verdict.numbers.gate);
     let is_hit = |verdict: &&Verdict| {
         matches!(
             verdict.kind,

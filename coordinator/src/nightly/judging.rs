@@ -228,11 +228,17 @@ impl<S: Store> Nightly<S> {
                 "An alarm is over."
             );
         }
-        let all: Vec<StoredAlarm> = turns.opened.into_iter().chain(turns.resolved).collect();
+        let retold: Vec<u64> = turns.retold.iter().map(|alarm| alarm.id).collect();
+        let all = turns.opened.into_iter().chain(turns.resolved);
+        let all: Vec<StoredAlarm> = all.chain(turns.retold).collect();
         let url = self.settings.public_url.as_ref();
         let mut messages = Vec::new();
         for alarm in &all {
-            messages.push(letters::of_alarm(alarm, night, url)?);
+            let mut message = letters::of_alarm(alarm, night, url)?;
+            if retold.contains(&alarm.id) {
+                message.dedup_key.push_str(&format!("/again/{}", night.number));
+            }
+            messages.push(message);
         }
         let news = wants.news.iter().map(|wanted| {
             let (subject, kind) = &wanted.topic;
