@@ -1,11 +1,13 @@
 //! Runs a coordinator on a listener until it is told to stop. Called by `batchstep serve`, by `batchstep local` and by tests, which hand it their
 //! store, listener and shutdown; it handles no signals and reads no configuration.
 
+mod settings;
+
 use std::{
     error::Error,
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -49,12 +51,14 @@ use crate::{
     http,
     inventory::Inventories,
     meters::Meters,
-    nightly::{self, Nightly},
+    nightly::Nightly,
     pki::{self, Authority, Identities, LocalOperator, PKI_DIRECTORY, PkiError, ServerCertificate},
-    retention::{self, KeepBlocks},
+    retention,
     rpc::{Agents, Enrollment, IdentityKeeper, Nights, Operators},
     store::{ModelLimits, Sqlite, Store, StoreError},
 };
+
+pub use settings::{Settings, Tls};
 
 /// A peer that does not answer a ping within [`KEEPALIVE_TIMEOUT`] is gone; pings are sent this often.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -133,62 +137,6 @@ pub async fn bind_for_tls(address: SocketAddr) -> Result<TcpListener, ServeError
 /// When the directory cannot be used, another coordinator uses it, or a newer batchstep wrote it.
 pub async fn open_store(data_dir: &Path, models: ModelLimits) -> Result<Sqlite, StoreError> {
     Sqlite::open_with(data_dir, models).await
-}
-
-/// What a coordinator does, besides where it listens and what it keeps.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Intervals and limits of the fleet.
-    pub fleet: Config,
-    /// Scheduled sweeps: how they are judged, and who is told.
-    pub nightly: nightly::Settings,
-    /// How long the blocks of sweeps that are over are kept.
-    pub keep_blocks: KeepBlocks,
-}
-
-impl Default for Settings {
-    /// Whoever does not say so loses no block.
-    fn default() -> Self {
-        Self {
-            fleet: Config::default(),
-            nightly: nightly::Settings::default(),
-            keep_blocks: KeepBlocks::FOREVER,
-        }
-    }
-}
-
-impl Settings {
-    /// Those of a coordinator that lives as long as one command: no night begins because somebody looks at what is stored.
-    #[must_use]
-    pub fn unattended() -> Self {
-        Self {
-            nightly: nightly::Settings {
-                is_unattended: true,
-                ..nightly::Settings::default()
-            },
-            ..Self::default()
-        }
-    }
-}
-
-impl From<Config> for Settings {
-    fn from(fleet: Config) -> Self {
-        Self {
-            fleet,
-            ..Self::default()
-        }
-    }
-}
-
-/// How a coordinator that others can reach makes itself and them known.
-#[derive(Debug, Clone)]
-pub struct Tls {
-    /// Holds the certificate authority, which is made when it is absent. It is locked by the store.
-    pub data_dir: PathBuf,
-    /// Host names and addresses under which other programs than batchstep's verify it, besides those of this listener.
-    pub names: Vec<String>,
-    /// How long an agent's certificate is good; it is renewed at half of that.
-    pub certificate_lifetime: Duration,
 }
 
 /// Serves until `shutdown` is set, then tells agents and watchers, waits a bounded time for calls under way, and returns.

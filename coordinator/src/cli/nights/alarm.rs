@@ -87,7 +87,8 @@ impl Told {
         };
         Self {
             heading: heading(alarm),
-            sentence: sentence(&text::short_digests(&detail.sentence)),
+            // The parts of a setting are told as in the tables.
+            sentence: sentence(&text::short_digests(&detail.sentence).replace('|', ", ")),
             device: cell(&device),
             host: host.map_or_else(absent, |host| cell(host)),
             workload: cell(&workload),
