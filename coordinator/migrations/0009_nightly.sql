@@ -37,6 +37,8 @@ CREATE TABLE night (
     PRIMARY KEY (schedule, number)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX night_under_way ON night (schedule) WHERE state IN ('measuring', 'again');
+
 -- One series in one night.
 CREATE TABLE night_series (
     schedule    TEXT NOT NULL,
@@ -95,7 +97,7 @@ CREATE TABLE nightly_action (
     at       TEXT NOT NULL,
     -- As they call themselves.
     user     TEXT NOT NULL,
-    -- Whom the coordinator knows them as: 'local', or the name of their token.
+    -- Whom the coordinator knows them as: 'local', or 'operator' by a token.
     caller   TEXT NOT NULL,
     action   TEXT NOT NULL,
     schedule TEXT NOT NULL,

@@ -18,8 +18,8 @@ use crate::nightly::{CompareDocument, CompareRow, Measured, Side};
 /// Flags of `batchstep compare`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "What can be compared: sweep:ID (or its beginning, or last), night:SCHEDULE@DATE or @NUMBER, device:ID (what it measured last of each workload),
-driver:VERSION (the same of all devices with it). Workloads are paired by name, mode, dtype and threads, devices with themselves where they are
+    after_help = "What can be compared: sweep:ID (or its beginning, or last), night:SCHEDULE@DATE or @NUMBER, device:ID (its last sweep),
+driver:VERSION (the last sweep with it). Workloads are paired by name, mode, dtype and threads, devices with themselves where they are
 on both sides; of each pair the times at the batch sizes that both have are compared.
 
 `slower` and `faster` are said of the second side: the 95 % interval of the median ratio of times lies on one side of 1 and reaches beyond

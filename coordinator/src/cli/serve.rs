@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -234,7 +235,10 @@ fn nights_clock() -> Clock {
         Some(path) => {
             let path = PathBuf::from(path);
             tracing::warn!(path = %path.display(), "Nights are kept by the time in a file, and not by the clock of this host.");
-            Clock::File(path)
+            Clock::File {
+                path,
+                last: Arc::default(),
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use batchstep_judge::{Judgement, Kind, Verdict};
+use batchstep_judge::{Judgement, Kind, Reason, Verdict};
 use jiff::Timestamp;
 
 use super::{
@@ -24,6 +24,9 @@ pub const THE_NIGHT: &str = "night";
 fn is_news(verdict: &&Verdict) -> bool {
     verdict.is_new && !verdict.is_alarm && !verdict.is_silenced && verdict.kind != Kind::Resolved
 }
+
+/// Kinds of alarms that are about something that happened, and may happen again while the first one is open.
+const EVENTS: [&str; 2] = ["changed_with_environment", "step_changed"];
 
 /// What an alarm is about, and what kind it is of: there is one open alarm of each at most.
 pub type Topic = (String, String);
@@ -48,6 +51,18 @@ pub struct Wants {
     pub silent: BTreeSet<Topic>,
     /// Subjects of which the night says nothing: their alarms stay as they are.
     pub unseen: BTreeSet<String>,
+    /// Why the alarms of a subject ended, where the judge says so.
+    pub ended: BTreeMap<String, Reason>,
+    /// Subjects whose past counts no longer: their environment changed.
+    pub redefined: BTreeSet<String>,
+    /// All subjects that the night knows; empty where it knows nothing of subjects at all.
+    pub known: BTreeSet<String>,
+}
+
+impl Wants {
+    fn forgotten(&self, subject: &str) -> bool {
+        !self.known.is_empty() && !self.known.contains(subject)
+    }
 }
 
 /// What a judgement asks for; `about` says what its series are.
@@ -82,6 +97,21 @@ pub fn wanted(judgement: &Judgement, about: &BTreeMap<String, About>, date: &str
                 ..detail(verdict, date)
             },
         };
+        for verdict in verdicts {
+            match verdict.kind {
+                Kind::Resolved => drop(wants.ended.insert(series.clone(), verdict.reason)),
+                Kind::Incomparable | Kind::ChangedWithEnvironment => {
+                    wants.redefined.insert(series.clone());
+                }
+                _ => {}
+            }
+        }
+        wants.known.extend([
+            series.clone(),
+            group_key(&of.group()),
+            format!("host {}", of.hostname),
+            format!("device {}", of.device),
+        ]);
         wants
             .news
             .extend(verdicts.iter().filter(is_news).map(wanted));
@@ -102,6 +132,11 @@ pub fn wanted(judgement: &Judgement, about: &BTreeMap<String, About>, date: &str
     wants.unseen.extend(all.difference(&seen).cloned());
     let of_models = |(group, verdicts)| std::iter::repeat(group).zip(verdicts);
     for (group, verdict) in judgement.models.iter().flat_map(of_models) {
+        match verdict.kind {
+            Kind::Resolved => drop(wants.ended.insert(group_key(group), verdict.reason)),
+            Kind::ChangedWithEnvironment => drop(wants.redefined.insert(group_key(group))),
+            _ => {}
+        }
         let topic = (group_key(group), words::kind(verdict.kind));
         let sentence = format!(
             "{}: {}: {}",
@@ -157,6 +192,18 @@ fn places(judgement: &Judgement, about: &BTreeMap<String, About>, date: &str, wa
             format!("device {place}")
         };
         let topic = (subject.clone(), words::kind(verdict.kind));
+        if verdict.kind == Kind::Resolved {
+            wants.ended.insert(subject.clone(), verdict.reason);
+        }
+        if verdict.is_alarm && is_host {
+            // What is said of the host is said of all that is in it.
+            for (series, of) in about.iter().filter(|(_, of)| of.hostname == *place) {
+                wants.silent.insert((series.clone(), topic.1.clone()));
+                wants
+                    .silent
+                    .insert((format!("device {}", of.device), topic.1.clone()));
+            }
+        }
         if !verdict.is_alarm {
             continue;
         }
@@ -223,13 +270,23 @@ pub fn turns(
     for wanted in &wants.alarms {
         if let Some(alarm) = open.iter().find(|alarm| topic(alarm) == wanted.topic) {
             let verdict = wanted.detail.verdict.as_ref();
-            if verdict.is_some_and(|verdict| verdict.is_new) && alarm.acknowledged.is_some() {
-                turns.retold.push(StoredAlarm {
-                    acknowledged: None,
+            let is_new = verdict.is_some_and(|verdict| verdict.is_new);
+            if is_new && EVENTS.contains(&alarm.kind.as_str()) {
+                // It happened once more: another change, another step.
+                turns.resolved.push(StoredAlarm {
+                    resolved: Some((place.at, "another one followed".to_owned())),
                     ..alarm.clone()
                 });
+            } else {
+                if is_new && alarm.acknowledged.is_some() {
+                    turns.retold.push(StoredAlarm {
+                        acknowledged: None,
+                        detail: serde_json::to_string(&wanted.detail)?,
+                        ..alarm.clone()
+                    });
+                }
+                continue;
             }
-            continue;
         }
         id += 1;
         let (subject, kind) = wanted.topic.clone();
@@ -251,9 +308,12 @@ pub fn turns(
         let topic = topic(alarm);
         let goes_on = wanted.contains(&topic) || wants.silent.contains(&topic);
         if !goes_on && !stays(alarm, wants) {
-            let how = match alarm.kind.as_str() {
-                "missing" => "it reports again",
-                NIGHT_MISSED => "a night happened again",
+            let how = match (alarm.kind.as_str(), wants.ended.get(&alarm.subject)) {
+                (NIGHT_MISSED, _) => "a night happened again",
+                (_, Some(reason)) => ending(*reason),
+                _ if wants.forgotten(&alarm.subject) => "it is not waited for any more",
+                _ if wants.redefined.contains(&alarm.subject) => "the environment changed",
+                ("missing", None) => "it reports again",
                 _ => "as before again",
             };
             turns.resolved.push(StoredAlarm {
@@ -263,6 +323,18 @@ pub fn turns(
         }
     }
     Ok(turns)
+}
+
+/// How an alarm ended, in words.
+const fn ending(reason: Reason) -> &'static str {
+    match reason {
+        Reason::BaselineFollowed => "what was unusual has become the usual",
+        Reason::UsualStep => "the usual step again",
+        Reason::LikeSiblings => "like its siblings again",
+        Reason::Returned => "it reports again",
+        Reason::EnvironmentChanged | Reason::DefinitionChanged => "the environment changed",
+        _ => "as before again",
+    }
 }
 
 /// Whether an alarm that the night does not ask for is open all the same.
@@ -275,3 +347,6 @@ fn stays(alarm: &StoredAlarm, wants: &Wants) -> bool {
         _ => wants.unseen.contains(&alarm.subject),
     }
 }
+
+#[cfg(test)]
+mod tests;

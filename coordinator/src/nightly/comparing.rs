@@ -17,10 +17,11 @@ use super::{
     kept::{self, from_json},
     people::NightlyError,
     views::WhichNight,
+    words,
 };
 use crate::store::{NightlyStore as _, NightsWanted, Store, StoredHistory, StoredSweep};
 
-/// Sweeps that are looked at, newest first, for what a device or a driver measured last.
+/// Sweeps that are looked at, newest first, for the one in which a device or a driver measured last.
 const LOOKED_AT: usize = 50;
 
 /// One side of a comparison.
@@ -35,9 +36,9 @@ pub enum Side {
         /// Which one.
         which: WhichNight,
     },
-    /// What a device measured last of each workload.
+    /// What a device measured in its last sweep.
     Device(String),
-    /// What was measured last with a driver, of each workload on each device.
+    /// What was measured with a driver in the last sweep that had it.
     Driver(String),
 }
 
@@ -248,7 +249,7 @@ impl<S: Store> Nightly<S> {
             .await?;
         for row in rows {
             let verdicts: Vec<Verdict> = from_json("verdicts", &row.verdicts)?;
-            let sigma = verdicts.iter().find_map(|verdict| verdict.numbers.sigma);
+            let sigma = words::own_numbers(&verdicts).find_map(|numbers| numbers.sigma);
             for one in found.iter_mut().filter(|one| one.about.key() == row.series) {
                 one.night_sigma = sigma;
             }
@@ -256,7 +257,7 @@ impl<S: Store> Nightly<S> {
         Ok(found)
     }
 
-    /// The newest measurement of each series of which `is_it` is true, in those of the newest sweeps that `may_have` it.
+    /// The series of which `is_it` is true, of the newest sweep that has one with blocks; only those that `may_have` it are read.
     async fn newest(
         &self,
         side: &Side,
@@ -275,6 +276,10 @@ impl<S: Store> Nightly<S> {
                 {
                     found.insert(key, one);
                 }
+            }
+            // What else it measured is older.
+            if !found.is_empty() {
+                break;
             }
         }
         if found.is_empty() {

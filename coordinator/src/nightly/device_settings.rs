@@ -18,17 +18,12 @@ impl DeviceSettings {
         if let Some(watts) = facts.get(gpu::POWER_LIMIT_WATTS) {
             known.insert(Property::PowerLimit, format!("{watts:.0} W"));
         }
-        let clocks = [
-            ("SM", facts.get(gpu::APPLICATION_SM_CLOCK_MHZ)),
-            ("memory", facts.get(gpu::APPLICATION_MEMORY_CLOCK_MHZ)),
-            ("highest SM", facts.get(gpu::SM_CLOCK_MAX_MHZ)),
-        ];
-        let clocks: Vec<String> = clocks
-            .into_iter()
-            .filter_map(|(name, clock)| Some(format!("{name} {} MHz", clock?)))
-            .collect();
-        if !clocks.is_empty() {
-            known.insert(Property::Clocks, clocks.join(", "));
+        // Both or none: a value that could not be read tonight is no change.
+        let sm = facts.get(gpu::APPLICATION_SM_CLOCK_MHZ);
+        let memory = facts.get(gpu::APPLICATION_MEMORY_CLOCK_MHZ);
+        if let (Some(sm), Some(memory)) = (sm, memory) {
+            let clocks = format!("SM {sm} MHz, memory {memory} MHz");
+            known.insert(Property::Clocks, clocks);
         }
         if let Some(is_on) = facts.get(gpu::ECC_ENABLED) {
             let word = if is_on { "on" } else { "off" };

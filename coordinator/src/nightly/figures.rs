@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use batchstep_tell::message::Kind;
 use jiff::Timestamp;
 
 use super::{
-    alarms::NIGHT_MISSED,
-    document::Summary,
+    document::{Detail, Summary},
     keeper::Nightly,
     kept::from_json,
+    letters,
     people::NightlyError,
     views::{INCOMPLETE, state},
     words,
@@ -16,15 +17,16 @@ use super::{
 use crate::store::{AlarmsWanted, NightState, NightlyStore as _, NightsWanted, Store};
 
 /// Kinds of alarms, each told as 0 while there is none: a graph has no holes, and the first alarm is an increase.
-const KINDS: [&str; 8] = [
-    "changed_with_environment",
-    "confirmed",
-    "missing",
-    "model_wide",
-    NIGHT_MISSED,
-    "outlier",
-    "step_changed",
-    "unstable",
+const KINDS: [Kind; 9] = [
+    Kind::ModelWide,
+    Kind::Regression,
+    Kind::ChangedWithEnvironment,
+    Kind::StepChanged,
+    Kind::Outlier,
+    Kind::MissingHost,
+    Kind::MissingDevice,
+    Kind::MissingSeries,
+    Kind::NightMissed,
 ];
 
 /// Nights that are looked through for the last one that measured something.
@@ -59,7 +61,7 @@ impl<S: Store> Nightly<S> {
         let mut all = Vec::new();
         let schedules = self.store.nightly().schedules().await?;
         for stored in schedules.into_iter().filter(|stored| stored.enabled) {
-            let kinds = KINDS.map(|kind| (kind.to_owned(), 0));
+            let kinds = KINDS.map(|kind| (kind.word().to_owned(), 0));
             let mut figures = Figures {
                 schedule: stored.name.clone(),
                 alarms: kinds.into(),
@@ -71,7 +73,9 @@ impl<S: Store> Nightly<S> {
                 alarm.schedule == stored.name && alarm.acknowledged.is_none()
             };
             for alarm in open.iter().filter(unknown) {
-                *figures.alarms.entry(alarm.kind.clone()).or_default() += 1;
+                let detail: Detail = from_json("alarm", &alarm.detail)?;
+                let kind = letters::kind_of(&alarm.kind, &detail).word().to_owned();
+                *figures.alarms.entry(kind).or_default() += 1;
             }
             let wanted = NightsWanted {
                 schedule: Some(stored.name.clone()),
@@ -107,5 +111,31 @@ impl<S: Store> Nightly<S> {
             all.push(figures);
         }
         Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_alerting_rules_ask_for_kinds_that_are_told() {
+        let rules = include_str!("../../../deploy/prometheus/batchstep-rules.yml");
+        let told: Vec<&str> = KINDS.iter().map(|kind| kind.word()).collect();
+        let mut asked = 0;
+        for (_, rest) in rules
+            .match_indices("kind=")
+            .map(|(at, _)| rules.split_at(at + 5))
+        {
+            let words = rest.trim_start_matches('~').split('"').nth(1).unwrap();
+            for word in words.split('|') {
+                asked += 1;
+                assert!(
+                    told.contains(&word),
+                    "{word} is in the rules and never told"
+                );
+            }
+        }
+        assert!(asked >= 4, "{asked}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use batchstep_judge::{Invalidity, Kind, Observation, Step, Verdict};
+use batchstep_judge::{Environment, Invalidity, Kind, Observation, Step, Verdict};
 use batchstep_report::{Acknowledgement, Hit, NightPoint, NightStep, SeriesHistory, Unjudged};
 use jiff::Timestamp;
 
@@ -91,6 +91,7 @@ impl<S: Store> Nightly<S> {
         let dates: BTreeMap<u32, &StoredNight> =
             nights.iter().map(|night| (night.number, night)).collect();
         let mut series: BTreeMap<String, SeriesHistory> = BTreeMap::new();
+        let mut befores: BTreeMap<&str, Before> = BTreeMap::new();
         for row in &rows {
             let about: About = from_json("series of a night", &row.about)?;
             let Some(night) = dates.get(&row.night).filter(|_| wanted.admits(&about)) else {
@@ -98,7 +99,8 @@ impl<S: Store> Nightly<S> {
             };
             let history = series.entry(row.series.clone()).or_default();
             // As it was called last.
-            let point = point(row, &about, night, history.nights.last(), &alarms)?;
+            let before = befores.entry(&row.series).or_default();
+            let point = point(row, &about, night, before, &alarms)?;
             let mut nights = std::mem::take(&mut history.nights);
             nights.push(point);
             *history = SeriesHistory {
@@ -115,6 +117,35 @@ impl<S: Store> Nightly<S> {
     }
 }
 
+/// What is known of a series from the nights before.
+#[derive(Default)]
+struct Before {
+    segment: u32,
+    environment: Option<Environment>,
+    finished_at: Option<Timestamp>,
+}
+
+/// That somebody made what was then the new usual, since the night before.
+fn accepted(
+    row: &StoredNightSeries,
+    about: &About,
+    night: &StoredNight,
+    before: &Before,
+    alarms: &[StoredAlarm],
+) -> Option<String> {
+    let group = group_key(&about.group());
+    let mut mine = alarms
+        .iter()
+        .filter(|alarm| alarm.subject == row.series || alarm.subject == group);
+    mine.find_map(|alarm| {
+        let (at, how) = alarm.resolved.as_ref()?;
+        let is_between =
+            Some(*at) > before.finished_at && night.started_at.is_some_and(|began| *at <= began);
+        (before.finished_at.is_some() && is_between && how.starts_with("re-baselined"))
+            .then(|| how.clone())
+    })
+}
+
 fn setting(about: &About) -> String {
     let mut text = format!("{} {}", about.mode.word(), about.dtype.word());
     if let Some(threads) = about.threads {
@@ -127,7 +158,7 @@ fn point(
     row: &StoredNightSeries,
     about: &About,
     night: &StoredNight,
-    before: Option<&NightPoint>,
+    before: &mut Before,
     alarms: &[StoredAlarm],
 ) -> Result<NightPoint, NightlyError> {
     let observation: Observation = from_json("observation", &row.observation)?;
@@ -150,16 +181,21 @@ fn point(
             (None, NightStep::Unknown, Some(Unjudged::Missing { reason }))
         }
     };
-    let changes: Vec<String> = verdicts
-        .iter()
-        .flat_map(|verdict| &verdict.changes)
-        .map(ToString::to_string)
+    let environment = match &observation {
+        Observation::Measured { environment, .. } => Some(environment),
+        Observation::Invalid { .. } | Observation::Missing => None,
+    };
+    let known = before.environment.as_ref().zip(environment);
+    let mut changes: Vec<String> = known
+        .map(|(before, now)| before.changes_to(now))
+        .into_iter()
+        .flatten()
+        .map(|change| change.to_string())
         .collect();
-    let segment = before.map_or(0, |before| before.segment + u32::from(!changes.is_empty()));
-    let baseline = verdicts.iter().find_map(|verdict| verdict.numbers.baseline);
-    let gate = verdicts
-        .iter()
-        .find_map(|verdict| verdict.numbers.gate);
+    changes.extend(accepted(row, about, night, before, alarms));
+    let segment = before.segment + u32::from(!changes.is_empty());
+    let baseline = words::own_numbers(&verdicts).find_map(|numbers| numbers.baseline);
+    let gate = words::own_numbers(&verdicts).find_map(|numbers| numbers.gate);
     let is_hit = |verdict: &&Verdict| {
         matches!(
             verdict.kind,
@@ -192,6 +228,11 @@ fn point(
         .iter()
         .find(is_known)
         .and_then(|alarm| alarm.acknowledged.as_ref());
+    before.segment = segment;
+    before.finished_at = night.finished_at;
+    if let Some(environment) = environment {
+        before.environment = Some(environment.clone());
+    }
     Ok(NightPoint {
         number: row.night,
         date: night.date.clone(),

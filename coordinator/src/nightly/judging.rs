@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use batchstep_core::nightly::{End, Night as Life, Part, PartState, Target, What};
 use batchstep_judge::{Books, Group, Judgement, ModelBook, Night, Policy, Tonight, Verdict, judge};
-use batchstep_proto::domain::{DeviceKind, DeviceSelector};
+use batchstep_proto::{
+    causes::chain,
+    domain::{DeviceKind, DeviceSelector},
+};
 use jiff::{Timestamp, Unit, civil::Date};
 
 use super::{
@@ -100,22 +103,35 @@ impl<S: Store> Nightly<S> {
         Ok(judged)
     }
 
+    /// The devices that a schedule has measured and still waits for.
+    pub(super) async fn remembered_devices(
+        &self,
+        schedule: &str,
+    ) -> Result<BTreeSet<String>, NightlyError> {
+        let remembered = self.remembered(schedule).await?;
+        let books = remembered.series.into_values();
+        Ok(books.map(|known| known.about.device).collect())
+    }
+
     async fn remembered(&self, schedule: &str) -> Result<Remembered, NightlyError> {
         let mut remembered = Remembered::default();
         for stored in self.store.nightly().books(schedule).await? {
-            match stored.kind {
-                BookKind::Series => {
-                    let book = from_json("book of a series", &stored.book)?;
-                    remembered.series.insert(stored.key, book);
-                }
-                BookKind::Model => {
-                    let book = from_json("book of a model", &stored.book)?;
-                    remembered.models.insert(stored.key, book);
-                }
-                BookKind::Sizes => {
-                    let sizes = from_json("judged batch sizes", &stored.book)?;
-                    remembered.sizes.insert(stored.key, sizes);
-                }
+            let key = stored.key.clone();
+            let read = match stored.kind {
+                BookKind::Series => from_json("book of a series", &stored.book)
+                    .map(|book| drop(remembered.series.insert(key, book))),
+                BookKind::Model => from_json("book of a model", &stored.book)
+                    .map(|book| drop(remembered.models.insert(key, book))),
+                BookKind::Sizes => from_json("judged batch sizes", &stored.book)
+                    .map(|sizes| drop(remembered.sizes.insert(key, sizes))),
+            };
+            if let Err(error) = read {
+                tracing::error!(
+                    schedule,
+                    key = stored.key,
+                    error = chain(&error),
+                    "What is remembered cannot be read, and begins anew."
+                );
             }
         }
         Ok(remembered)
@@ -236,7 +252,9 @@ impl<S: Store> Nightly<S> {
         for alarm in &all {
             let mut message = letters::of_alarm(alarm, night, url)?;
             if retold.contains(&alarm.id) {
-                message.dedup_key.push_str(&format!("/again/{}", night.number));
+                message
+                    .dedup_key
+                    .push_str(&format!("/again/{}", night.number));
             }
             messages.push(message);
         }
@@ -280,6 +298,16 @@ fn together(
             .iter()
             .map(|(series, (of, _))| (series.clone(), of.clone())),
     );
+    // A device is where it was seen last, with all of its series.
+    let places: BTreeMap<String, String> = first
+        .values()
+        .map(|(of, _)| (of.device.clone(), of.hostname.clone()))
+        .collect();
+    for of in about.values_mut() {
+        if let Some(hostname) = places.get(&of.device) {
+            of.hostname.clone_from(hostname);
+        }
+    }
     for of in never_seen(kept, &about) {
         about.insert(of.key(), of);
     }
@@ -356,7 +384,7 @@ fn never_seen(kept: &Kept, known: &BTreeMap<String, About>) -> Vec<About> {
         };
         unseen.extend(sweep.workloads.iter().map(|workload| About {
             device: device.clone(),
-            hostname: "a host that was never seen".to_owned(),
+            hostname: format!("unknown host of {device}"),
             device_model: "a device that was never seen".to_owned(),
             device_kind: kind,
             mig_profile: None,
@@ -405,6 +433,20 @@ fn remarks(life: &Life) -> String {
     let was_cut = |part: &Part| matches!(part.state, PartState::Over { end: End::Cut, .. });
     if life.parts().iter().any(was_cut) {
         text = "its deadline came before all was measured".to_owned();
+    }
+    for (number, part) in life.parts().iter().enumerate() {
+        if let PartState::Over {
+            end: End::Refused { reason },
+            ..
+        } = &part.state
+        {
+            let what = if number == 0 {
+                "its sweep was refused"
+            } else {
+                "series could not be measured again"
+            };
+            text = join(&text, &format!("{what}: {reason}"));
+        }
     }
     let left_out = life.left_out().len();
     if left_out > 0 {

@@ -1,6 +1,10 @@
 //! The task that begins nights and brings them forward. All that it knows between two looks is in the store.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use batchstep_core::{
     fleet::SweepState,
@@ -8,6 +12,7 @@ use batchstep_core::{
 };
 use batchstep_proto::{
     causes::chain,
+    domain::DeviceSelector,
     ids::{RequestId, SweepId},
 };
 use jiff::Timestamp;
@@ -22,7 +27,9 @@ use super::{
     alarms::{self, Wanted, Wants},
     document::{Detail, Summary},
     kept::{self, Kept, to_json},
+    letters,
     people::NightlyError,
+    presence::Patience,
     telling::Teller,
 };
 use crate::{
@@ -30,7 +37,7 @@ use crate::{
     inventory::Inventories,
     store::{
         AlarmsWanted, NightState, NightlyRecord, NightlyStore as _, NightsWanted, Store,
-        StoreError, StoredNight,
+        StoreError, StoredNight, StoredSchedule,
     },
 };
 
@@ -38,6 +45,10 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 /// Steps of a night within one look; a night that asks for more goes on at the next one.
 const STEPS: usize = 16;
+/// How long a schedule is left alone whose nights cannot be kept.
+const FAILED_PAUSE: Duration = Duration::from_secs(30);
+/// A clock that shows what is over by so much makes nights fail, which somebody should know.
+const LONG_BEHIND: Duration = Duration::from_hours(6);
 
 /// Scheduled sweeps. One task and the service share it.
 pub struct Nightly<S: Store> {
@@ -52,6 +63,9 @@ pub struct Nightly<S: Store> {
     pub(super) wake: Notify,
     /// Schedules whose clock went back, so that it is said once.
     behind: Mutex<BTreeSet<String>>,
+    /// Schedules whose nights cannot be kept, and when that is tried again.
+    failing: Mutex<BTreeMap<String, Instant>>,
+    pub(super) patience: Patience,
 }
 
 impl<S: Store> Nightly<S> {
@@ -75,6 +89,8 @@ impl<S: Store> Nightly<S> {
             changing: Mutex::new(()),
             wake: Notify::new(),
             behind: Mutex::default(),
+            failing: Mutex::default(),
+            patience: Patience::new(),
         })
     }
 
@@ -97,62 +113,98 @@ impl<S: Store> Nightly<S> {
         }
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut failing = false;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = looks.tick() => {}
                 () = self.wake.notified() => {}
             }
-            let looked = tokio::select! {
+            tokio::select! {
                 () = stop.cancelled() => return,
-                looked = self.look() => looked,
-            };
-            match looked {
-                Ok(()) => failing = false,
-                // What is not written is tried again at the next look; once is enough in the log.
-                Err(error) if !failing => {
-                    failing = true;
-                    tracing::error!(
-                        error = chain(&error),
-                        "Nights cannot be kept at the moment."
-                    );
-                }
-                Err(_) => {}
+                () = self.look() => {}
             }
         }
     }
 
-    /// Looks at every schedule once.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub(super) async fn look(&self) -> Result<(), NightlyError> {
+    /// Looks at every schedule once. One that fails is left alone for a while, and keeps no other one waiting.
+    async fn look(&self) {
         let _changing = self.changing.lock().await;
-        for stored in self.store.nightly().schedules().await? {
-            let kept = match Kept::read(&stored) {
-                Ok(kept) => kept,
+        let schedules = match self.store.nightly().schedules().await {
+            Ok(schedules) => schedules,
+            // The coordinator's health tells of it.
+            Err(error) => {
+                tracing::debug!(
+                    error = chain(&error),
+                    "Schedules cannot be read at the moment."
+                );
+                return;
+            }
+        };
+        for stored in schedules {
+            let retry = self.failing.lock().await.get(&stored.name).copied();
+            if retry.is_some_and(|retry| Instant::now() < retry) {
+                continue;
+            }
+            let looked = self.look_at(&stored).await;
+            let mut failing = self.failing.lock().await;
+            match looked {
+                Ok(()) => drop(failing.remove(&stored.name)),
                 Err(error) => {
-                    tracing::error!(
-                        schedule = stored.name,
-                        error = chain(&error),
-                        "A schedule cannot be read, and has no nights."
-                    );
-                    continue;
+                    let retry = Instant::now() + FAILED_PAUSE;
+                    if failing.insert(stored.name.clone(), retry).is_none() {
+                        tracing::error!(
+                            schedule = stored.name,
+                            error = chain(&error),
+                            "The nights of a schedule cannot be kept; this is tried again and again."
+                        );
+                    }
                 }
-            };
-            let wanted = NightsWanted {
-                schedule: Some(stored.name.clone()),
-                under_way: true,
-                limit: 1,
-                ..NightsWanted::default()
-            };
-            match self.store.nightly().nights(&wanted).await?.pop() {
-                Some(night) => self.advance(&kept, night).await?,
-                None => self.begin_if_due(kept).await?,
             }
         }
-        Ok(())
+    }
+
+    async fn look_at(&self, stored: &StoredSchedule) -> Result<(), NightlyError> {
+        let wanted = NightsWanted {
+            schedule: Some(stored.name.clone()),
+            under_way: true,
+            limit: 1,
+            ..NightsWanted::default()
+        };
+        let night = self.store.nightly().nights(&wanted).await?.pop();
+        match (Kept::read(stored), night) {
+            (Ok(kept), Some(night)) => match kept::life(&night) {
+                Ok(life) => self.advance(&kept, night, life).await,
+                Err(error) => self.give_up(night, &error.to_string()).await,
+            },
+            (Ok(kept), None) => self.begin_if_due(kept).await,
+            (Err(error), night) => {
+                if let Some(night) = night {
+                    self.give_up(night, &error.to_string()).await?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Ends a night that cannot be read any more.
+    async fn give_up(&self, mut night: StoredNight, why: &str) -> Result<(), NightlyError> {
+        let now = self.settings.clock.now();
+        night.note = join(
+            &night.note,
+            &format!("what is stored of it cannot be read: {why}"),
+        );
+        night.state = NightState::Abandoned;
+        night.finished_at = Some(now);
+        night.life = "null".to_owned();
+        tracing::error!(
+            schedule = night.schedule,
+            night = night.number,
+            why,
+            "A night was abandoned."
+        );
+        let mut records = self.no_night(&night, now).await?;
+        records.push(NightlyRecord::Night(night));
+        self.write(&records).await
     }
 
     async fn begin_if_due(&self, kept: Kept) -> Result<(), NightlyError> {
@@ -172,24 +224,38 @@ impl<S: Store> Nightly<S> {
         match due {
             Due::Nothing { .. } => Ok(()),
             Due::ClockBehind { passed, by } => {
-                if !was_behind {
-                    tracing::warn!(schedule = %schedule.name, %passed, ?by, "The clock went back; no night begins before it is there again.");
+                if was_behind {
+                    return Ok(());
                 }
-                Ok(())
+                tracing::warn!(schedule = %schedule.name, %passed, ?by, "The clock went back, or was ahead; no night begins before it is there again, or `batchstep schedule enable` begins anew.");
+                if by < LONG_BEHIND {
+                    return Ok(());
+                }
+                let note = format!(
+                    "no night begins before {passed}, which the clock has shown before; `batchstep schedule enable {}` begins anew from now on",
+                    schedule.name
+                );
+                let last = self
+                    .store
+                    .nightly()
+                    .last_night(schedule.name.as_str())
+                    .await?;
+                let records = self.no_night(&row(&kept, last, now, note), now).await?;
+                self.write(&records).await
             }
             Due::Run {
                 planned, missed, ..
             } => {
-                let note = missed.map(|missed| missed.sentence(&schedule.timetable));
-                self.begin(kept, planned, now, note.unwrap_or_default())
-                    .await?;
+                let missed = missed.map(|missed| missed.sentence(&schedule.timetable));
+                let note = missed.clone().unwrap_or_default();
+                self.begin(kept, planned, now, note, missed).await?;
                 Ok(())
             }
             Due::Missed { missed, .. } => self.miss(kept, missed, now).await,
         }
     }
 
-    /// Begins a night; answers with its number.
+    /// Begins a night; answers with its number. What others did not happen before it is `told`.
     ///
     /// # Errors
     /// When it cannot be recorded.
@@ -199,35 +265,37 @@ impl<S: Store> Nightly<S> {
         planned: Timestamp,
         now: Timestamp,
         note: String,
+        told: Option<String>,
     ) -> Result<u32, NightlyError> {
         let number = self.next_number(kept.schedule.name.as_str()).await?;
         let life = Night::begin(&kept.schedule, number.into(), planned);
         kept.settled_until = kept.settled_until.max(planned);
         let row = StoredNight {
-            schedule: kept.schedule.name.to_string(),
-            number,
-            date: kept
-                .schedule
-                .timetable
-                .zone
-                .wall(planned)
-                .date()
-                .to_string(),
-            planned_at: planned,
             started_at: Some(now),
-            finished_at: None,
-            state: NightState::Measuring,
-            note,
             life: to_json(&life),
-            summary: to_json(&Summary::default()),
+            ..row(&kept, number, planned, note)
         };
         tracing::info!(schedule = %kept.schedule.name, night = number, note = row.note, "A night begins.");
-        let records = [
+        let mut records = vec![
             NightlyRecord::Schedule(kept.row()),
             NightlyRecord::Night(row.clone()),
         ];
+        records.extend(
+            told.map(|sentence| {
+                let detail = Detail {
+                    sentence: format!("schedule {}: {sentence}", row.schedule),
+                    date: row.date.clone(),
+                    ..Detail::default()
+                };
+                let (subject, kind) = (alarms::THE_NIGHT, alarms::NIGHT_MISSED);
+                let message = letters::of_detail(&detail, &row, kind, subject);
+                self.teller.records(&[message])
+            })
+            .into_iter()
+            .flatten(),
+        );
         self.write(&records).await?;
-        self.advance(&kept, row).await?;
+        self.advance(&kept, row, life).await?;
         Ok(number)
     }
 
@@ -245,22 +313,10 @@ impl<S: Store> Nightly<S> {
         kept.settled_until = kept.settled_until.max(missed.last);
         let life = Night::begin(&kept.schedule, number.into(), missed.last);
         let row = StoredNight {
-            schedule: name,
-            number,
-            date: kept
-                .schedule
-                .timetable
-                .zone
-                .wall(missed.last)
-                .date()
-                .to_string(),
-            planned_at: missed.last,
-            started_at: None,
             finished_at: Some(now),
             state: NightState::Missed,
-            note,
             life: to_json(&life),
-            summary: to_json(&Summary::default()),
+            ..row(&kept, number, missed.last, note)
         };
         let mut records = self.no_night(&row, now).await?;
         records.push(NightlyRecord::Schedule(kept.row()));
@@ -309,16 +365,18 @@ impl<S: Store> Nightly<S> {
         &self,
         kept: &Kept,
         mut row: StoredNight,
+        mut life: Night,
     ) -> Result<(), NightlyError> {
-        let mut life = kept::life(&row)?;
         for _ in 0..STEPS {
             let before = life.clone();
-            life.handle(self.settings.clock.now(), Input::Tick);
+            let now = self.time_of(&life).await;
+            life.handle(now, Input::Tick);
             for sweep in out(&life) {
                 if let Some(part) = life.part_of(sweep)
-                    && self.is_over(sweep).await?
+                    && (self.is_over(sweep).await? || self.is_left_by_all(sweep).await?)
                 {
-                    life.handle(self.settings.clock.now(), Input::Ended { part });
+                    let now = self.time_of(&life).await;
+                    life.handle(now, Input::Ended { part });
                 }
             }
             if life != before {
@@ -346,7 +404,10 @@ impl<S: Store> Nightly<S> {
         step: Step,
     ) -> Result<(), NightlyError> {
         let input = match step {
-            Step::Submit { part, request } => self.submit(kept, life, part, request).await?,
+            Step::Submit { part, request } => match self.submit(kept, life, part, request).await? {
+                Some(input) => input,
+                None => return Ok(()),
+            },
             Step::Cancel {
                 part,
                 request,
@@ -361,7 +422,7 @@ impl<S: Store> Nightly<S> {
                     last,
                     again: judged.again.clone(),
                 };
-                let now = self.settings.clock.now();
+                let now = self.time_of(life).await;
                 life.handle(now, input);
                 if *life.phase() == Phase::Done {
                     return self.finish(kept, row, life, judged).await;
@@ -369,36 +430,50 @@ impl<S: Store> Nightly<S> {
                 return self.save(row, life).await;
             }
         };
-        if life.handle(self.settings.clock.now(), input) {
+        let now = self.time_of(life).await;
+        if life.handle(now, input) {
             self.save(row, life).await?;
         }
         Ok(())
     }
 
+    /// Submits a part's sweep; `None`: not yet.
     async fn submit(
         &self,
         kept: &Kept,
         life: &Night,
         part: u32,
         request: RequestId,
-    ) -> Result<Input, NightlyError> {
-        let parts = usize::try_from(part)
-            .ok()
-            .and_then(|at| life.parts().get(at));
-        let spec = parts.and_then(|it| it.spec(part, &kept.schedule.sweep));
-        let Some(spec) = spec else {
+    ) -> Result<Option<Input>, NightlyError> {
+        let parts = usize::try_from(part).ok();
+        let wanted = parts.and_then(|at| life.parts().get(at));
+        let Some(mut spec) = wanted.and_then(|it| it.spec(part, &kept.schedule.sweep)) else {
             let reason = "the schedule has no such workload".to_owned();
-            return Ok(Input::Refused { part, reason });
+            return Ok(Some(Input::Refused { part, reason }));
         };
+        // A crash may have come between the submission and its record, and who is connected may have changed since.
+        if let Some(sweep) = self.store.find_request(request).await? {
+            return Ok(Some(Input::Submitted { part, sweep }));
+        }
+        let connected = self.connected().await?;
+        if part == 0 && !self.is_gathered(kept, &connected).await? {
+            return Ok(None);
+        }
+        if let DeviceSelector::Listed(devices) = &mut spec.devices
+            && devices.iter().any(|device| connected.contains(device))
+        {
+            // One host that is away is missing; it does not keep the others from measuring.
+            devices.retain(|device| connected.contains(device));
+        }
         match self.engine.submit(request, spec).await {
             Ok(sweep) => {
                 tracing::info!(schedule = %life.schedule(), night = life.number(), part, %sweep, "A night's sweep is out.");
-                Ok(Input::Submitted { part, sweep })
+                Ok(Some(Input::Submitted { part, sweep }))
             }
             Err(EngineError::Refused(refusal)) => {
                 let reason = refusal.to_string();
                 tracing::warn!(schedule = %life.schedule(), night = life.number(), part, reason, "A night's sweep was refused.");
-                Ok(Input::Refused { part, reason })
+                Ok(Some(Input::Refused { part, reason }))
             }
             Err(error) => Err(error.into()),
         }
@@ -427,7 +502,7 @@ impl<S: Store> Nightly<S> {
         }
     }
 
-    async fn is_over(&self, sweep: SweepId) -> Result<bool, NightlyError> {
+    pub(super) async fn is_over(&self, sweep: SweepId) -> Result<bool, NightlyError> {
         if self.engine.sweep(sweep).await?.is_some() {
             return Ok(false);
         }
@@ -473,6 +548,23 @@ fn out(life: &Night) -> Vec<SweepId> {
         .filter(|part| !part.is_over())
         .filter_map(|part| part.sweep())
         .collect()
+}
+
+/// A night that begins, or did not.
+fn row(kept: &Kept, number: u32, planned: Timestamp, note: String) -> StoredNight {
+    let date = kept.schedule.timetable.zone.wall(planned).date();
+    StoredNight {
+        schedule: kept.schedule.name.to_string(),
+        number,
+        date: date.to_string(),
+        planned_at: planned,
+        started_at: None,
+        finished_at: None,
+        state: NightState::Measuring,
+        note,
+        life: "null".to_owned(),
+        summary: to_json(&Summary::default()),
+    }
 }
 
 /// Two sentences for people, either of which may be empty.

@@ -62,7 +62,10 @@ pub(super) fn of_detail(
     let kind = kind_of(kind, detail);
     Message {
         kind,
-        severity: severity(kind),
+        severity: match verdict {
+            Some(verdict) if !verdict.is_alarm => Severity::Info,
+            _ => severity(kind),
+        },
         dedup_key: format!("{}/{}/{subject}/{kind}", night.schedule, night.number),
         resolves: None,
         schedule: night.schedule.clone(),
@@ -97,7 +100,7 @@ pub(super) fn of_detail(
         }),
         reason: Reason {
             code: verdict.map_or_else(
-                || NIGHT_MISSED.to_owned(),
+                || kind.word().to_owned(),
                 |verdict| words::reason(verdict.reason),
             ),
             sentence: detail.sentence.clone(),
@@ -143,7 +146,8 @@ fn key(alarm: &StoredAlarm) -> String {
     format!("{}/alarm/{}", alarm.schedule, alarm.id)
 }
 
-fn kind_of(kind: &str, detail: &Detail) -> Kind {
+/// The kind of a message about an alarm or a verdict of this word.
+pub(super) fn kind_of(kind: &str, detail: &Detail) -> Kind {
     match kind {
         "model_wide" => Kind::ModelWide,
         "changed_with_environment" => Kind::ChangedWithEnvironment,
@@ -152,7 +156,7 @@ fn kind_of(kind: &str, detail: &Detail) -> Kind {
         "missing" if detail.host.is_some() => Kind::MissingHost,
         "missing" if detail.device.is_some() => Kind::MissingDevice,
         "missing" => Kind::MissingSeries,
-        "drift" => Kind::Drift,
+        "drift" | "slower_in_cycles" => Kind::Drift,
         "improved" => Kind::Improvement,
         NIGHT_MISSED => Kind::NightMissed,
         "night_incomplete" => Kind::NightIncomplete,

@@ -4,7 +4,7 @@
 //! again harmlessly after a crash. When nights run is decided in `batchstep_core::nightly`, what they say in `batchstep_judge`; this module carries things between
 //! them, the fleet and the store:
 //!
-//! - `keeper` begins nights and brings them forward; `judging` puts a night together and writes what was said of it;
+//! - `keeper` begins nights and brings them forward; `presence` knows for whom they wait; `judging` puts a night together and writes what was said of it;
 //! - `observe` and `device_settings` make of what was measured what the judge is told, `about` names series, `alarms` turns verdicts into alarms;
 //! - `letters` makes messages of alarms, and `telling` delivers them; `reproduce` writes the command that measures again what an alarm is about;
 //! - `people` does what people ask for, `views` answers their questions with the documents of `document`, in the `words` that messages use, too.
@@ -23,6 +23,7 @@ mod kept;
 mod letters;
 mod observe;
 mod people;
+mod presence;
 mod reproduce;
 mod telling;
 mod views;

@@ -132,8 +132,10 @@ impl<S: Store> Nightly<S> {
         let _changing = self.changing.lock().await;
         let now = self.settings.clock.now();
         let mut kept = self.must_find(name).await?;
-        if enabled && !kept.schedule.enabled {
-            kept.settled_until = kept.settled_until.max(now);
+        if enabled {
+            // Also where the clock was ahead before: nights begin anew.
+            kept.settled_until = now;
+            kept.schedule.created_at = kept.schedule.created_at.min(now);
         }
         kept.schedule.enabled = enabled;
         let word = if enabled {
@@ -156,7 +158,11 @@ impl<S: Store> Nightly<S> {
     pub async fn remove(&self, name: &str, person: Person) -> Result<(), NightlyError> {
         let _changing = self.changing.lock().await;
         let now = self.settings.clock.now();
-        self.must_find(name).await?;
+        // What cannot be read can be removed all the same.
+        let schedules = self.store.nightly().schedules().await?;
+        if !schedules.iter().any(|stored| stored.name == name) {
+            return Err(unknown(name));
+        }
         self.must_be_idle(name).await?;
         let open = AlarmsWanted {
             schedule: Some(name.to_owned()),
@@ -168,10 +174,12 @@ impl<S: Store> Nightly<S> {
         ];
         for alarm in self.store.nightly().alarms(&open).await? {
             let how = format!("the schedule was removed by {}", person.user);
-            records.push(NightlyRecord::Alarm(StoredAlarm {
+            let alarm = StoredAlarm {
                 resolved: Some((now, how)),
                 ..alarm
-            }));
+            };
+            records.extend(self.told_over(&alarm).await?);
+            records.push(NightlyRecord::Alarm(alarm));
         }
         self.write(&records).await?;
         Ok(())
@@ -189,7 +197,7 @@ impl<S: Store> Nightly<S> {
         let note = format!("begun by {}", person.user);
         let action = action(&person, now, "run schedule", name, "");
         self.write(&[action]).await?;
-        self.begin(kept, now, now, note).await
+        self.begin(kept, now, now, note, None).await
     }
 
     /// Answers alarms, all or none of them; a sentence for each.
@@ -262,6 +270,12 @@ impl<S: Store> Nightly<S> {
                     let days = self.settings.policy.muted_days;
                     format!("alarm {}: {series} are silent for {days} days", alarm.id)
                 }
+                Answer::Rebaseline if alarm.kind == "missing" => {
+                    return Err(NightlyError::Conflict(format!(
+                        "alarm {}: what is missing has no new usual; acknowledge or mute it",
+                        alarm.id
+                    )));
+                }
                 Answer::Rebaseline => {
                     alarm.acknowledged = acknowledged();
                     alarm.resolved = Some((now, format!("re-baselined by {}", person.user)));
@@ -274,6 +288,9 @@ impl<S: Store> Nightly<S> {
                     format!("alarm {} is labelled: {word}", alarm.id)
                 }
             });
+            if alarm.resolved.is_some() && !is_label {
+                records.extend(self.told_over(&alarm).await?);
+            }
             records.push(NightlyRecord::Alarm(alarm));
         }
         self.write(&records).await?;
@@ -317,6 +334,21 @@ impl<S: Store> Nightly<S> {
         records.push(action(person, now, "test messages", "", ""));
         self.write(&records).await?;
         Ok(channel.map_or(known, |channel| vec![channel.to_owned()]))
+    }
+
+    /// Tells that a person ended an alarm: who was told of it has it open.
+    async fn told_over(&self, alarm: &StoredAlarm) -> Result<Vec<NightlyRecord>, NightlyError> {
+        let wanted = NightsWanted {
+            schedule: Some(alarm.schedule.clone()),
+            number: Some(alarm.night),
+            limit: 1,
+            ..NightsWanted::default()
+        };
+        let Some(night) = self.store.nightly().nights(&wanted).await?.pop() else {
+            return Ok(Vec::new());
+        };
+        let message = letters::of_alarm(alarm, &night, self.settings.public_url.as_ref())?;
+        Ok(self.teller.records(&[message]))
     }
 
     /// Changes what is remembered of an alarm's series; answers with how many there are, in words.
@@ -375,11 +407,7 @@ impl<S: Store> Nightly<S> {
     }
 
     pub(super) async fn must_find(&self, name: &str) -> Result<Kept, NightlyError> {
-        self.find(name).await?.ok_or_else(|| {
-            NightlyError::NotFound(format!(
-                "there is no schedule {name:?}; `batchstep schedule list` lists them"
-            ))
-        })
+        self.find(name).await?.ok_or_else(|| unknown(name))
     }
 
     async fn must_be_idle(&self, name: &str) -> Result<(), NightlyError> {
@@ -398,6 +426,12 @@ impl<S: Store> Nightly<S> {
             ))),
         }
     }
+}
+
+fn unknown(name: &str) -> NightlyError {
+    NightlyError::NotFound(format!(
+        "there is no schedule {name:?}; `batchstep schedule list` lists them"
+    ))
 }
 
 /// What happens to what is remembered.

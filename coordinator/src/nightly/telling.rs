@@ -117,6 +117,10 @@ impl<S: Store> Teller<S> {
     /// Delivers until `stop` is set. What is under way then is told again by the next coordinator, under the same key.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let names = self.channels.names();
+        if names.is_empty() {
+            // What was queued for channels of another start waits for them: a command that only looks gives up nothing.
+            return;
+        }
         let mut under_way: JoinSet<(Delivery, Result<Receipt, Failure>)> = JoinSet::new();
         loop {
             let now = Timestamp::now();

@@ -1,7 +1,7 @@
 //! Answers to questions about nights, as published documents.
 
-use batchstep_judge::{Observation, Verdict};
-use batchstep_proto::wire;
+use batchstep_judge::{Numbers, Observation, Verdict};
+use batchstep_proto::{causes::chain, wire};
 use jiff::Timestamp;
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     keeper::Nightly,
     kept::{Kept, from_json},
     people::NightlyError,
+    words,
 };
 use crate::store::{
     AlarmsWanted, NightState, NightlyStore as _, NightsWanted, Store, StoredAction, StoredAlarm,
@@ -53,7 +54,18 @@ impl<S: Store> Nightly<S> {
             if name.is_some_and(|name| name != stored.name) {
                 continue;
             }
-            let kept = Kept::read(&stored)?;
+            let kept = match Kept::read(&stored) {
+                Ok(kept) => kept,
+                Err(error) if name.is_none() => {
+                    tracing::error!(
+                        schedule = stored.name,
+                        error = chain(&error),
+                        "A schedule cannot be read, and is not listed."
+                    );
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             let newest = NightsWanted {
                 schedule: Some(stored.name.clone()),
                 limit: 1,
@@ -335,13 +347,13 @@ fn series_row(row: &StoredNightSeries) -> Result<SeriesRow, NightlyError> {
         Observation::Measured { first, .. } => (first.level().map(f64::exp), Some(first.step)),
         Observation::Invalid { .. } | Observation::Missing => (None, None),
     };
-    let number = |get: fn(&Verdict) -> Option<f64>| verdicts.iter().find_map(get);
+    let number = |get: fn(&Numbers) -> Option<f64>| words::own_numbers(&verdicts).find_map(get);
     Ok(SeriesRow {
         series: row.series.clone(),
         seconds,
-        baseline_seconds: number(|verdict| verdict.numbers.baseline).map(f64::exp),
-        shift: number(|verdict| verdict.numbers.shift).map(f64::exp_m1),
-        detectable_shift: number(|verdict| verdict.numbers.detectable).map(f64::exp_m1),
+        baseline_seconds: number(|numbers| numbers.baseline).map(f64::exp),
+        shift: number(|numbers| numbers.shift).map(f64::exp_m1),
+        detectable_shift: number(|numbers| numbers.detectable).map(f64::exp_m1),
         step,
         about,
         verdicts,

@@ -1,6 +1,6 @@
 //! Verdicts in words, for people: the same in tables, alarms and messages.
 
-use batchstep_judge::{Kind, Reason, Step, Verdict};
+use batchstep_judge::{Kind, Numbers, Reason, Step, Verdict};
 
 /// The word of a verdict, as in documents.
 #[must_use]
@@ -19,6 +19,19 @@ fn word(value: &impl serde::Serialize) -> String {
         Ok(serde_json::Value::String(word)) => word,
         _ => String::new(),
     }
+}
+
+/// The numbers that a series was judged by against its own past: those of its siblings are left out.
+pub fn own_numbers(verdicts: &[Verdict]) -> impl Iterator<Item = &Numbers> {
+    let is_own = |verdict: &&Verdict| {
+        verdict.kind != Kind::Outlier
+            && !matches!(
+                verdict.reason,
+                Reason::Siblings | Reason::SiblingsStep | Reason::LikeSiblings
+            )
+    };
+    let own = verdicts.iter().filter(is_own);
+    own.map(|verdict| &verdict.numbers)
 }
 
 /// A shift of logarithms as people say it: "3.1 % slower".

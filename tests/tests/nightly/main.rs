@@ -1,9 +1,11 @@
 //! Thirty nights of a small lab, on real processes: what happens to its devices and hosts is told by the alarms that a careful person would raise, once each.
 
+mod receiver;
 mod world;
 
 use batchstep_proto::wire;
 use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
+use receiver::Receiver;
 use serde_json::Value;
 use world::{Device, World};
 
@@ -120,7 +122,8 @@ fn told(alarm: &Value) -> (String, u64, String) {
 
 #[test]
 fn thirty_nights_raise_the_alarms_of_a_careful_person() {
-    let mut world = World::new(&HOSTS, &[]);
+    let receiver = Receiver::start();
+    let mut world = World::new(&HOSTS, &[("BATCHSTEP_WEBHOOK_URL", &receiver.url())]);
     world.set_clock("2026-03-09T20:00:00Z");
     world.start_coordinator();
     let added = add_schedule(&world);
@@ -175,4 +178,30 @@ fn thirty_nights_raise_the_alarms_of_a_careful_person() {
         assert_eq!((kind.as_str(), *night), (wanted, when), "{raised:#?}");
         assert!(about.starts_with(whom), "{raised:#?}");
     }
+
+    // Whoever is told was told the same, once each, and when it was over.
+    let expected = [
+        "missing_host",
+        "resolved",
+        "regression",
+        "model_wide",
+        "step_changed",
+    ];
+    batchstep_tests::eventually("everything to be told", || {
+        (receiver.messages().len() >= expected.len()).then_some(())
+    });
+    let told = receiver.messages();
+    let kinds: Vec<&str> = told
+        .iter()
+        .filter_map(|message| message["kind"].as_str())
+        .collect();
+    assert_eq!(kinds, expected, "{told:#?}");
+    let regression = &told[2];
+    assert_eq!(regression["subject"]["host"], "n1", "{regression}");
+    assert_eq!(regression["since"]["number"], 20, "{regression}");
+    let reproduce = regression["reproduce"].as_str().unwrap_or_default();
+    assert!(
+        reproduce.starts_with("batchstep sweep run --devices SIM-"),
+        "{regression}"
+    );
 }

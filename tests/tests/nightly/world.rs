@@ -184,7 +184,12 @@ impl World {
     pub fn all_done_but(&self, waiting: usize) -> Option<()> {
         let sweep = self.lab.ask_json(&["sweep", "show", "last"]);
         let series = sweep["sweep"]["series"].as_array()?;
-        let count = |state: &str| series.iter().filter(|series| series["state"] == state).count();
+        let count = |state: &str| {
+            series
+                .iter()
+                .filter(|series| series["state"] == state)
+                .count()
+        };
         // Those of a night before are cancelled, and wait for nothing.
         let is_so = count("waiting") == waiting && count("done") + waiting == series.len();
         is_so.then_some(())

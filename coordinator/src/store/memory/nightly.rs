@@ -99,7 +99,11 @@ impl NightlyStore for Memory {
             .filter(|night| wanted.admits(night))
             .cloned()
             .collect();
-        nights.sort_by_key(|night| (night.planned_at, night.number));
+        match wanted.schedule {
+            // Whatever the clock showed.
+            Some(_) => nights.sort_by_key(|night| night.number),
+            None => nights.sort_by_key(|night| (night.planned_at, night.number)),
+        }
         nights.reverse();
         nights.truncate(wanted.limit as usize);
         Ok(nights)

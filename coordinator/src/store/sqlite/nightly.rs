@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use sqlx::{
-    Row as _, Sqlite as Driver, SqliteConnection,
+    QueryBuilder, Row as _, Sqlite as Driver, SqliteConnection,
     query::Query,
     sqlite::{SqliteArguments, SqliteRow},
 };
@@ -43,19 +43,27 @@ impl NightlyStore for Sqlite {
     }
 
     async fn nights(&self, wanted: &NightsWanted) -> Result<Vec<StoredNight>, StoreError> {
-        // A condition that was not asked for holds for every row.
-        let query = sqlx::query(
-            "SELECT * FROM night
-             WHERE (?1 IS NULL OR schedule = ?1) AND (?2 IS NULL OR number = ?2) AND (?3 IS NULL OR date = ?3)
-               AND (NOT ?4 OR state IN ('measuring', 'again'))
-             ORDER BY planned_at DESC, number DESC LIMIT ?5",
-        )
-        .bind(wanted.schedule.as_deref())
-        .bind(wanted.number)
-        .bind(wanted.date.as_deref())
-        .bind(wanted.under_way)
-        .bind(wanted.limit);
-        self.nightly_rows(query, night).await
+        let mut query: QueryBuilder<Driver> = QueryBuilder::new("SELECT * FROM night WHERE TRUE");
+        if let Some(schedule) = &wanted.schedule {
+            query.push(" AND schedule = ").push_bind(schedule);
+        }
+        if let Some(number) = wanted.number {
+            query.push(" AND number = ").push_bind(number);
+        }
+        if let Some(date) = &wanted.date {
+            query.push(" AND date = ").push_bind(date);
+        }
+        if wanted.under_way {
+            // In the words of the index.
+            query.push(" AND state IN ('measuring', 'again')");
+        }
+        // The nights of one schedule are in the order of their numbers, whatever the clock showed.
+        query.push(match wanted.schedule {
+            Some(_) => " ORDER BY number DESC LIMIT ",
+            None => " ORDER BY planned_at DESC, number DESC LIMIT ",
+        });
+        query.push_bind(wanted.limit);
+        self.nightly_rows(query.build(), night).await
     }
 
     async fn last_night(&self, schedule: &str) -> Result<u32, StoreError> {
