@@ -131,7 +131,9 @@ impl<S: Store> Nightly<S> {
             detail.reproduce = reproduce(&series, &kept.schedule.sweep);
         }
         row.note = join(&row.note, &remarks(life));
-        if !remarks(life).is_empty() {
+        // A host that is missing explains a deadline, and is told already.
+        let is_explained = wants.alarms.iter().any(|wanted| wanted.topic.1 == "missing");
+        if !remarks(life).is_empty() && !is_explained {
             wants.news.push(Wanted {
                 topic: (alarms::THE_NIGHT.to_owned(), "night_incomplete".to_owned()),
                 detail: Detail {
