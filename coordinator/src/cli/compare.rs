@@ -13,7 +13,7 @@ use super::{
     nights::{self, NightFormat, ask},
     sweep, tables, text,
 };
-use crate::nightly::{CompareDocument, CompareRow, Measured, Side};
+use crate::nightly::{CompareDocument, CompareRow, Measured, Side, setting};
 
 /// Flags of `batchstep compare`.
 #[derive(Debug, Args)]
@@ -137,7 +137,7 @@ fn cells(row: &CompareRow) -> [String; 6] {
         |[low, high]| format!("{} .. {}", percent(low), percent(high)),
     );
     [
-        nights::cell(&row.workload),
+        nights::cell(&setting(&row.workload)),
         who(&row.a),
         who(&row.b),
         format!("{word}, {}", percent(comparison.shift)),
@@ -172,7 +172,7 @@ fn table(document: &CompareDocument) -> String {
         out.push('\n');
     }
     for line in &document.left_out {
-        out.push_str(&format!("left out: {}\n", nights::sentence(line)));
+        out.push_str(&format!("left out: {}\n", nights::sentence(&setting(line))));
     }
     out
 }
@@ -182,7 +182,10 @@ fn markdown(document: &CompareDocument) -> String {
     let mut out = format!("**a**: `{}`, **b**: `{}`\n\n", document.a, document.b);
     out.push_str(&nights::markdown_table(&HEADER, rows));
     for line in &document.left_out {
-        out.push_str(&format!("\n- left out: {}", nights::sentence(line)));
+        out.push_str(&format!(
+            "\n- left out: {}",
+            nights::sentence(&setting(line))
+        ));
     }
     out
 }

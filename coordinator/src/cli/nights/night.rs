@@ -16,7 +16,7 @@ use crate::{
     cli::{tables, text},
     nightly::{
         document::{NightDocument, NightRow, SeriesRow, Summary},
-        kind, sentence as verdict_sentence,
+        kind, sentence as verdict_sentence, setting,
     },
 };
 
@@ -85,7 +85,10 @@ fn night_cells(night: &NightRow) -> [String; 8] {
             .as_deref()
             .map_or_else(|| ABSENT.to_owned(), minute),
         took(night).unwrap_or_else(|| ABSENT.to_owned()),
-        counts(&night.summary),
+        match night.summary.series() {
+            0 => series_of_none(night).to_owned(),
+            _ => counts(&night.summary),
+        },
         night.summary.alarms.to_string(),
     ]
 }
@@ -105,10 +108,15 @@ fn counts(summary: &Summary) -> String {
         .rev()
         .map(|(of, count)| format!("{count} {}", words(&kind(*of))))
         .collect();
-    if counts.is_empty() {
-        "none".to_owned()
-    } else {
-        counts.join(", ")
+    counts.join(", ")
+}
+
+/// What stands for the series of a night that has none.
+fn series_of_none(night: &NightRow) -> &'static str {
+    match night.state.as_str() {
+        "missed" => "did not happen",
+        "measuring" | "again" => "not judged yet",
+        _ => "no series",
     }
 }
 
@@ -132,7 +140,10 @@ pub(in crate::cli) fn heading(night: &NightRow) -> String {
         out.push_str(&format!("{}\n", sentence(&night.note)));
     }
     let summary = &night.summary;
-    out.push_str(&format!("{} series: {}", summary.series(), counts(summary)));
+    out.push_str(&match summary.series() {
+        0 => series_of_none(night).to_owned(),
+        series => format!("{series} series: {}", counts(summary)),
+    });
     if summary.again > 0 {
         out.push_str(&format!("; {} measured again", summary.again));
     }
@@ -275,7 +286,7 @@ fn series_cells(row: &SeriesRow, ids: usize) -> [String; 10] {
         cell(&cells::device_name(&about.group().model, about.device_kind)),
         cell(&about.device.chars().take(ids).collect::<String>()),
         cell(&about.hostname),
-        cell(&about.setting(&about.workload).replace('|', ", ")),
+        cell(&setting(&about.setting(&about.workload))),
         time(row.seconds),
         time(row.baseline_seconds),
         row.shift.map_or_else(absent, percent),
@@ -305,6 +316,11 @@ pub(in crate::cli) fn said(row: &SeriesRow) -> String {
         }
         text
     };
-    let all: Vec<String> = row.verdicts.iter().map(said).collect();
+    // That something else is over is no news where the alarm that stands for it has told so.
+    let is_hidden = |verdict: &&Verdict| {
+        verdict.kind == Kind::Resolved && verdict.is_silenced && row.verdicts.len() > 1
+    };
+    let told = row.verdicts.iter().filter(|verdict| !is_hidden(verdict));
+    let all: Vec<String> = told.map(said).collect();
     sentence(&all.join("; "))
 }
