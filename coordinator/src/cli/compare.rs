@@ -9,9 +9,9 @@ use super::{
     Exit,
     args::CoordinatorArgs,
     endpoint::Connection,
-    exit,
+    exit, grid,
     nights::{self, NightFormat, ask},
-    sweep, tables, text,
+    sweep, text,
 };
 use crate::nightly::{CompareDocument, CompareRow, Measured, Side, setting};
 
@@ -123,6 +123,9 @@ const HEADER: [&str; 6] = [
     "batch sizes",
 ];
 
+/// What a narrow terminal does without.
+const SPARE: [&str; 1] = ["batch sizes"];
+
 fn cells(row: &CompareRow) -> [String; 6] {
     let comparison = &row.comparison;
     let percent = |shift: f64| format!("{:+.1} %", shift.exp_m1() * 100.0);
@@ -163,12 +166,8 @@ fn table(document: &CompareDocument) -> String {
         nights::cell(&document.b)
     );
     if !document.rows.is_empty() {
-        let mut grid = tables::grid();
-        grid.set_header(HEADER);
-        for row in &document.rows {
-            grid.add_row(cells(row));
-        }
-        out.push_str(&tables::trim_lines(&grid.to_string()));
+        let rows: Vec<_> = document.rows.iter().map(cells).collect();
+        out.push_str(&grid::fit(HEADER, &rows, &SPARE, grid::width()));
         out.push('\n');
     }
     for line in &document.left_out {

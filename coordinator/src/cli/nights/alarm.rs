@@ -5,7 +5,7 @@ use batchstep_report::cells;
 
 use super::{cell, line, minute, sentence};
 use crate::{
-    cli::text,
+    cli::{grid, text},
     nightly::{
         alarms::NIGHT_MISSED,
         document::{AlarmRow, AlarmState},
@@ -135,11 +135,17 @@ impl Told {
             .collect()
     }
 
-    /// The alarm as a paragraph.
-    pub(in crate::cli) fn paragraph(&self) -> String {
-        let mut out = format!("{}\n  {}\n", self.heading, self.sentence);
+    /// The alarm as a paragraph, its lines no longer than `width`; only commands are, which are copied whole.
+    pub(in crate::cli) fn paragraph(&self, width: Option<usize>) -> String {
+        let mut out = format!(
+            "{}\n{}\n",
+            grid::wrap("", &self.heading, width),
+            grid::wrap("  ", &self.sentence, width)
+        );
         for (name, value) in self.facts() {
-            out.push_str(&format!("  {name:<13}{value}\n"));
+            let width = width.filter(|_| !matches!(name, "reproduce" | "acknowledge"));
+            let line = grid::wrap(&format!("  {name:<13}"), value, width);
+            out.push_str(&format!("{line}\n"));
         }
         out
     }

@@ -13,7 +13,7 @@ use super::{
     markdown_table, minute, sentence,
 };
 use crate::{
-    cli::{tables, text},
+    cli::{grid, text},
     nightly::{
         document::{NightDocument, NightRow, SeriesRow, Summary},
         kind, sentence as verdict_sentence, setting,
@@ -44,24 +44,22 @@ const SERIES: [&str; 10] = [
     "verdict",
 ];
 
+/// What a narrow terminal does without.
+const SPARE_OF_NIGHTS: [&str; 2] = ["took", "began"];
+/// The same of series.
+const SPARE_OF_SERIES: [&str; 2] = ["detectable", "host"];
+
 /// Nights, a line each.
 pub(in crate::cli) fn list(nights: &[NightRow]) -> String {
     if nights.is_empty() {
         return "No night yet. `batchstep schedule list` says when the next ones begin.".to_owned();
     }
-    let mut table = tables::grid();
-    table.set_header(NIGHTS);
-    for night in nights {
-        table.add_row(night_cells(night));
-    }
-    let mut out = tables::trim_lines(&table.to_string());
+    let rows: Vec<_> = nights.iter().map(night_cells).collect();
+    let width = grid::width();
+    let mut out = grid::fit(NIGHTS, &rows, &SPARE_OF_NIGHTS, width);
     for night in nights.iter().filter(|night| !night.note.is_empty()) {
-        out.push_str(&format!(
-            "\nnight {} of {}: {}",
-            night.number,
-            cell(&night.schedule),
-            sentence(&night.note)
-        ));
+        let label = format!("\nnight {} of {}: ", night.number, cell(&night.schedule));
+        out.push_str(&grid::wrap(&label, &sentence(&night.note), width));
     }
     out
 }
@@ -157,22 +155,21 @@ pub(in crate::cli) fn heading(night: &NightRow) -> String {
 /// One night for people; `all` also shows the series of which there is nothing to say.
 pub(in crate::cli) fn show(findings: &Findings, all: bool, flag: &str) -> String {
     let mut out = String::new();
+    let width = grid::width();
     for document in &findings.nights {
-        out.push_str(&heading(&document.night));
-        out.push('\n');
+        for line in heading(&document.night).lines() {
+            out.push_str(&format!("{}\n", grid::wrap("", line, width)));
+        }
         for alarm in &findings.alarms {
             out.push('\n');
-            out.push_str(&Told::of(alarm, flag).paragraph());
+            out.push_str(&Told::of(alarm, flag).paragraph(width));
         }
         let (shown, folded) = series(document, all);
         let ids = distinct(document);
         if !shown.is_empty() {
-            let mut table = tables::grid();
-            table.set_header(SERIES);
-            for row in shown {
-                table.add_row(series_cells(row, ids));
-            }
-            out.push_str(&format!("\n{}\n", tables::trim_lines(&table.to_string())));
+            let rows: Vec<_> = shown.iter().map(|row| series_cells(row, ids)).collect();
+            let table = grid::fit(SERIES, &rows, &SPARE_OF_SERIES, width);
+            out.push_str(&format!("\n{table}\n"));
         }
         if !folded.is_empty() {
             out.push_str(&format!("\nNot shown: {folded}; --all shows them.\n"));

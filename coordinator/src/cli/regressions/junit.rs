@@ -193,7 +193,11 @@ fn of_series(alarms: &[&AlarmRow], row: &SeriesRow) -> Case {
 fn of_alarm(alarm: &AlarmRow) -> End {
     let told = Told::of(alarm, "");
     if is_failing(alarm) {
-        End::Failed(alarm.kind.clone(), told.sentence.clone(), told.paragraph())
+        End::Failed(
+            alarm.kind.clone(),
+            told.sentence.clone(),
+            told.paragraph(None),
+        )
     } else if alarm.state == AlarmState::Open {
         End::Error(alarm.kind.clone(), told.sentence)
     } else {

@@ -105,7 +105,6 @@ mod tests {
         }
         for text in [
             "007",
-            "+5",
             "1_000",
             "nan",
             "inf",
