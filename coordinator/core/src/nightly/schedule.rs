@@ -192,7 +192,8 @@ pub(super) fn signed(duration: Duration) -> SignedDuration {
 fn text(duration: Duration) -> String {
     const DAY_SECONDS: u64 = 24 * 3600;
     let seconds = duration.as_secs();
-    if seconds > DAY_SECONDS && seconds.is_multiple_of(DAY_SECONDS) && duration.subsec_nanos() == 0 {
+    if seconds > DAY_SECONDS && seconds.is_multiple_of(DAY_SECONDS) && duration.subsec_nanos() == 0
+    {
         return format!("{}d", seconds / DAY_SECONDS);
     }
     format!("{:#}", signed(duration))
