@@ -321,3 +321,40 @@ pub(in crate::cli) fn said(row: &SeriesRow) -> String {
     let all: Vec<String> = told.map(said).collect();
     sentence(&all.join("; "))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn that_something_silenced_is_over_is_said_only_where_nothing_else_is() {
+        let verdict = |kind: &str, reason: &str, is_silenced: bool| {
+            json!({
+                "kind": kind, "reason": reason, "is_alarm": false, "is_new": false, "is_silenced": is_silenced,
+                "cause": null, "numbers": {"nights": 0}, "changes": [],
+            })
+        };
+        let row = |verdicts: &[serde_json::Value]| -> SeriesRow {
+            serde_json::from_value(json!({
+                "series": "GPU-1|linear|train|f32", "device": "GPU-1", "hostname": "gpu-07", "device_model": "Example",
+                "device_kind": "cuda", "mig_profile": null, "workload": "linear", "workload_key": "linear",
+                "mode": "train", "dtype": "f32", "threads": null, "seconds": null, "baseline_seconds": null,
+                "shift": null, "detectable_shift": null, "step": null, "verdicts": verdicts,
+            }))
+            .unwrap()
+        };
+        let normal = verdict("normal", "within_gates", false);
+        let over = |is_silenced| verdict("resolved", "near_baseline", is_silenced);
+        assert_eq!(said(&row(&[over(true), normal.clone()])), "as usual");
+        assert_eq!(
+            said(&row(&[over(false), normal])),
+            "resolved: as before again; normal: as usual"
+        );
+        assert_eq!(
+            said(&row(&[over(true)])),
+            "resolved: as before again (silenced)"
+        );
+    }
+}
