@@ -123,7 +123,9 @@ fn what_is_printed_is_a_file_that_says_the_same() {
             .map(|line| line.rsplit_once(" # ").unwrap().0.trim().to_owned());
         lines.collect()
     };
-    assert!(first.contains("lost_intervals = 9"), "{first}");
+    for bare in ["lost_intervals = 9 ", "judge_hit_shift = 0.03 "] {
+        assert!(first.contains(bare), "{first}");
+    }
     assert_eq!(values(&first), values(&second));
 }
 

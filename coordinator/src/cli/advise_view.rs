@@ -9,7 +9,7 @@ use batchstep_proto::domain::DeviceKind;
 use batchstep_report::{cells, siblings};
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 
-use super::tables;
+use super::grid;
 
 /// Ratios of samples up to this are told as a percentage.
 const PERCENT_UP_TO: f64 = 2.0;
@@ -295,7 +295,7 @@ fn sizes(row: &Row, advice: &Advice) -> String {
         row_cells.push(notes(facts, row, advice));
         table.add_row(row_cells);
     }
-    tables::trim_lines(&table.to_string())
+    grid::trim_lines(&table.to_string())
 }
 
 fn more_time(cost: f64) -> String {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use batchstep_proto::wire;
 use serde_json::json;
 
-use super::{sweep_view, tables};
+use super::{grid, sweep_view};
 
 /// Characters of an id that are shown, from its end: agents that were enrolled within a minute begin alike.
 const SHORT_ID: usize = 8;
@@ -169,7 +169,7 @@ pub(super) fn for_people(agents: &[Listed]) -> String {
     if agents.is_empty() {
         return "No agents yet. `batchstep-agent run` on a GPU host makes one.".to_owned();
     }
-    let mut table = tables::grid();
+    let mut table = grid::grid();
     table.set_header([
         "agent",
         "host",
@@ -194,7 +194,7 @@ pub(super) fn for_people(agents: &[Listed]) -> String {
             agent.why(),
         ]);
     }
-    tables::trim_lines(&table.to_string())
+    grid::trim_lines(&table.to_string())
 }
 
 /// How many of each model, those that no trial can start on apart.

@@ -9,11 +9,11 @@ use super::{
     Exit,
     args::CoordinatorArgs,
     endpoint::Connection,
-    exit,
+    exit, grid,
     nights::{self, NightFormat, ask},
-    sweep, tables, text,
+    sweep, text,
 };
-use crate::nightly::{CompareDocument, CompareRow, Measured, Side};
+use crate::nightly::{CompareDocument, CompareRow, Measured, Side, setting};
 
 /// Flags of `batchstep compare`.
 #[derive(Debug, Args)]
@@ -123,6 +123,9 @@ const HEADER: [&str; 6] = [
     "batch sizes",
 ];
 
+/// What a narrow terminal does without.
+const SPARE: [&str; 1] = ["batch sizes"];
+
 fn cells(row: &CompareRow) -> [String; 6] {
     let comparison = &row.comparison;
     let percent = |shift: f64| format!("{:+.1} %", shift.exp_m1() * 100.0);
@@ -137,7 +140,7 @@ fn cells(row: &CompareRow) -> [String; 6] {
         |[low, high]| format!("{} .. {}", percent(low), percent(high)),
     );
     [
-        nights::cell(&row.workload),
+        nights::cell(&setting(&row.workload)),
         who(&row.a),
         who(&row.b),
         format!("{word}, {}", percent(comparison.shift)),
@@ -163,16 +166,12 @@ fn table(document: &CompareDocument) -> String {
         nights::cell(&document.b)
     );
     if !document.rows.is_empty() {
-        let mut grid = tables::grid();
-        grid.set_header(HEADER);
-        for row in &document.rows {
-            grid.add_row(cells(row));
-        }
-        out.push_str(&tables::trim_lines(&grid.to_string()));
+        let rows: Vec<_> = document.rows.iter().map(cells).collect();
+        out.push_str(&grid::fit(HEADER, &rows, &SPARE, grid::width()));
         out.push('\n');
     }
     for line in &document.left_out {
-        out.push_str(&format!("left out: {}\n", nights::sentence(line)));
+        out.push_str(&format!("left out: {}\n", nights::sentence(&setting(line))));
     }
     out
 }
@@ -182,7 +181,10 @@ fn markdown(document: &CompareDocument) -> String {
     let mut out = format!("**a**: `{}`, **b**: `{}`\n\n", document.a, document.b);
     out.push_str(&nights::markdown_table(&HEADER, rows));
     for line in &document.left_out {
-        out.push_str(&format!("\n- left out: {}", nights::sentence(line)));
+        out.push_str(&format!(
+            "\n- left out: {}",
+            nights::sentence(&setting(line))
+        ));
     }
     out
 }

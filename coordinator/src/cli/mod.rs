@@ -22,6 +22,7 @@ mod export;
 mod fleet_args;
 mod follow;
 mod forewarning;
+mod grid;
 mod hand_over;
 mod inventory;
 mod judge_args;

@@ -10,7 +10,7 @@ use super::{
     Exit,
     args::{CoordinatorArgs, ListFormat},
     endpoint::{Client, Connection, refusal},
-    exit, sweep_view, tables, text,
+    exit, grid, sweep_view, text,
 };
 
 /// The commands about models.
@@ -102,7 +102,7 @@ fn digest(model: &wire::Model) -> Result<ModelDigest> {
 }
 
 fn for_people(answer: &wire::ListModelsResponse) -> Result<String> {
-    let mut table = tables::grid();
+    let mut table = grid::grid();
     table.set_header(["name", "model", "size", "uploaded", "in use"]);
     for model in &answer.models {
         table.add_row([
@@ -123,7 +123,7 @@ fn for_people(answer: &wire::ListModelsResponse) -> Result<String> {
     Ok(if answer.models.is_empty() {
         format!("no models; {room}")
     } else {
-        format!("{}\n{room}", tables::trim_lines(&table.to_string()))
+        format!("{}\n{room}", grid::trim_lines(&table.to_string()))
     })
 }
 

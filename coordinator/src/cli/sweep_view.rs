@@ -11,7 +11,7 @@ use batchstep_report::cells;
 use comfy_table::{ContentArrangement, presets};
 use serde_json::{Value, json};
 
-use super::{article, tables, text};
+use super::{article, grid, text};
 
 /// A sweep's state in a word.
 pub(super) const fn state_word(state: wire::SweepState) -> &'static str {
@@ -55,7 +55,7 @@ pub(super) fn list(sweeps: &[wire::Sweep]) -> String {
     if sweeps.is_empty() {
         return "No sweeps yet. `batchstep sweep run` asks for one.".to_owned();
     }
-    lines(tables::grid(), sweeps)
+    lines(grid::grid(), sweeps)
 }
 
 /// The same as a table of Markdown.
@@ -86,7 +86,7 @@ fn lines(mut table: comfy_table::Table, sweeps: &[wire::Sweep]) -> String {
             blocks(sweep).to_string(),
         ]);
     }
-    tables::trim_lines(&table.to_string())
+    grid::trim_lines(&table.to_string())
 }
 
 /// Every sweep for spreadsheets, named as in the JSON; `series` and `series_over` are counts.
@@ -160,7 +160,7 @@ pub(super) fn show(sweep: &wire::Sweep, explain: bool) -> String {
     }
     out.push('\n');
     if !sweep.series.is_empty() {
-        let mut table = tables::grid();
+        let mut table = grid::grid();
         table.set_header([
             "series",
             "workload",
@@ -183,7 +183,7 @@ pub(super) fn show(sweep: &wire::Sweep, explain: bool) -> String {
                 cells::long_duration(Duration::from_nanos(series.measuring_ns).as_secs_f64()),
             ]);
         }
-        let _ = writeln!(out, "{}", tables::trim_lines(&table.to_string()));
+        let _ = writeln!(out, "{}", grid::trim_lines(&table.to_string()));
     }
     // A sweep without series is explained in any case: nothing else would say why it waits.
     if explain || sweep.series.is_empty() {

@@ -6,13 +6,12 @@ use batchstep_core::steptable::{Row, Table, Verdict};
 use batchstep_proto::wire;
 use batchstep_report::{cells, siblings, table_csv, table_markdown};
 use clap::Args;
-use comfy_table::{ContentArrangement, presets};
 
 use super::{
     Exit,
     args::{CoordinatorArgs, Format},
     endpoint::{Client, Connection, refusal},
-    text,
+    grid, text,
 };
 
 /// Recommended batch sizes in a cell.
@@ -135,18 +134,10 @@ fn for_people(rows: &[Row]) -> String {
             .to_owned();
     }
     let columns: Vec<[String; 8]> = rows.iter().map(|row| columns(row, rows)).collect();
-    let mut out = grid();
-    out.set_header(HEADER);
-    for row in &columns {
-        out.add_row(row);
-    }
-    out.set_content_arrangement(ContentArrangement::Disabled);
-    let mut text = trim_lines(&out.to_string());
-    if out
-        .width()
-        .is_some_and(|width| longest_line(&text) > usize::from(width))
-    {
-        text = records(&columns);
+    let mut text = grid::fit(HEADER, &columns, &[], None);
+    let width = grid::width();
+    if width.is_some_and(|width| grid::longest_line(&text) > width) {
+        text = grid::records(HEADER, &columns, width);
     }
     for row in rows {
         text.push_str(&remarks(row, rows));
@@ -210,45 +201,6 @@ fn columns(row: &Row, rows: &[Row]) -> [String; 8] {
         cells::batch_sizes(&row.recommended_batch_sizes, SIZES_SHOWN),
         best,
     ]
-}
-
-/// The rows one below the other, for a terminal that is too narrow for a table.
-fn records(rows: &[[String; 8]]) -> String {
-    let widest = HEADER.iter().map(|name| name.len()).max().unwrap_or(0);
-    rows.iter()
-        .map(|row| {
-            HEADER
-                .iter()
-                .zip(row)
-                .map(|(name, value)| format!("{name:<widest$}  {value}\n"))
-                .collect::<String>()
-        })
-        .collect::<Vec<_>>()
-        .join("\n")
-}
-
-fn longest_line(text: &str) -> usize {
-    text.lines()
-        .map(|line| line.chars().count())
-        .max()
-        .unwrap_or(0)
-}
-
-/// An empty table in the style of all of them: as wide as the terminal, as wide as needed elsewhere.
-pub(super) fn grid() -> comfy_table::Table {
-    let mut table = comfy_table::Table::new();
-    table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
-        .set_content_arrangement(ContentArrangement::Dynamic);
-    table
-}
-
-/// Without the spaces that fill the last column.
-pub(super) fn trim_lines(text: &str) -> String {
-    text.lines()
-        .map(str::trim_end)
-        .collect::<Vec<_>>()
-        .join("\n")
 }
 
 /// The name alone where that is unambiguous.

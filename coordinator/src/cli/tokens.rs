@@ -12,7 +12,7 @@ use super::{
     Exit,
     args::{CoordinatorArgs, ListFormat},
     endpoint::{Connection, refusal},
-    sweep_view, tables, text,
+    grid, sweep_view, text,
 };
 
 /// Long enough to walk to the other host.
@@ -160,7 +160,7 @@ async fn list(options: List) -> Result<Exit> {
             text::print_line("no tokens; `batchstep token create` makes one")?;
         }
         ListFormat::Table => {
-            let mut table = tables::grid();
+            let mut table = grid::grid();
             table.set_header(["token", "for", "name", "created", "good until", "used"]);
             for token in &tokens {
                 table.add_row([
@@ -179,7 +179,7 @@ async fn list(options: List) -> Result<Exit> {
                     },
                 ]);
             }
-            text::print_line(&tables::trim_lines(&table.to_string()))?;
+            text::print_line(&grid::trim_lines(&table.to_string()))?;
         }
     }
     connection.close().await?;

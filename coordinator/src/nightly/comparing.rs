@@ -232,6 +232,10 @@ impl<S: Store> Nightly<S> {
             WhichNight::Date(date) => wanted.date = Some(date.clone()),
         }
         let night = self.store.nightly().nights(&wanted).await?.pop();
+        // Nights outlast their schedule; a name that has neither is mistyped.
+        if night.is_none() && self.store.nightly().last_night(schedule).await? == 0 {
+            self.must_find(schedule).await?;
+        }
         let night = night.ok_or_else(|| {
             NightlyError::NotFound(format!(
                 "schedule {schedule} has no such night; `batchstep nightly list --schedule {schedule}` lists them"

@@ -45,7 +45,7 @@ pub use people::{Answer, NightlyError, Person};
 pub use reproduce::reproduce;
 pub use telling::{Outcomes, Teller};
 pub use views::{NIGHT_STATES, WhichNight};
-pub use words::{kind, reason, sentence, shift, step};
+pub use words::{kind, reason, sentence, setting, shift, step};
 
 /// How nights are kept and judged.
 #[derive(Debug, Clone, Default)]

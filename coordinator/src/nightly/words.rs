@@ -55,6 +55,12 @@ pub fn step(step: Step) -> String {
     }
 }
 
+/// A setting, or a key that has one, as people read it: "linear, train, f32".
+#[must_use]
+pub fn setting(parts: &str) -> String {
+    parts.replace('|', ", ")
+}
+
 /// A verdict in one sentence without its subject.
 #[must_use]
 pub fn sentence(verdict: &Verdict) -> String {

@@ -242,7 +242,7 @@ pub struct Subject {
     pub model: Option<String>,
     /// Host name.
     pub host: Option<String>,
-    /// Workload with parameters, mode and dtype: `linear in=512 (infer, f32)`.
+    /// Workload with parameters, mode and dtype: `linear in=512, infer, f32`.
     pub workload: Option<String>,
     /// How many devices it is about, where that is not one.
     pub devices: Option<u32>,

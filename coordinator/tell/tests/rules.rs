@@ -106,7 +106,7 @@ fn every_rule_says_what_to_do_and_is_tested() {
         );
         assert!(seen.insert(name.clone()), "{name} twice");
     }
-    assert_eq!(seen.len(), 9);
+    assert_eq!(seen.len(), 10);
 }
 
 #[test]

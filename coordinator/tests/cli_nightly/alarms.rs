@@ -282,7 +282,7 @@ async fn junit_is_xml_with_a_case_for_every_series() {
             "failure", "passed", "skipped", "skipped", "skipped", "passed", "failure"
         ]
     );
-    assert_eq!(lab[0].0, "GPU-a1 linear train f32");
+    assert_eq!(lab[0].0, "GPU-a1 linear, train, f32");
     assert_eq!(
         cases(&suites[1]),
         [("night of 2026-11-11".to_owned(), "error".to_owned())]
@@ -298,6 +298,59 @@ async fn junit_is_xml_with_a_case_for_every_series() {
     );
     let class = failure.parent().unwrap().attribute("classname");
     assert_eq!(class, Some("node-a.Example <H1> & \"Co\""));
+}
+
+/// How the cases of a report with one suite end, by name.
+fn ends(report: &Ran) -> Vec<(String, String)> {
+    let xml = Document::parse(&report.stdout).unwrap_or_else(|error| panic!("{error}\n{report:?}"));
+    let cases = xml
+        .descendants()
+        .filter(|node| node.has_tag_name("testcase"));
+    let case = |case: Node<'_, '_>| {
+        let name = case.attribute("name").unwrap();
+        (name.to_owned(), end(case).to_owned())
+    };
+    cases.map(case).collect()
+}
+
+#[tokio::test]
+async fn what_is_missing_is_an_error_until_somebody_knows_of_it() {
+    let detail = |device: Option<&str>| Detail {
+        about: Some(about("d1")),
+        device: device.map(ToOwned::to_owned),
+        ..Detail::default()
+    };
+    // The host of c1 and c2, the device d1, the series e1 by itself; f1 has no alarm. Of g1, which this night knows nothing of, one is open from before.
+    let missing_ones = ["c1", "c2", "d1", "e1", "f1"].map(|device| (device, missing()));
+    let stories = || {
+        absent()
+            .night(4, DONE, &missing_ones)
+            .alarm_about(9, 4, "device GPU-d1", Kind::Missing, detail(Some("GPU-d1")))
+            .alarm_about(10, 4, &about("e1").key(), Kind::Missing, detail(None))
+            .alarm_about(11, 3, &about("g1").key(), Kind::Missing, detail(None))
+    };
+    let line = "regressions --format junit";
+    let expected = |unknown: &str| {
+        let named = |(name, end): (&str, &str)| (name.to_owned(), end.to_owned());
+        [
+            ("GPU-c1 linear, train, f32", unknown),
+            ("GPU-c2 linear, train, f32", unknown),
+            ("GPU-d1 linear, train, f32", unknown),
+            ("GPU-e1 linear, train, f32", unknown),
+            ("GPU-f1 linear, train, f32", "skipped"),
+            ("missing: GPU-g1, linear, train, f32", unknown),
+        ]
+        .map(named)
+    };
+    let open = said(&[stories()], line).await;
+    let open = open.is(
+        3,
+        &["errors=\"5\"", "Ends with 3: ", "something is missing"],
+    );
+    assert_eq!(ends(&open), expected("error"));
+    let known = said(&[stories().with_alarms(acknowledged)], line).await;
+    let known = known.is(3, &["errors=\"0\"", "known to ada"]);
+    assert_eq!(ends(&known), expected("skipped"));
 }
 
 #[tokio::test]
@@ -349,7 +402,11 @@ async fn questions_that_make_no_sense_are_named() {
         ("regressions ack", &["ID"]),
         ("regressions ack 7", &["--reason"]),
         ("regressions ack 7 --reason ~", &["--reason"]),
-        ("regressions ack seven --reason why", &["seven"]),
+        (
+            "regressions ack seven --reason why",
+            &["seven", "not the number of an alarm"],
+        ),
+        ("regressions label 0 true", &["not the number of an alarm"]),
         ("regressions label 7 perhaps", &["perhaps", "true", "false"]),
         (
             "regressions ack 7 99 --reason why",

@@ -43,6 +43,7 @@ async fn nights_are_listed_newest_first() {
             "1 h 30 min",
             "2 learning",
             "the coordinator was away",
+            "did not happen",
         ],
     );
     let (newest, oldest) = (
@@ -101,9 +102,14 @@ async fn a_night_is_shown_by_number_or_day_the_gravest_first() {
     ask(&coordinator, "nightly show 1")
         .await
         .is(0, &["2 learning"]);
-    ask(&coordinator, "nightly show 2")
-        .await
-        .is(3, &["missed", "the coordinator was away"]);
+    ask(&coordinator, "nightly show 2").await.is(
+        3,
+        &[
+            "missed",
+            "the coordinator was away",
+            "did not happen; 0 alarms",
+        ],
+    );
 
     let ran = ask(&coordinator, "nightly show 3 --format json")
         .await
@@ -152,6 +158,18 @@ async fn nights_that_are_none_are_named() {
             "nightly show --schedule nobody",
             &["no schedule \"nobody\"", "batchstep schedule list"],
         ),
+        (
+            "nightly show 99 --schedule nobody",
+            &["no schedule \"nobody\"", "batchstep schedule list"],
+        ),
+        (
+            "compare night:nobody@2 night:lab@3",
+            &["no schedule \"nobody\"", "batchstep schedule list"],
+        ),
+        (
+            "nightly report --schedule nobody --output nowhere",
+            &["no schedule \"nobody\"", "batchstep schedule list"],
+        ),
         ("nightly list --limit 0", &["--limit"]),
     ] {
         let ran = ask(&coordinator, line).await.is(2, said);
@@ -195,6 +213,20 @@ async fn devices_that_begin_alike_are_told_apart() {
     let coordinator = Coordinator::start(store).await;
     let shown = ask(&coordinator, "nightly show --all").await;
     shown.is(0, &["GPU-a-0123456789abc-1", "GPU-a-0123456789abc-2"]);
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn a_night_under_way_is_not_judged_yet() {
+    let folder = TempDir::new().unwrap();
+    let store = Sqlite::open(folder.path()).await.unwrap();
+    let story = Story::of("lab").night(1, NightState::Measuring, &[]);
+    story.write(&store).await;
+    let coordinator = Coordinator::start(store).await;
+    let shown = ask(&coordinator, "nightly show").await;
+    shown.is(3, &["not judged yet"]).without(&["0 series"]);
+    let list = ask(&coordinator, "nightly list").await;
+    list.is(0, &["measuring", "not judged yet"]);
     coordinator.stop().await;
 }
 

@@ -88,6 +88,19 @@ impl Story {
         let happened = state != NightState::Missed;
         let planned_at = time(&format!("{}T01:00:00Z", date(number)));
         let finished_at = time(&format!("{}T02:30:00Z", date(number)));
+        // Nothing of it is out yet: a coordinator waits for its agents until the deadline, which is far.
+        let life = json!({
+            "schedule": self.schedule,
+            "number": number,
+            "planned": planned_at,
+            "ends": time("2999-01-01T00:00:00Z"),
+            "deadline": {"secs": 6 * 3600, "nanos": 0},
+            "budget": {"secs": 60, "nanos": 0},
+            "phase": {"phase": "measuring"},
+            "parts": [],
+            "judging_since": null,
+            "left_out": [],
+        });
         self.records.push(NightlyRecord::Night(StoredNight {
             schedule: self.schedule.clone(),
             number,
@@ -102,7 +115,7 @@ impl Story {
                 "the coordinator was away"
             }
             .to_owned(),
-            life: "{}".to_owned(),
+            life: life.to_string(),
             summary: serde_json::to_string(&summary).unwrap(),
         }));
         for (device, verdict) in series {

@@ -188,7 +188,13 @@ pub(super) fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
-/// A length of time as people write it.
+/// A length of time as people write it: `6h`, `24h`, `7d`.
 fn text(duration: Duration) -> String {
+    const DAY_SECONDS: u64 = 24 * 3600;
+    let seconds = duration.as_secs();
+    if seconds > DAY_SECONDS && seconds.is_multiple_of(DAY_SECONDS) && duration.subsec_nanos() == 0
+    {
+        return format!("{}d", seconds / DAY_SECONDS);
+    }
     format!("{:#}", signed(duration))
 }

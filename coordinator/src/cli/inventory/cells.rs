@@ -5,7 +5,7 @@ use batchstep_proto::{inventory::Value, size::Size};
 use comfy_table::{ContentArrangement, LineStyle, presets};
 use serde_json::Value as Json;
 
-use crate::cli::{args::Format, tables, text::harmless};
+use crate::cli::{args::Format, grid, text::harmless};
 
 /// Version of the JSON's layout.
 pub(super) const SCHEMA_VERSION: u32 = 1;
@@ -113,7 +113,7 @@ pub(super) fn table(format: Format) -> comfy_table::Table {
         table
     } else {
         // Labs have many rows: a line between each two would hide them.
-        let mut table = tables::grid();
+        let mut table = grid::grid();
         table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
         table
     }
@@ -121,7 +121,7 @@ pub(super) fn table(format: Format) -> comfy_table::Table {
 
 /// A finished table without the spaces at its lines' ends; a bar in a cell of Markdown would end it.
 pub(super) fn finished(table: &comfy_table::Table) -> String {
-    tables::trim_lines(&table.to_string())
+    grid::trim_lines(&table.to_string())
 }
 
 /// A cell of this format.

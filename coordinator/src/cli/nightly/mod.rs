@@ -11,7 +11,7 @@ use jiff::civil::Date;
 use super::{
     Exit,
     args::CoordinatorArgs,
-    endpoint::{Connection, refusal},
+    endpoint::{Connection, Nights, refusal},
     nights::{self, NightFormat, ask, findings::Findings, night},
     person::PersonArgs,
     text,
@@ -52,8 +52,8 @@ pub(super) struct List {
 /// Flags of `batchstep nightly show`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 nothing to worry about, 1 an open alarm that nobody has acknowledged, 3 a night that did not happen, is under way, or lacks
-series that nobody has acknowledged, 4 with --strict what only the next night decides.
+    after_help = "Exit codes: 0 nothing to worry about, 1 an open alarm other than `missing` and `night missed`, 3 one of these, or a night that did not happen,
+is under way, or lacks series, 4 with --strict what only the next night decides. What somebody has acknowledged does not count.
 
 Examples:
   batchstep nightly show
@@ -159,8 +159,7 @@ async fn list(options: List) -> Result<Exit> {
     let schedule = options.schedule.as_deref();
     let document = ask::nights(&mut connection.nightly, schedule, options.limit).await?;
     if document.nights.is_empty() && schedule.is_some() {
-        // Says that there is none of that name, instead of an empty list. Nights outlast their schedule.
-        ask::schedules(&mut connection.nightly, schedule, 0).await?;
+        must_be_known(&mut connection.nightly, schedule).await?;
     }
     match options.format {
         NightFormat::Table => text::print_line(&night::list(&document.nights))?,
@@ -169,6 +168,11 @@ async fn list(options: List) -> Result<Exit> {
     }
     connection.close().await?;
     Ok(Exit::Done)
+}
+
+/// Refuses a name that is no schedule's, where an answer is empty.
+async fn must_be_known(client: &mut Nights, schedule: Option<&str>) -> Result<()> {
+    ask::schedules(client, schedule, 0).await.map(|_| ())
 }
 
 async fn show(options: Show) -> Result<Exit> {
@@ -192,13 +196,17 @@ async fn show(options: Show) -> Result<Exit> {
 
 async fn report(options: Report) -> Result<Exit> {
     let mut connection = Connection::open(&options.coordinator).await?;
+    let schedule = options.schedule.as_deref();
     let request = wire::GetHistoryRequest {
-        schedule: options.schedule,
+        schedule: options.schedule.clone(),
         device: options.device,
         workload: options.workload,
         nights: options.nights,
     };
     let histories: Histories = ask::read(connection.nightly.get_history(request).await)?;
+    if histories.series.is_empty() && schedule.is_some() {
+        must_be_known(&mut connection.nightly, schedule).await?;
+    }
     connection.close().await?;
     if histories.series.is_empty() {
         eprintln!("No night has measured such a series yet; nothing was written.");

@@ -5,11 +5,11 @@ use batchstep_report::cells;
 
 use super::{cell, line, minute, sentence};
 use crate::{
-    cli::text,
+    cli::{grid, text},
     nightly::{
         alarms::NIGHT_MISSED,
         document::{AlarmRow, AlarmState},
-        reason, shift, step,
+        reason, setting, shift, step,
     },
 };
 
@@ -70,8 +70,8 @@ impl Told {
         let host = host.or(about.filter(|_| !whole).map(|about| &about.hostname));
         let is_series = about.is_some_and(|about| about.key() == alarm.subject);
         let workload = match (&detail.workload, about) {
-            (Some(workload), _) => workload.replace('|', ", "),
-            (None, Some(about)) if is_series => about.setting(&about.workload).replace('|', ", "),
+            (Some(workload), _) => setting(workload),
+            (None, Some(about)) if is_series => setting(&about.setting(&about.workload)),
             (None, Some(_)) => format!("{} series", detail.series),
             (None, None) => absent(),
         };
@@ -88,7 +88,7 @@ impl Told {
         Self {
             heading: heading(alarm),
             // The parts of a setting are told as in the tables.
-            sentence: sentence(&text::short_digests(&detail.sentence).replace('|', ", ")),
+            sentence: sentence(&text::short_digests(&setting(&detail.sentence))),
             device: cell(&device),
             host: host.map_or_else(absent, |host| cell(host)),
             workload: cell(&workload),
@@ -135,11 +135,17 @@ impl Told {
             .collect()
     }
 
-    /// The alarm as a paragraph.
-    pub(in crate::cli) fn paragraph(&self) -> String {
-        let mut out = format!("{}\n  {}\n", self.heading, self.sentence);
+    /// The alarm as a paragraph, its lines no longer than `width`; only commands are, which are copied whole.
+    pub(in crate::cli) fn paragraph(&self, width: Option<usize>) -> String {
+        let mut out = format!(
+            "{}\n{}\n",
+            grid::wrap("", &self.heading, width),
+            grid::wrap("  ", &self.sentence, width)
+        );
         for (name, value) in self.facts() {
-            out.push_str(&format!("  {name:<13}{value}\n"));
+            let width = width.filter(|_| !matches!(name, "reproduce" | "acknowledge"));
+            let line = grid::wrap(&format!("  {name:<13}"), value, width);
+            out.push_str(&format!("{line}\n"));
         }
         out
     }

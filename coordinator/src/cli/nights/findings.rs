@@ -72,9 +72,11 @@ impl Findings {
     /// Says on stderr why a command ends as [`Findings::exit`] has it.
     pub(in crate::cli) fn explain(exit: Exit) {
         let why = match exit {
-            Exit::BadNews => "an alarm is open that nobody has acknowledged",
+            Exit::BadNews => {
+                "an alarm is open that nobody has acknowledged, other than missing and night missed"
+            }
             Exit::Incomplete => {
-                "a night did not happen or is not over, or lacks series that nobody has acknowledged"
+                "a night did not happen or is not over, or something is missing, and nobody has acknowledged it"
             }
             Exit::Ambiguous => "only the next night decides about some series",
             Exit::Done | Exit::Usage => return,

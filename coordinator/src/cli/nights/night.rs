@@ -13,10 +13,10 @@ use super::{
     markdown_table, minute, sentence,
 };
 use crate::{
-    cli::{tables, text},
+    cli::{grid, text},
     nightly::{
         document::{NightDocument, NightRow, SeriesRow, Summary},
-        kind, sentence as verdict_sentence,
+        kind, sentence as verdict_sentence, setting,
     },
 };
 
@@ -44,24 +44,22 @@ const SERIES: [&str; 10] = [
     "verdict",
 ];
 
+/// What a narrow terminal does without.
+const SPARE_OF_NIGHTS: [&str; 2] = ["took", "began"];
+/// The same of series.
+const SPARE_OF_SERIES: [&str; 2] = ["detectable", "host"];
+
 /// Nights, a line each.
 pub(in crate::cli) fn list(nights: &[NightRow]) -> String {
     if nights.is_empty() {
         return "No night yet. `batchstep schedule list` says when the next ones begin.".to_owned();
     }
-    let mut table = tables::grid();
-    table.set_header(NIGHTS);
-    for night in nights {
-        table.add_row(night_cells(night));
-    }
-    let mut out = tables::trim_lines(&table.to_string());
+    let rows: Vec<_> = nights.iter().map(night_cells).collect();
+    let width = grid::width();
+    let mut out = grid::fit(NIGHTS, &rows, &SPARE_OF_NIGHTS, width);
     for night in nights.iter().filter(|night| !night.note.is_empty()) {
-        out.push_str(&format!(
-            "\nnight {} of {}: {}",
-            night.number,
-            cell(&night.schedule),
-            sentence(&night.note)
-        ));
+        let label = format!("\nnight {} of {}: ", night.number, cell(&night.schedule));
+        out.push_str(&grid::wrap(&label, &sentence(&night.note), width));
     }
     out
 }
@@ -85,7 +83,10 @@ fn night_cells(night: &NightRow) -> [String; 8] {
             .as_deref()
             .map_or_else(|| ABSENT.to_owned(), minute),
         took(night).unwrap_or_else(|| ABSENT.to_owned()),
-        counts(&night.summary),
+        match night.summary.series() {
+            0 => series_of_none(night).to_owned(),
+            _ => counts(&night.summary),
+        },
         night.summary.alarms.to_string(),
     ]
 }
@@ -105,10 +106,15 @@ fn counts(summary: &Summary) -> String {
         .rev()
         .map(|(of, count)| format!("{count} {}", words(&kind(*of))))
         .collect();
-    if counts.is_empty() {
-        "none".to_owned()
-    } else {
-        counts.join(", ")
+    counts.join(", ")
+}
+
+/// What stands for the series of a night that has none.
+fn series_of_none(night: &NightRow) -> &'static str {
+    match night.state.as_str() {
+        "missed" => "did not happen",
+        "measuring" | "again" => "not judged yet",
+        _ => "no series",
     }
 }
 
@@ -132,7 +138,10 @@ pub(in crate::cli) fn heading(night: &NightRow) -> String {
         out.push_str(&format!("{}\n", sentence(&night.note)));
     }
     let summary = &night.summary;
-    out.push_str(&format!("{} series: {}", summary.series(), counts(summary)));
+    out.push_str(&match summary.series() {
+        0 => series_of_none(night).to_owned(),
+        series => format!("{series} series: {}", counts(summary)),
+    });
     if summary.again > 0 {
         out.push_str(&format!("; {} measured again", summary.again));
     }
@@ -146,22 +155,21 @@ pub(in crate::cli) fn heading(night: &NightRow) -> String {
 /// One night for people; `all` also shows the series of which there is nothing to say.
 pub(in crate::cli) fn show(findings: &Findings, all: bool, flag: &str) -> String {
     let mut out = String::new();
+    let width = grid::width();
     for document in &findings.nights {
-        out.push_str(&heading(&document.night));
-        out.push('\n');
+        for line in heading(&document.night).lines() {
+            out.push_str(&format!("{}\n", grid::wrap("", line, width)));
+        }
         for alarm in &findings.alarms {
             out.push('\n');
-            out.push_str(&Told::of(alarm, flag).paragraph());
+            out.push_str(&Told::of(alarm, flag).paragraph(width));
         }
         let (shown, folded) = series(document, all);
         let ids = distinct(document);
         if !shown.is_empty() {
-            let mut table = tables::grid();
-            table.set_header(SERIES);
-            for row in shown {
-                table.add_row(series_cells(row, ids));
-            }
-            out.push_str(&format!("\n{}\n", tables::trim_lines(&table.to_string())));
+            let rows: Vec<_> = shown.iter().map(|row| series_cells(row, ids)).collect();
+            let table = grid::fit(SERIES, &rows, &SPARE_OF_SERIES, width);
+            out.push_str(&format!("\n{table}\n"));
         }
         if !folded.is_empty() {
             out.push_str(&format!("\nNot shown: {folded}; --all shows them.\n"));
@@ -275,7 +283,7 @@ fn series_cells(row: &SeriesRow, ids: usize) -> [String; 10] {
         cell(&cells::device_name(&about.group().model, about.device_kind)),
         cell(&about.device.chars().take(ids).collect::<String>()),
         cell(&about.hostname),
-        cell(&about.setting(&about.workload).replace('|', ", ")),
+        cell(&setting(&about.setting(&about.workload))),
         time(row.seconds),
         time(row.baseline_seconds),
         row.shift.map_or_else(absent, percent),
@@ -305,6 +313,48 @@ pub(in crate::cli) fn said(row: &SeriesRow) -> String {
         }
         text
     };
-    let all: Vec<String> = row.verdicts.iter().map(said).collect();
+    // That something else is over is no news where the alarm that stands for it has told so.
+    let is_hidden = |verdict: &&Verdict| {
+        verdict.kind == Kind::Resolved && verdict.is_silenced && row.verdicts.len() > 1
+    };
+    let told = row.verdicts.iter().filter(|verdict| !is_hidden(verdict));
+    let all: Vec<String> = told.map(said).collect();
     sentence(&all.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn that_something_silenced_is_over_is_said_only_where_nothing_else_is() {
+        let verdict = |kind: &str, reason: &str, is_silenced: bool| {
+            json!({
+                "kind": kind, "reason": reason, "is_alarm": false, "is_new": false, "is_silenced": is_silenced,
+                "cause": null, "numbers": {"nights": 0}, "changes": [],
+            })
+        };
+        let row = |verdicts: &[serde_json::Value]| -> SeriesRow {
+            serde_json::from_value(json!({
+                "series": "GPU-1|linear|train|f32", "device": "GPU-1", "hostname": "gpu-07", "device_model": "Example",
+                "device_kind": "cuda", "mig_profile": null, "workload": "linear", "workload_key": "linear",
+                "mode": "train", "dtype": "f32", "threads": null, "seconds": null, "baseline_seconds": null,
+                "shift": null, "detectable_shift": null, "step": null, "verdicts": verdicts,
+            }))
+            .unwrap()
+        };
+        let normal = verdict("normal", "within_gates", false);
+        let over = |is_silenced| verdict("resolved", "near_baseline", is_silenced);
+        assert_eq!(said(&row(&[over(true), normal.clone()])), "as usual");
+        assert_eq!(
+            said(&row(&[over(false), normal])),
+            "resolved: as before again; normal: as usual"
+        );
+        assert_eq!(
+            said(&row(&[over(true)])),
+            "resolved: as before again (silenced)"
+        );
+    }
 }

@@ -27,7 +27,7 @@ pub(super) struct Reasoned {
     #[command(flatten)]
     coordinator: CoordinatorArgs,
     /// Numbers of the alarms.
-    #[arg(value_name = "ID", required = true, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(value_name = "ID", required = true, value_parser = alarm)]
     alarms: Vec<u64>,
     /// Why, for whoever looks later.
     #[arg(long, value_name = "TEXT", value_parser = why)]
@@ -49,7 +49,7 @@ pub(super) struct Label {
     #[command(flatten)]
     coordinator: CoordinatorArgs,
     /// Numbers of the alarms.
-    #[arg(value_name = "ID", required = true, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(value_name = "ID", required = true, value_parser = alarm)]
     alarms: Vec<u64>,
     /// Whether they were right.
     #[arg(value_name = "TRUE|FALSE", value_enum, required = true)]
@@ -68,6 +68,16 @@ enum Truth {
     True,
     /// It was noise.
     False,
+}
+
+fn alarm(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(
+            "not the number of an alarm; `batchstep regressions` shows it, such as 17 in `alarm 17 (open)`"
+                .to_owned(),
+        ),
+    }
 }
 
 fn why(text: &str) -> Result<String, String> {

@@ -1,5 +1,5 @@
 //! Alarms as JUnit XML, which CI systems show as test results: a suite for each schedule's newest night, a case for each series. What fails here is what the
-//! exit code 1 stands for; what was not measured is skipped, and a night that did not happen is an error.
+//! exit code 1 stands for. A night that did not happen, and what is missing while nobody knows of it, is an error; what else says nothing is skipped.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,11 @@ use crate::{
         findings::{Findings, is_absence, is_failing},
         night::{heading, said},
     },
-    nightly::document::{AlarmRow, AlarmState, NightDocument, SeriesRow},
+    nightly::{
+        alarms::NIGHT_MISSED,
+        document::{AlarmRow, AlarmState, NightDocument, SeriesRow},
+        setting,
+    },
 };
 
 /// How a case ended.
@@ -22,7 +26,7 @@ enum End {
     Skipped(String),
     /// Kind, sentence, and all that is known.
     Failed(String, String, String),
-    /// The same for a night that did not happen.
+    /// Kind and sentence of what did not happen, or is missing.
     Error(String, String),
 }
 
@@ -124,34 +128,46 @@ fn cases(findings: &Findings, document: &NightDocument) -> Vec<Case> {
         });
     }
     cases.extend(document.series.iter().map(|row| of_series(&alarms, row)));
-    // What is about no single series of this night: models, and what is open from before.
-    let is_series = |alarm: &AlarmRow| {
-        document
-            .series
-            .iter()
-            .any(|row| row.series == alarm.subject)
+    // What is told by no case so far: models, and what is open from before.
+    let is_told = |alarm: &AlarmRow| {
+        if alarm.kind == NIGHT_MISSED {
+            return night.state != "done" && alarm.night == night.number;
+        }
+        document.series.iter().any(|row| is_told_by(alarm, row))
     };
-    let others = alarms
-        .iter()
-        .filter(|alarm| !is_absence(alarm) && !is_series(alarm));
+    let others = alarms.iter().filter(|alarm| !is_told(alarm));
     cases.extend(others.map(|alarm| Case {
         class: night.schedule.clone(),
-        name: format!(
-            "{}: {}",
-            words(&alarm.kind),
-            alarm.subject.replace('|', " ")
-        ),
+        name: format!("{}: {}", words(&alarm.kind), setting(&alarm.subject)),
         end: of_alarm(alarm),
     }));
     cases
 }
 
+/// Whether the case of a series tells an alarm: its own, or of what is missing also its device's or its host's.
+fn is_told_by(alarm: &AlarmRow, row: &SeriesRow) -> bool {
+    if is_absence(alarm) {
+        let is_missing = |verdict: &Verdict| verdict.kind == Kind::Missing;
+        row.verdicts.iter().any(is_missing) && row.about.is_of(&alarm.subject)
+    } else {
+        alarm.subject == row.series
+    }
+}
+
 fn of_series(alarms: &[&AlarmRow], row: &SeriesRow) -> Case {
     let about = &row.about;
-    let own = |alarm: &&&AlarmRow| alarm.subject == row.series && !is_absence(alarm);
-    let mut own: Vec<&&AlarmRow> = alarms.iter().filter(own).collect();
-    // One that fails before one that somebody knows of.
-    own.sort_by_key(|alarm| (!is_failing(alarm), alarm.id));
+    let mut own: Vec<&&AlarmRow> = alarms
+        .iter()
+        .filter(|alarm| is_told_by(alarm, row))
+        .collect();
+    // What fails, then what is missing, before what somebody knows of.
+    own.sort_by_key(|alarm| {
+        (
+            !is_failing(alarm),
+            alarm.state != AlarmState::Open,
+            alarm.id,
+        )
+    });
     let says_nothing = |verdict: &&Verdict| {
         matches!(
             verdict.kind,
@@ -168,7 +184,7 @@ fn of_series(alarms: &[&AlarmRow], row: &SeriesRow) -> Case {
         name: format!(
             "{} {}",
             about.device,
-            about.setting(&about.workload).replace('|', " ")
+            setting(&about.setting(&about.workload))
         ),
         end,
     }
@@ -177,7 +193,13 @@ fn of_series(alarms: &[&AlarmRow], row: &SeriesRow) -> Case {
 fn of_alarm(alarm: &AlarmRow) -> End {
     let told = Told::of(alarm, "");
     if is_failing(alarm) {
-        End::Failed(alarm.kind.clone(), told.sentence.clone(), told.paragraph())
+        End::Failed(
+            alarm.kind.clone(),
+            told.sentence.clone(),
+            told.paragraph(None),
+        )
+    } else if alarm.state == AlarmState::Open {
+        End::Error(alarm.kind.clone(), told.sentence)
     } else {
         End::Skipped(format!("{}: {}", told.answered, told.sentence))
     }

@@ -8,8 +8,9 @@ use crate::{
         Exit,
         args::CoordinatorArgs,
         endpoint::Connection,
+        grid,
         nights::{NightFormat, ask, cell, markdown_table, minute, print_document, sentence},
-        tables, text,
+        text,
     },
     nightly::document::ActionRow,
 };
@@ -47,25 +48,21 @@ pub(super) async fn run(options: Log) -> Result<Exit> {
     let rows = document.actions.iter().map(columns);
     match options.format {
         NightFormat::Json => print_document(&document)?,
-        NightFormat::Markdown => text::print_line(&markdown_table(&COLUMNS, rows))?,
+        NightFormat::Markdown => text::print_line(&markdown_table(&COLUMNS, rows.map(Vec::from)))?,
         NightFormat::Table if document.actions.is_empty() => {
             text::print_line("Nobody has done anything yet.")?;
         }
         NightFormat::Table => {
-            let mut table = tables::grid();
-            table.set_header(COLUMNS);
-            for row in rows {
-                table.add_row(row);
-            }
-            text::print_line(&tables::trim_lines(&table.to_string()))?;
+            let rows: Vec<_> = rows.collect();
+            text::print_line(&grid::fit(COLUMNS, &rows, &[], grid::width()))?;
         }
     }
     connection.close().await?;
     Ok(Exit::Done)
 }
 
-fn columns(action: &ActionRow) -> Vec<String> {
-    vec![
+fn columns(action: &ActionRow) -> [String; 6] {
+    [
         minute(&action.at),
         cell(&format!("{} ({})", action.user, action.caller)),
         cell(&action.action),

@@ -24,8 +24,8 @@ use super::{
     args_conflicts_with_subcommands = true,
     after_help = "Alarms that are open, and with --since those that were. An alarm that somebody has acknowledged is shown on, and fails nothing any more.
 
-Exit codes: 0 nothing to worry about, 1 an open alarm that nobody has acknowledged, 3 the newest night of a schedule did not happen, or lacks series
-that nobody has acknowledged, 4 with --strict what only the next night decides. The lowest code wins.
+Exit codes: 0 nothing to worry about, 1 an open alarm other than `missing` and `night missed`, 3 one of these, or a newest night of a schedule that
+did not happen or lacks series, 4 with --strict what only the next night decides. What somebody has acknowledged does not count; the lowest code wins.
 
 Examples:
   batchstep regressions

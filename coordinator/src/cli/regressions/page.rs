@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use crate::{
     cli::{
+        grid,
         nights::{
             alarm::{Told, words},
             cell,
@@ -41,16 +42,19 @@ pub(super) struct Page<'a> {
 impl Page<'_> {
     /// For a terminal.
     pub(super) fn table(&self) -> String {
-        let mut out = format!("{}\n", self.summary());
+        let width = grid::width();
+        let mut out = format!("{}\n", grid::wrap("", &self.summary(), width));
         for alarm in self.alarms() {
             out.push('\n');
-            out.push_str(&self.told(alarm).paragraph());
+            out.push_str(&self.told(alarm).paragraph(width));
         }
         out.push('\n');
         for document in &self.findings.nights {
-            out.push_str(&format!("{}\n", night::heading(&document.night)));
+            for line in night::heading(&document.night).lines() {
+                out.push_str(&format!("{}\n", grid::wrap("", line, width)));
+            }
         }
-        out.push_str(&precision(&self.document.labels));
+        out.push_str(&grid::wrap("", &precision(&self.document.labels), width));
         out
     }
 

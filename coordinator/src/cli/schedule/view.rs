@@ -11,29 +11,33 @@ use serde_json::{Value, json};
 
 use crate::cli::{
     args::Span,
+    grid,
     nights::{cell, minute, sentence},
-    sweep_view, tables, text,
+    sweep_view, text,
 };
+
+/// What a person sees of a schedule in a list, in this order.
+const COLUMNS: [&str; 7] = [
+    "schedule",
+    "cron",
+    "time zone",
+    "state",
+    "next night",
+    "nights",
+    "newest",
+];
+/// What a narrow terminal does without.
+const SPARE: [&str; 2] = ["nights", "time zone"];
 
 /// Every schedule, a line each.
 pub(super) fn list(schedules: &[ScheduleView]) -> String {
     if schedules.is_empty() {
         return "No schedule yet. `batchstep schedule add` adds one.".to_owned();
     }
-    let mut table = tables::grid();
-    table.set_header([
-        "schedule",
-        "cron",
-        "time zone",
-        "state",
-        "next night",
-        "nights",
-        "newest",
-    ]);
-    for view in schedules {
+    let row = |view: &ScheduleView| {
         let schedule = view.schedule.clone().unwrap_or_default();
         let next = view.upcoming.first();
-        table.add_row([
+        [
             cell(&schedule.name),
             cell(&schedule.cron),
             cell(&schedule.time_zone),
@@ -42,9 +46,10 @@ pub(super) fn list(schedules: &[ScheduleView]) -> String {
                 .map_or_else(|| "-".to_owned(), |run| cell(&run.local)),
             view.nights.to_string(),
             newest(view),
-        ]);
-    }
-    tables::trim_lines(&table.to_string())
+        ]
+    };
+    let rows: Vec<_> = schedules.iter().map(row).collect();
+    grid::fit(COLUMNS, &rows, &SPARE, grid::width())
 }
 
 const fn state(view: &ScheduleView) -> &'static str {

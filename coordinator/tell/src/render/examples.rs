@@ -4,7 +4,7 @@ use jiff::{Timestamp, civil::date};
 
 use crate::{
     Digest, digest_key,
-    message::{Change, Kind, Link, Message, Night, Reason, Severity, Shift, Steps, Subject, Times},
+    message::{Change, Kind, Link, Message, Night, Reason, Severity, Shift, Subject, Times},
 };
 
 pub(crate) fn digest(messages: Vec<Message>) -> Digest {
@@ -47,7 +47,7 @@ pub(crate) fn regression() -> Message {
             device: Some("GPU-2f6e".to_owned()),
             model: Some("NVIDIA H100".to_owned()),
             host: Some("gpu-07".to_owned()),
-            workload: Some("linear in=512 (infer, f32)".to_owned()),
+            workload: Some("linear in=512, infer, f32".to_owned()),
             devices: None,
         },
         time: Some(Times {
@@ -56,12 +56,8 @@ pub(crate) fn regression() -> Message {
         }),
         shift: Some(Shift {
             relative: 0.082,
-            interval: Some([0.071, 0.093]),
+            interval: None,
             z: Some(6.4),
-        }),
-        step: Some(Steps {
-            before: Some(16),
-            after: Some(16),
         }),
         since: Some(Night {
             number: 19,
@@ -69,7 +65,8 @@ pub(crate) fn regression() -> Message {
         }),
         reason: Reason {
             code: "hits".to_owned(),
-            sentence: "Slower than its baseline in two of the last three valid nights.".to_owned(),
+            sentence: "NVIDIA H100 on gpu-07: linear in=512, infer, f32: 8.2 % slower (driver 570.86 -> 580.12)"
+                .to_owned(),
         },
         changes: vec![Change {
             property: "driver".to_owned(),
@@ -78,15 +75,15 @@ pub(crate) fn regression() -> Message {
         }],
         smallest_detectable_shift: Some(0.03),
         links: vec![Link {
-            title: "The night".to_owned(),
-            url: "https://lab.example/nightly/20".to_owned(),
+            title: "nights and plots".to_owned(),
+            url: "https://lab.example/nights.html".to_owned(),
         }],
         reproduce: Some("batchstep sweep run --workload linear --mode infer".to_owned()),
-        acknowledge: Some("batchstep regressions ack 17".to_owned()),
+        acknowledge: Some("batchstep regressions ack 17 --reason 'why it may stay'".to_owned()),
         ..bare(
             Kind::Regression,
-            Severity::Critical,
-            "fleet/GPU-2f6e/linear/19/regression",
+            Severity::Warning,
+            "fleet/alarm/17",
         )
     }
 }
@@ -94,7 +91,8 @@ pub(crate) fn regression() -> Message {
 pub(crate) fn model_wide() -> Message {
     let mut message = regression();
     message.kind = Kind::ModelWide;
-    message.dedup_key = "fleet/NVIDIA H100/linear/20/model_wide".to_owned();
+    message.severity = Severity::Critical;
+    message.dedup_key = "fleet/alarm/18".to_owned();
     message.subject.device = None;
     message.subject.host = None;
     message.subject.devices = Some(8);

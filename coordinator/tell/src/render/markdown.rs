@@ -74,11 +74,11 @@ mod tests {
     fn a_summary_has_a_table_and_the_commands() {
         let text = markdown(&examples::digest(vec![examples::regression()]));
         for part in [
-            "## Regression: linear in=512 (infer, f32) on NVIDIA H100 in gpu-07, 8.2 % slower\n",
+            "## Regression: linear in=512, infer, f32 on NVIDIA H100 in gpu-07, 8.2 % slower\n",
             "| device | GPU-2f6e |\n",
             "| beside it | driver 570.86 -&gt; 580.12 |\n",
-            "| see | <https://lab.example/nightly/20> |\n",
-            "acknowledge:\n\n    batchstep regressions ack 17\n",
+            "| see | <https://lab.example/nights.html> |\n",
+            "acknowledge:\n\n    batchstep regressions ack 17 --reason 'why it may stay'\n",
         ] {
             assert!(text.contains(part), "no {part:?} in:\n{text}");
         }

@@ -122,7 +122,7 @@ mod tests {
         for part in [
             "8.2 % slower*",
             "driver 570.86 -&gt; 580.12",
-            "`batchstep regressions ack 17`",
+            "`batchstep regressions ack 17 --reason 'why it may stay'`",
         ] {
             assert!(texts[0].contains(part), "no {part:?} in:\n{}", texts[0]);
         }

@@ -295,7 +295,7 @@ mod tests {
     fn headlines_say_what_where_and_how_much() {
         assert_eq!(
             headline(&examples::regression()),
-            "Regression: linear in=512 (infer, f32) on NVIDIA H100 in gpu-07, 8.2 % slower"
+            "Regression: linear in=512, infer, f32 on NVIDIA H100 in gpu-07, 8.2 % slower"
         );
         assert_eq!(
             headline(&examples::missing_host("gpu-09")),

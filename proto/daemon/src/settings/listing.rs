@@ -3,6 +3,7 @@
 use std::fmt;
 
 use clap::{Arg, ArgMatches, Command, parser::ValueSource};
+use toml::de::DeValue;
 
 use super::{Daemon, file::File, key, settings};
 
@@ -75,11 +76,46 @@ impl fmt::Display for Settings {
     }
 }
 
-/// A value as it is written in a file.
-fn toml(value: &str) -> toml::Value {
-    match (value.parse::<i64>(), value.parse::<bool>()) {
-        (Ok(number), _) => toml::Value::Integer(number),
-        (_, Ok(flag)) => toml::Value::Boolean(flag),
-        _ => toml::Value::String(value.to_owned()),
+/// A value as it is written in a file; bare where it is read back as the same text.
+fn toml(value: &str) -> String {
+    let is_bare = DeValue::parse(value).is_ok_and(|parsed| match parsed.get_ref() {
+        DeValue::Integer(number) => number.to_string() == value,
+        DeValue::Float(number) => {
+            let is_finite = value.parse().is_ok_and(f64::is_finite);
+            is_finite && number.to_string() == value
+        }
+        DeValue::Boolean(_) => true,
+        _ => false,
+    });
+    if is_bare {
+        value.to_owned()
+    } else {
+        toml::Value::String(value.to_owned()).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stand_bare_and_are_read_back_as_they_were() {
+        for bare in ["3", "-1", "0.03", "0.10", "1e-4", "true"] {
+            assert_eq!(toml(bare), bare);
+        }
+        for text in [
+            "007",
+            "1_000",
+            "nan",
+            "inf",
+            "1e999",
+            ".5",
+            "1GiB",
+            "",
+            "2026-11-26",
+            "[1]",
+        ] {
+            assert_eq!(toml(text), format!("\"{text}\""));
+        }
     }
 }

@@ -79,7 +79,7 @@ fn a_night_has_time_for_a_series() {
         schedule.deadline = Duration::from_secs(deadline);
         let out_of_range = error(&schedule);
         assert!(
-            out_of_range.contains("is not between 1m and 168h"),
+            out_of_range.contains("is not between 1m and 7d"),
             "{out_of_range}"
         );
     }
