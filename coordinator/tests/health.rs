@@ -217,7 +217,9 @@ async fn the_coordinators_own_work_is_counted() {
         loop {
             // Of the fleet the newest look is told, a few seconds old.
             let metrics = get(&coordinator, "/metrics").await;
-            if value(&metrics, "batchstep_agents{state=\"online\"}") == 1.0 {
+            // One between the agent's hello and the sweep tells of the agent alone.
+            let has = |series: &str| value(&metrics, series) == 1.0;
+            if has("batchstep_agents{state=\"online\"}") && has("batchstep_sweeps_active") {
                 return metrics;
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
