@@ -33,6 +33,8 @@ def main():
     options.add_argument("--binaries", type=pathlib.Path, default=pathlib.Path("target/debug"))
     options.add_argument("--output", type=pathlib.Path, help="folder for the pages of `batchstep nightly report`")
     options = options.parse_args()
+    # Who ends this ends what it started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     binaries = options.binaries.resolve()
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)

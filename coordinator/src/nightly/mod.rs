@@ -4,13 +4,16 @@
 //! again harmlessly after a crash. When nights run is decided in `batchstep_core::nightly`, what they say in `batchstep_judge`; this module carries things between
 //! them, the fleet and the store:
 //!
-//! - `keeper` begins nights and brings them forward; `presence` knows for whom they wait; `judging` puts a night together and writes what was said of it;
+//! - `beginning` begins nights, `keeper` brings them forward, and `presence` knows for whom they wait; `assembling` puts a night together, and `judging` writes what is
+//!   said of it;
 //! - `observe` and `device_settings` make of what was measured what the judge is told, `about` names series, `alarms` turns verdicts into alarms;
 //! - `letters` makes messages of alarms, and `telling` delivers them; `reproduce` writes the command that measures again what an alarm is about;
 //! - `people` does what people ask for, `views` answers their questions with the documents of `document`, in the `words` that messages use, too.
 
 mod about;
 pub mod alarms;
+mod assembling;
+mod beginning;
 mod clock;
 mod comparing;
 mod device_settings;

@@ -9,7 +9,7 @@ use batchstep_tell::message::Night;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
-    judging::day_of,
+    assembling::day_of,
     keeper::Nightly,
     kept::{self, Kept, SeriesBook, from_json, to_json},
     letters,

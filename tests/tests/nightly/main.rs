@@ -1,5 +1,7 @@
 //! Thirty nights of a small lab, on real processes: what happens to its devices and hosts is told by the alarms that a careful person would raise, once each.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail loudly too")]
+
 mod receiver;
 mod world;
 
