@@ -347,10 +347,10 @@ mod tests {
         };
         let normal = verdict("normal", "within_gates", false);
         let over = |is_silenced| verdict("resolved", "near_baseline", is_silenced);
-        assert_eq!(said(&row(&[over(true), normal.clone()])), "as usual");
+        assert_eq!(said(&row(&[over(true), normal.clone()])), "normal");
         assert_eq!(
             said(&row(&[over(false), normal])),
-            "resolved: as before again; normal: as usual"
+            "resolved: as before again; normal"
         );
         assert_eq!(
             said(&row(&[over(true)])),
