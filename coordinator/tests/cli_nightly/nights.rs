@@ -7,7 +7,7 @@ use batchstep_coordinator::{
 use tempfile::TempDir;
 
 use super::{
-    ask,
+    ask, batchstep,
     story::{Story, confirmed, learning, missing, normal, provisional},
     support::Coordinator,
 };
@@ -222,12 +222,13 @@ async fn a_night_under_way_is_not_judged_yet() {
     let store = Sqlite::open(folder.path()).await.unwrap();
     let story = Story::of("lab").night(1, NightState::Measuring, &[]);
     story.write(&store).await;
-    let coordinator = Coordinator::start(store).await;
-    let shown = ask(&coordinator, "nightly show").await;
+    drop(store);
+    // A look into a data directory, which brings no night forward.
+    let line = |command: &str| format!("{command} --data-dir {}", folder.path().display());
+    let shown = batchstep(&line("nightly show"), &[]).await;
     shown.is(3, &["not judged yet"]).without(&["0 series"]);
-    let list = ask(&coordinator, "nightly list").await;
+    let list = batchstep(&line("nightly list"), &[]).await;
     list.is(0, &["measuring", "not judged yet"]);
-    coordinator.stop().await;
 }
 
 #[tokio::test]

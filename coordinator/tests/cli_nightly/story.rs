@@ -88,7 +88,7 @@ impl Story {
         let happened = state != NightState::Missed;
         let planned_at = time(&format!("{}T01:00:00Z", date(number)));
         let finished_at = time(&format!("{}T02:30:00Z", date(number)));
-        // Nothing of it is out yet: a coordinator waits for its agents until the deadline, which is far.
+        // Nothing of it is out yet. A coordinator that serves brings it forward, one that is only looked into does not.
         let life = json!({
             "schedule": self.schedule,
             "number": number,
