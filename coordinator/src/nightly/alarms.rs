@@ -84,7 +84,7 @@ pub fn wanted(judgement: &Judgement, about: &BTreeMap<String, About>, date: &str
                 "{} on {}: {}: {}",
                 of.device_model,
                 of.hostname,
-                of.setting(&of.workload),
+                words::setting(&of.setting(&of.workload)),
                 words::sentence(verdict)
             )
         };
@@ -141,7 +141,7 @@ pub fn wanted(judgement: &Judgement, about: &BTreeMap<String, About>, date: &str
         let sentence = format!(
             "{}: {}: {}",
             group.model,
-            group.workload,
+            words::setting(&group.workload),
             words::sentence(verdict)
         );
         let devices = verdict.numbers.devices.unwrap_or_default();

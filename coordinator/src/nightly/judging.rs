@@ -132,7 +132,10 @@ impl<S: Store> Nightly<S> {
         }
         row.note = join(&row.note, &remarks(life));
         // A host that is missing explains a deadline, and is told already.
-        let is_explained = wants.alarms.iter().any(|wanted| wanted.topic.1 == "missing");
+        let is_explained = wants
+            .alarms
+            .iter()
+            .any(|wanted| wanted.topic.1 == "missing");
         if !remarks(life).is_empty() && !is_explained {
             wants.news.push(Wanted {
                 topic: (alarms::THE_NIGHT.to_owned(), "night_incomplete".to_owned()),

@@ -182,7 +182,7 @@ fn subject_of(detail: &Detail) -> Subject {
     if let Some(model) = &detail.device_model {
         return Subject {
             model: Some(model.clone()),
-            workload: detail.workload.clone(),
+            workload: detail.workload.as_deref().map(words::setting),
             devices: Some(detail.series),
             ..Subject::default()
         };
@@ -197,7 +197,7 @@ fn subject_of(detail: &Detail) -> Subject {
         device: Some(about.device.clone()),
         model: Some(about.device_model.clone()),
         host: Some(about.hostname.clone()),
-        workload: Some(about.setting(&about.workload)),
+        workload: Some(words::setting(&about.setting(&about.workload))),
         devices: None,
     };
     detail.about.as_ref().map(of).unwrap_or_default()

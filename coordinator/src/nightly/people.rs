@@ -268,7 +268,7 @@ impl<S: Store> Nightly<S> {
                     alarm.acknowledged = acknowledged();
                     let series = self.touch(&alarm, &mut records, Touch::Mute).await?;
                     let days = self.settings.policy.muted_days;
-                    format!("alarm {}: {series} are silent for {days} days", alarm.id)
+                    format!("alarm {}: silent for {days} days ({series})", alarm.id)
                 }
                 Answer::Rebaseline if alarm.kind == "missing" => {
                     return Err(NightlyError::Conflict(format!(
@@ -280,7 +280,7 @@ impl<S: Store> Nightly<S> {
                     alarm.acknowledged = acknowledged();
                     alarm.resolved = Some((now, format!("re-baselined by {}", person.user)));
                     let series = self.touch(&alarm, &mut records, Touch::Rebaseline).await?;
-                    format!("alarm {}: {series} begin a new baseline", alarm.id)
+                    format!("alarm {}: a new baseline begins ({series})", alarm.id)
                 }
                 Answer::Label(is_right) => {
                     alarm.is_right = Some(is_right);

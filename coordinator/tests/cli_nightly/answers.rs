@@ -103,9 +103,9 @@ async fn muting_and_a_new_baseline_end_what_they_should() {
     let folder = TempDir::new().unwrap();
     let coordinator = two_alarms(&folder).await;
     let muted = ask(&coordinator, "regressions mute 7 --reason fan~ordered").await;
-    muted.is(0, &["alarm 7: 1 series are silent for 14 days"]);
+    muted.is(0, &["alarm 7: silent for 14 days (1 series)"]);
     let ran = ask(&coordinator, "regressions rebaseline 8 --reason for~good").await;
-    ran.is(0, &["alarm 8: 1 series begin a new baseline"]);
+    ran.is(0, &["alarm 8: a new baseline begins (1 series)"]);
     let states: Vec<AlarmState> = alarms(&coordinator)
         .await
         .alarms
