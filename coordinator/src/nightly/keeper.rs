@@ -214,7 +214,7 @@ impl<S: Store> Nightly<S> {
             life.handle(now, Input::Tick);
             for sweep in out(&life) {
                 if let Some(part) = life.part_of(sweep)
-                    && (self.is_over(sweep).await? || self.is_left_by_all(sweep).await?)
+                    && self.has_ended(sweep).await?
                 {
                     let now = self.time_of(&life).await;
                     life.handle(now, Input::Ended { part });

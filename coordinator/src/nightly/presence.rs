@@ -92,16 +92,21 @@ impl<S: Store> Nightly<S> {
 
     /// Whether a sweep is over because all that it still waited for was lost with its hosts for so long that nobody expects it in this night: it is called back
     /// then, so that there is time to measure again what should be.
-    pub(super) async fn is_left_by_all(&self, sweep: SweepId) -> Result<bool, NightlyError> {
-        let Some(active) = self.engine.sweep(sweep).await? else {
-            return Ok(false);
+    async fn is_left_by_all(
+        &self,
+        sweep: SweepId,
+        active: &wire::Sweep,
+    ) -> Result<bool, NightlyError> {
+        let states = || active.series.iter().map(wire::Series::state);
+        let runs = states().any(|state| state == SeriesState::Running);
+        let waits = states().any(|state| state == SeriesState::Waiting);
+        // Who is connected is asked only once nothing runs: of a large fleet that is a long answer.
+        let is_left = !runs && waits && {
+            let connected = self.connected().await?;
+            let mut series = active.series.iter();
+            !series
+                .any(|it| it.state() == SeriesState::Waiting && connected.contains(&it.device_id))
         };
-        let connected = self.connected().await?;
-        let is_open = |series: &&wire::Series| {
-            matches!(series.state(), SeriesState::Waiting | SeriesState::Running)
-        };
-        let mut open = active.series.iter().filter(is_open).peekable();
-        let is_left = open.peek().is_some() && open.all(|it| !connected.contains(&it.device_id));
         {
             let mut lost_since = self.patience.lost_since.lock().await;
             if !is_left {
@@ -119,6 +124,14 @@ impl<S: Store> Nightly<S> {
         match self.engine.cancel(sweep, reason).await {
             Ok(_) | Err(EngineError::Refused(_)) => self.is_over(sweep).await,
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether nothing more is to come of a night's sweep.
+    pub(super) async fn has_ended(&self, sweep: SweepId) -> Result<bool, NightlyError> {
+        match self.engine.sweep(sweep).await? {
+            Some(active) => self.is_left_by_all(sweep, &active).await,
+            None => self.is_over(sweep).await,
         }
     }
 }
