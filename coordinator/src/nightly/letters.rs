@@ -117,28 +117,11 @@ pub(super) fn of_detail(
 
 /// A message by which somebody tries whether messages arrive.
 pub(super) fn test(night: Night, user: &str, key: String) -> Message {
-    Message {
-        kind: Kind::Test,
-        severity: Severity::Info,
-        dedup_key: key,
-        resolves: None,
-        schedule: "none".to_owned(),
-        night,
-        subject: Subject::default(),
-        time: None,
-        shift: None,
-        step: None,
-        since: None,
-        reason: Reason {
-            code: "test".to_owned(),
-            sentence: format!("{user} tries whether messages arrive"),
-        },
-        changes: Vec::new(),
-        smallest_detectable_shift: None,
-        links: Vec::new(),
-        reproduce: None,
-        acknowledge: None,
-    }
+    let reason = Reason {
+        code: "test".to_owned(),
+        sentence: format!("{user} tries whether messages arrive"),
+    };
+    Message::bare((Kind::Test, Severity::Info), key, "none", night, reason)
 }
 
 /// The same for the same alarm, for ever.

@@ -78,6 +78,38 @@ impl Message {
     }
 }
 
+impl Message {
+    /// One that says no more than this.
+    #[must_use]
+    pub fn bare(
+        (kind, severity): (Kind, Severity),
+        dedup_key: String,
+        schedule: &str,
+        night: Night,
+        reason: Reason,
+    ) -> Self {
+        Self {
+            kind,
+            severity,
+            dedup_key,
+            resolves: None,
+            schedule: schedule.to_owned(),
+            night,
+            subject: Subject::default(),
+            time: None,
+            shift: None,
+            step: None,
+            since: None,
+            reason,
+            changes: Vec::new(),
+            smallest_detectable_shift: None,
+            links: Vec::new(),
+            reproduce: None,
+            acknowledge: None,
+        }
+    }
+}
+
 /// What happened. In the order of [`Kind::ALL`] messages of one severity are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -14,31 +14,15 @@ pub(crate) fn digest(messages: Vec<Message>) -> Digest {
 }
 
 fn bare(kind: Kind, severity: Severity, key: &str) -> Message {
-    Message {
-        kind,
-        severity,
-        dedup_key: key.to_owned(),
-        resolves: None,
-        schedule: "fleet".to_owned(),
-        night: Night {
-            number: 20,
-            date: date(2026, 11, 26),
-        },
-        subject: Subject::default(),
-        time: None,
-        shift: None,
-        step: None,
-        since: None,
-        reason: Reason {
-            code: "deadline".to_owned(),
-            sentence: "Nothing was reported by the night's deadline.".to_owned(),
-        },
-        changes: Vec::new(),
-        smallest_detectable_shift: None,
-        links: Vec::new(),
-        reproduce: None,
-        acknowledge: None,
-    }
+    let night = Night {
+        number: 20,
+        date: date(2026, 11, 26),
+    };
+    let reason = Reason {
+        code: "deadline".to_owned(),
+        sentence: "Nothing was reported by the night's deadline.".to_owned(),
+    };
+    Message::bare((kind, severity), key.to_owned(), "fleet", night, reason)
 }
 
 pub(crate) fn regression() -> Message {

@@ -7,33 +7,22 @@ use batchstep_tell::{
 use jiff::{Timestamp, civil::date};
 
 pub(crate) fn message(host: &str) -> Message {
+    let night = Night {
+        number: 20,
+        date: date(2026, 11, 26),
+    };
+    let reason = Reason {
+        code: "deadline".to_owned(),
+        sentence: "Nothing was reported by the night's deadline.".to_owned(),
+    };
+    let kind = (Kind::MissingHost, Severity::Critical);
+    let key = format!("fleet/{host}/20/missing");
     Message {
-        kind: Kind::MissingHost,
-        severity: Severity::Critical,
-        dedup_key: format!("fleet/{host}/20/missing"),
-        resolves: None,
-        schedule: "fleet".to_owned(),
-        night: Night {
-            number: 20,
-            date: date(2026, 11, 26),
-        },
         subject: Subject {
             host: Some(host.to_owned()),
             ..Subject::default()
         },
-        time: None,
-        shift: None,
-        step: None,
-        since: None,
-        reason: Reason {
-            code: "deadline".to_owned(),
-            sentence: "Nothing was reported by the night's deadline.".to_owned(),
-        },
-        changes: Vec::new(),
-        smallest_detectable_shift: None,
-        links: Vec::new(),
-        reproduce: None,
-        acknowledge: None,
+        ..Message::bare(kind, key, "fleet", night, reason)
     }
 }
 
