@@ -17,7 +17,10 @@ use batchstep_proto::ids::AgentId;
 use jiff::Timestamp;
 use tonic::{Code, Status};
 
-use super::{Identities, Peer, PkiError};
+use super::{
+    Identities, Peer, PkiError,
+    answer::{Lasting, TokenEnd},
+};
 use crate::store::Store;
 
 /// Whose request it is. In the extensions of every request that is let through.
@@ -130,29 +133,54 @@ fn unidentified(who: &str) -> Status {
     Status::unauthenticated(format!("this needs the identity of {who}: {how}"))
 }
 
-/// Finds out whose request it is, and passes it on or refuses it.
+/// Finds out whose request it is, and passes it on or refuses it. What a token lets in goes on for as long as the token is good.
 pub(crate) async fn admit<S: Store>(
     State(identities): State<Arc<Identities<S>>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let caller = whose(&identities, &request);
-    match caller.and_then(|caller| permit(request.uri().path(), caller).map(|()| caller)) {
-        Ok(caller) => {
+    let known = whose(&identities, &request);
+    match known.and_then(|known| permit(request.uri().path(), known.caller).map(|()| known)) {
+        Ok(Known { caller, token }) => {
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            let Some(token) = token else {
+                return next.run(request).await;
+            };
+            let mut token_end: TokenEnd =
+                Box::pin(async move { identities.token_end(&token).await.into() });
+            let is_call = is_call(&request);
+            tokio::select! {
+                biased;
+                answer = next.run(request) => answer.map(|body| Lasting::until(token_end, body)),
+                status = &mut token_end => refusal(is_call, status),
+            }
         }
         Err(status) => {
             let peer = request.extensions().get::<Peer>().map(|peer| peer.address);
             tracing::debug!(?peer, path = request.uri().path(), code = ?status.code(), reason = status.message(), "A request was refused.");
-            refusal(&request, status)
+            refusal(is_call(&request), status)
         }
     }
 }
 
-fn whose<S: Store>(identities: &Identities<S>, request: &Request) -> Result<Caller, Status> {
+/// Who calls, and the token that says so.
+struct Known {
+    caller: Caller,
+    token: Option<Token>,
+}
+
+impl From<Caller> for Known {
+    fn from(caller: Caller) -> Self {
+        Self {
+            caller,
+            token: None,
+        }
+    }
+}
+
+fn whose<S: Store>(identities: &Identities<S>, request: &Request) -> Result<Known, Status> {
     if !identities.are_required() {
-        return Ok(Caller::Local);
+        return Ok(Caller::Local.into());
     }
     if let Some(header) = request.headers().get(AUTHORIZATION) {
         let token = header
@@ -164,11 +192,15 @@ fn whose<S: Store>(identities: &Identities<S>, request: &Request) -> Result<Call
             .parse::<Token>()
             .map_err(|error| Status::unauthenticated(error.to_string()))?;
         let kind = identities.check(&token, Timestamp::now())?;
-        return match kind {
-            TokenKind::Operator => Ok(Caller::Operator),
-            TokenKind::Monitor => Ok(Caller::Monitor),
-            TokenKind::Join => Err(PkiError::WrongKind("a join").into()),
+        let caller = match kind {
+            TokenKind::Operator => Caller::Operator,
+            TokenKind::Monitor => Caller::Monitor,
+            TokenKind::Join => return Err(PkiError::WrongKind("a join").into()),
         };
+        return Ok(Known {
+            caller,
+            token: Some(token),
+        });
     }
     match request
         .extensions()
@@ -177,17 +209,19 @@ fn whose<S: Store>(identities: &Identities<S>, request: &Request) -> Result<Call
     {
         Some(agent) => {
             identities.welcome(agent)?;
-            Ok(Caller::Agent(agent))
+            Ok(Caller::Agent(agent).into())
         }
-        None => Ok(Caller::Nobody),
+        None => Ok(Caller::Nobody.into()),
     }
 }
 
-fn refusal(request: &Request, status: Status) -> Response {
-    let is_call = request
-        .headers()
-        .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+/// True for gRPC, false for a browser or a scraper.
+fn is_call(request: &Request) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn refusal(is_call: bool, status: Status) -> Response {
     if is_call {
         return status.into_http::<Body>();
     }
@@ -215,7 +249,9 @@ impl From<PkiError> for Status {
             PkiError::SigningRequest(_) | PkiError::Invalid { .. } | PkiError::Time(_) => {
                 Self::invalid_argument(message)
             }
-            PkiError::NoAuthority => Self::failed_precondition(message),
+            PkiError::NoAuthority | PkiError::NotEnrolledHere(_) => {
+                Self::failed_precondition(message)
+            }
             PkiError::NotFound { .. } => Self::not_found(message),
             PkiError::Store(_) => {
                 let cause = batchstep_proto::causes::chain(&error);

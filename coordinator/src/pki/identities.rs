@@ -18,6 +18,7 @@ use super::{Authority, IssuedCertificate, PkiError};
 use crate::store::{EnrolledAgent, Revocation, Store, StoredIdentities, StoredToken};
 
 mod claims;
+mod endings;
 
 use claims::Claims;
 pub(crate) use claims::Foreign;
@@ -241,6 +242,7 @@ impl<S: Store> Identities<S> {
         token.revoked = true;
         self.store.save_token(&token).await?;
         self.known().tokens.insert(id, token);
+        self.revocations.send_modify(|count| *count += 1);
         tracing::info!(token = %id, "A token was revoked.");
         Ok(())
     }
@@ -257,7 +259,13 @@ impl<S: Store> Identities<S> {
     ) -> Result<bool, PkiError> {
         let _change = self.changing.lock().await;
         let found = self.known().agents.get(&agent).cloned();
-        let mut enrolled = found.ok_or_else(|| no_agent(agent))?;
+        let mut enrolled = found.ok_or_else(|| {
+            if self.required {
+                no_agent(agent)
+            } else {
+                PkiError::NotEnrolledHere(agent)
+            }
+        })?;
         if enrolled.revoked.is_some() {
             return Ok(false);
         }
@@ -383,20 +391,6 @@ impl<S: Store> Identities<S> {
         match self.known().agents.get(&agent) {
             None => Err(PkiError::UnknownAgent),
             Some(enrolled) => still_welcome(enrolled),
-        }
-    }
-
-    /// Ends when an agent is revoked; never where nobody is asked who they are. It must have been welcome.
-    pub(crate) async fn revoked(&self, agent: AgentId) {
-        if !self.required {
-            return std::future::pending().await;
-        }
-        let mut revocations = self.revocations.subscribe();
-        while self.welcome(agent).is_ok() {
-            // The sender lives as long as `self`.
-            if revocations.changed().await.is_err() {
-                return;
-            }
         }
     }
 }

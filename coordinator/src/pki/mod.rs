@@ -5,6 +5,7 @@
 
 mod acceptor;
 mod access;
+mod answer;
 mod authority;
 mod connection;
 mod error;
