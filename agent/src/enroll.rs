@@ -3,10 +3,13 @@
 use batchstep_identity::{Fingerprint, Token, TokenKind, client_config};
 use batchstep_proto::{
     domain::HostFacts,
-    wire::{EnrollRequest, enrollment_service_client::EnrollmentServiceClient},
+    wire::{EnrollRequest, EnrollResponse, enrollment_service_client::EnrollmentServiceClient},
 };
-use tokio::time;
-use tonic::{Status, transport::Endpoint};
+use tokio::time::{self, Instant};
+use tonic::{
+    Code, Status,
+    transport::{Channel, Endpoint},
+};
 
 use crate::{
     credentials::{CredentialsError, Identity, NewKey},
@@ -66,17 +69,38 @@ pub async fn enroll(
         signing_request: key.signing_request.clone(),
         host: Some(host.into()),
     };
-    let mut client = EnrollmentServiceClient::new(channel);
-    let answer = time::timeout(retry::RENEWAL_TIMEOUT, client.enroll(request))
-        .await
-        .map_err(|_| EnrollError::Silent)?
-        .map_err(EnrollError::Refused)?
-        .into_inner();
+    let answer = ask(channel, request).await?;
     if Fingerprint::of(&answer.ca_certificate) != token.authority {
         let problem = "it comes with another authority than the token's".to_owned();
         return Err(CredentialsError::Unfitting(problem).into());
     }
     Ok(key.with(answer.certificate_chain, answer.ca_certificate)?)
+}
+
+/// Asks until there is an answer, where too many others are asking at the same time: the rack that is switched on at once.
+async fn ask(channel: Channel, request: EnrollRequest) -> Result<EnrollResponse, EnrollError> {
+    let mut client = EnrollmentServiceClient::new(channel);
+    let begun = Instant::now();
+    let mut backoff = retry::Backoff::default();
+    loop {
+        let answer = time::timeout(retry::RENEWAL_TIMEOUT, client.enroll(request.clone()))
+            .await
+            .map_err(|_| EnrollError::Silent)?;
+        let refusal = match answer {
+            Ok(answer) => return Ok(answer.into_inner()),
+            Err(refusal) => refusal,
+        };
+        // Nothing else is sure to have used nothing of the token.
+        let may_ask_again = refusal.code() == Code::ResourceExhausted;
+        if !may_ask_again || begun.elapsed() > retry::ENROLMENT_PATIENCE {
+            return Err(EnrollError::Refused(refusal));
+        }
+        tracing::info!(
+            reason = refusal.message(),
+            "The coordinator has no time for this agent yet; it asks again."
+        );
+        time::sleep(backoff.next(begun.elapsed(), true, retry::random())).await;
+    }
 }
 
 fn endpoint(address: &str) -> Result<Endpoint, EnrollError> {

@@ -39,6 +39,8 @@ pub const FETCH_BREAKS: u32 = 8;
 pub const RENEWAL_LOOK: Duration = Duration::from_secs(3600);
 /// One renewal; the coordinator signs and commits to disk in between.
 pub const RENEWAL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an enrolment goes on asking while too many agents join at once: a coordinator signs hundreds in that time.
+pub const ENROLMENT_PATIENCE: Duration = Duration::from_secs(120);
 /// Part of what is left of a certificate's life that is waited after a failed renewal: there are dozens of tries before it ends.
 pub const RENEWAL_STEP: f64 = 0.05;
 /// Least such wait.

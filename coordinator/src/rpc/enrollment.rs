@@ -11,7 +11,10 @@ use batchstep_proto::{
     },
 };
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 use tonic::{Request, Response, Status};
 
 use super::invalid;
@@ -20,8 +23,10 @@ use crate::{
     store::Store,
 };
 
-/// Enrolments that are looked at side by side: each may sign and write, and anybody may ask.
+/// Enrolments that are carried out side by side: each signs and writes.
 const AT_A_TIME: usize = 16;
+/// Longest wait for a turn; agents are as patient with one answer (`RENEWAL_TIMEOUT` there is 30 s), and try again after it.
+const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The service over who is known.
 pub struct Enrollment<S> {
@@ -38,6 +43,14 @@ impl<S> Enrollment<S> {
             turns: Semaphore::const_new(AT_A_TIME),
         }
     }
+
+    /// One of the places at the door, while it is held.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, Status> {
+        let turn = timeout(TURN_TIMEOUT, self.turns.acquire()).await;
+        turn.ok().and_then(Result::ok).ok_or_else(|| {
+            Status::resource_exhausted("too many agents are joining at once; try again in a moment")
+        })
+    }
 }
 
 #[tonic::async_trait]
@@ -46,9 +59,6 @@ impl<S: Store> EnrollmentService for Enrollment<S> {
         &self,
         request: Request<EnrollRequest>,
     ) -> Result<Response<EnrollResponse>, Status> {
-        let _turn = self.turns.try_acquire().map_err(|_| {
-            Status::resource_exhausted("too many agents are joining at once; try again in a moment")
-        })?;
         let request = request.into_inner();
         let token: Token =
             request
@@ -61,6 +71,9 @@ impl<S: Store> EnrollmentService for Enrollment<S> {
             .host
             .ok_or_else(|| invalid(InvalidField::new("host", "is missing")))?;
         let host = HostFacts::try_from(host).map_err(invalid)?;
+        // Whoever has no good token does not keep others waiting.
+        self.identities.check(&token, Timestamp::now())?;
+        let _turn = self.turn().await?;
         let now = Timestamp::now();
         let (agent, issued) = self
             .identities

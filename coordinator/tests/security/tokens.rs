@@ -7,7 +7,7 @@ use batchstep_coordinator::{
     store::{IdentityStore as _, Memory, StoredToken},
 };
 use batchstep_identity::{Fingerprint, Token, TokenKind};
-use batchstep_proto::wire;
+use batchstep_proto::wire::{self, identity_service_client::IdentityServiceClient};
 use jiff::{SignedDuration, Timestamp};
 use rcgen::KeyPair;
 use tempfile::TempDir;
@@ -152,6 +152,95 @@ async fn only_operators_tokens_open_operators_calls() {
         .await
         .unwrap();
     assert_eq!(ask(&operator).await, Err(Code::Unauthenticated));
+    coordinator.serves_others().await;
+    coordinator.stop().await;
+}
+
+/// A watcher's stream, which has begun.
+async fn watching(coordinator: &Guarded, token: &str) -> tonic::Streaming<wire::Event> {
+    use wire::operator_service_client::OperatorServiceClient;
+    let mut client = OperatorServiceClient::new(coordinator.bearing(token).await);
+    let request = wire::WatchEventsRequest::default();
+    client.watch_events(request).await.unwrap().into_inner()
+}
+
+async fn end_of(stream: &mut tonic::Streaming<wire::Event>) -> tonic::Status {
+    soon("the stream to end", async {
+        loop {
+            match stream.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the stream ends without a word"),
+                Err(status) => return status,
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_revoked_token_ends_what_it_has_opened() {
+    let coordinator = Guarded::start().await;
+    let named = |name: &str| wire::CreateTokenRequest {
+        kind: wire::TokenKind::Operator as i32,
+        name: name.to_owned(),
+        uses: 0,
+        ..join()
+    };
+    let eve = coordinator.token(named("eve")).await;
+    let ada = coordinator.token(named("ada")).await;
+    let mut of_eve = watching(&coordinator, &eve).await;
+    let mut of_ada = watching(&coordinator, &ada).await;
+    let request = wire::RevokeTokenRequest {
+        token_id: eve.split('_').nth(1).unwrap().to_owned(),
+    };
+    // Her own: she is told that it is done.
+    let mut identity = IdentityServiceClient::new(coordinator.bearing(&eve).await);
+    identity.revoke_token(request).await.unwrap();
+    let status = end_of(&mut of_eve).await;
+    assert_eq!(status.code(), Code::Unauthenticated, "{status}");
+    assert!(status.message().contains("revoked"), "{status}");
+    // The others go on, until the coordinator ends.
+    let (status, ()) = tokio::join!(end_of(&mut of_ada), coordinator.stop());
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
+}
+
+#[tokio::test]
+async fn a_token_whose_time_is_over_ends_what_it_has_opened() {
+    let coordinator = Guarded::start().await;
+    let brief = wire::CreateTokenRequest {
+        kind: wire::TokenKind::Operator as i32,
+        name: "guest".to_owned(),
+        uses: 0,
+        ttl_ns: 3_000_000_000,
+        ..join()
+    };
+    let token = coordinator.token(brief).await;
+    let mut stream = watching(&coordinator, &token).await;
+    let status = end_of(&mut stream).await;
+    assert_eq!(status.code(), Code::Unauthenticated, "{status}");
+    assert!(status.message().contains("ended at"), "{status}");
+    coordinator.serves_others().await;
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn a_whole_rack_joins_at_the_same_time() {
+    const RACK: u32 = 100;
+    let coordinator = Guarded::start().await;
+    let token = coordinator
+        .token(wire::CreateTokenRequest {
+            uses: RACK,
+            ..join()
+        })
+        .await;
+    let keys: Vec<_> = (0..RACK).map(|_| KeyPair::generate().unwrap()).collect();
+    let joining = keys.iter().map(|key| coordinator.enroll(&token, key));
+    let joined = futures_util::future::join_all(joining).await;
+    let agents: std::collections::BTreeSet<_> = joined
+        .into_iter()
+        .map(|answer| answer.unwrap().agent_id)
+        .collect();
+    assert_eq!(agents.len(), RACK as usize);
     coordinator.serves_others().await;
     coordinator.stop().await;
 }
