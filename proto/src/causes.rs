@@ -2,6 +2,18 @@
 
 use std::error::Error;
 
+/// An error and all its causes, outermost first.
+pub fn all<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}
+
 /// An error with all its causes, outermost first: "a: b: c".
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {

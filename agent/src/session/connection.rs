@@ -24,6 +24,8 @@ use crate::{
 /// How a connection ended.
 pub(super) enum End {
     Lost(String),
+    /// The transport broke before a word was heard, which may be nobody's fault, or say that two do not speak the same.
+    Broken(String),
     Rejected(String),
 }
 
@@ -70,6 +72,9 @@ pub(super) async fn serve(channel: Channel, line: &Line, backoff: &mut Backoff) 
         // Somebody has decided that; dialling again would not change it.
         Ok(Err(status)) if status.code() == Code::PermissionDenied => {
             return Run::before_welcome(End::Rejected(status.message().to_owned()));
+        }
+        Ok(Err(status)) if status.source().is_some() => {
+            return Run::before_welcome(End::Broken(status_text(&status)));
         }
         Ok(Err(status)) => return Run::unheard(status_text(&status)),
         Ok(Ok((inbound, Some(Incoming::Welcome(welcome))))) => (inbound, welcome),

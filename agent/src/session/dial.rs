@@ -64,6 +64,11 @@ impl DialError {
 pub trait Dialer: Send + Sync + 'static {
     /// One try.
     fn dial(&self) -> impl Future<Output = Result<Channel, DialError>> + Send;
+
+    /// What to look at where a channel opens and breaks before the other end has said a word.
+    fn hint(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Dials over TCP.
@@ -130,6 +135,13 @@ impl Dialer for TcpDialer {
         let credentials = self.credentials.as_ref();
         let tls = credentials.map(|credentials| client_config(credentials, SystemTime::now()));
         connect(&self.address, &self.endpoint, tls.transpose()?).await
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        let is_plain = self.credentials.is_none();
+        is_plain.then_some(
+            "if the coordinator serves TLS there, write https:// and enrol this agent with `batchstep-agent enroll`",
+        )
     }
 }
 

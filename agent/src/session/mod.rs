@@ -77,6 +77,10 @@ pub(crate) async fn keep(dialer: Arc<impl Dialer>, line: Line) {
                 }
                 match run.end {
                     End::Lost(why) => why,
+                    End::Broken(why) => match dialer.hint() {
+                        Some(hint) if !welcomed => format!("{why}; {hint}"),
+                        _ => why,
+                    },
                     End::Rejected(why) => {
                         let _ = line.events.send(LineEvent::Rejected(why)).await;
                         return;

@@ -1,12 +1,14 @@
 //! How a command reaches its coordinator: over the network, or by running one in this process on a data directory. Also how the coordinator's
 //! refusals read. Called by every client command; sends no request itself.
 
-use std::{path::Path, time::Duration};
+use std::{error::Error, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
-use batchstep_identity::{TlsConnector, Token, TokenKind, client_config, is_this_host};
+use batchstep_identity::{
+    ConnectError, TlsConnector, Token, TokenKind, client_config, is_this_host,
+};
 use batchstep_proto::{
-    causes::innermost,
+    causes::{self, innermost},
     wire::{
         identity_service_client::IdentityServiceClient,
         nightly_service_client::NightlyServiceClient,
@@ -289,6 +291,10 @@ async fn line(url: &str, token: Option<Token>) -> Result<Line> {
     };
     let channel = channel.map_err(|error| {
         let cause = innermost(&error);
+        let is_plain = |cause: &(dyn Error + 'static)| matches!(cause.downcast_ref(), Some(ConnectError::NotTls));
+        if causes::all(&error).any(is_plain) {
+            return exit::usage(format!("{url} cannot be asked: {cause}"));
+        }
         anyhow!(
             "no coordinator answers at {url} ({cause}); start one with `batchstep serve`, or name another with --coordinator URL or --data-dir DIR"
         )
@@ -320,6 +326,11 @@ pub(super) fn refusal(status: Status) -> anyhow::Error {
         // The first bytes of an answer over TLS are none of HTTP/2.
         Code::Unknown | Code::Internal if message.contains("h2 protocol error") => anyhow!(
             "what answers there does not speak plain text ({message}); if it serves TLS, write https:// and give a token with --token-file, or name its data directory with --data-dir"
+        ),
+        // A broken transport says why in its causes only; so does a coordinator that hangs up on plain text.
+        Code::Unknown if status.source().is_some() => anyhow!(
+            "the connection broke ({}); see whether `batchstep serve` still runs; if it serves TLS, write https:// and give a token with --token-file, or name its data directory with --data-dir",
+            status.source().map(innermost).unwrap_or_default()
         ),
         _ => anyhow!("the coordinator could not answer: {message}"),
     }

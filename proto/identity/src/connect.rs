@@ -9,7 +9,7 @@ use std::{
 };
 
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, pki_types::ServerName};
+use rustls::{ClientConfig, InvalidMessage, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tonic::codegen::{Service, http::Uri};
@@ -23,7 +23,12 @@ pub enum ConnectError {
     /// Nothing listens there, or the network does not reach it.
     #[error(transparent)]
     Tcp(io::Error),
-    /// There is somebody, but not the coordinator, or not one that speaks TLS.
+    /// There is somebody who does not speak TLS.
+    #[error(
+        "what answers there does not speak TLS; if it is a coordinator that serves plain text on this host, write http://"
+    )]
+    NotTls,
+    /// There is somebody, but not the coordinator.
     #[error(transparent)]
     Tls(io::Error),
 }
@@ -64,11 +69,20 @@ impl Service<Uri> for TlsConnector {
                 .await
                 .map_err(ConnectError::Tcp)?;
             stream.set_nodelay(true).map_err(ConnectError::Tcp)?;
-            let stream = connector
-                .connect(name, stream)
-                .await
-                .map_err(ConnectError::Tls)?;
+            let stream = connector.connect(name, stream).await.map_err(failed)?;
             Ok(TokioIo::new(stream))
         })
+    }
+}
+
+/// What a handshake that failed tells.
+fn failed(error: io::Error) -> ConnectError {
+    let cause = error.get_ref();
+    let cause = cause.and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            ConnectError::NotTls
+        }
+        _ => ConnectError::Tls(error),
     }
 }
