@@ -18,6 +18,8 @@ use crate::{
 
 /// The file with key and certificates.
 const IDENTITY: &str = "identity.pem";
+/// The file with the agent's id, for people and scripts, and for an agent that is not enrolled.
+const AGENT_ID: &str = "agent_id";
 
 /// A state directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -134,9 +136,14 @@ impl StateDir {
         }
         let credentials = Credentials::read(&path.join(IDENTITY))?;
         // Who was enrolled is whom the coordinator says; everybody else chooses a name.
+        let file = path.join(AGENT_ID);
         let agent_id = match &credentials {
-            Some(credentials) => credentials.agent(),
-            None => agent_id(&path.join("agent_id"))?,
+            Some(credentials) => {
+                let agent = credentials.agent();
+                note_agent_id(&file, agent)?;
+                agent
+            }
+            None => agent_id(&file)?,
         };
         Ok(Self {
             path: path.to_owned(),
@@ -190,6 +197,7 @@ impl StateDir {
     /// When it cannot be written, or not be given to the owner.
     pub fn keep(&self, identity: &Identity) -> Result<(), StateDirError> {
         Credentials::write(&self.path.join(IDENTITY), identity)?;
+        note_agent_id(&self.path.join(AGENT_ID), identity.agent())?;
         self.give_to_owner()
     }
 
@@ -219,12 +227,7 @@ fn agent_id(path: &Path) -> Result<AgentId, StateDirError> {
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let id = AgentId::generate();
-            durable::write(path, format!("{id}\n").as_bytes()).map_err(|source| {
-                StateDirError::NotWritable {
-                    path: path.to_owned(),
-                    source,
-                }
-            })?;
+            write_agent_id(path, id)?;
             Ok(id)
         }
         Err(source) => Err(StateDirError::Read {
@@ -234,9 +237,48 @@ fn agent_id(path: &Path) -> Result<AgentId, StateDirError> {
     }
 }
 
+/// Makes the file say whom the coordinator says, whatever was in it.
+fn note_agent_id(path: &Path, id: AgentId) -> Result<(), StateDirError> {
+    let says_so = fs::read_to_string(path).is_ok_and(|text| text.trim().parse() == Ok(id));
+    if says_so {
+        return Ok(());
+    }
+    write_agent_id(path, id)
+}
+
+fn write_agent_id(path: &Path, id: AgentId) -> Result<(), StateDirError> {
+    durable::write(path, format!("{id}\n").as_bytes()).map_err(|source| {
+        StateDirError::NotWritable {
+            path: path.to_owned(),
+            source,
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
+    use crate::credentials::tests::issued;
+
+    #[test]
+    fn the_file_names_whom_the_agent_was_enrolled_as() {
+        let directory = tempfile::tempdir().unwrap();
+        let said = || fs::read_to_string(directory.path().join(AGENT_ID)).unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
+        let before = state.agent_id();
+        let now = SystemTime::now();
+        let identity = issued(now, now + Duration::from_secs(1000));
+        state.keep(&identity).unwrap();
+        assert_ne!(identity.agent(), before);
+        assert_eq!(said(), format!("{}\n", identity.agent()));
+        drop(state);
+        fs::write(directory.path().join(AGENT_ID), "not an id").unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
+        assert_eq!(state.agent_id(), identity.agent());
+        assert_eq!(said(), format!("{}\n", identity.agent()));
+    }
 
     #[test]
     fn an_agent_keeps_its_id_and_does_not_share_its_directory() {
