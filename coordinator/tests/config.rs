@@ -240,6 +240,17 @@ fn what_the_settings_name_is_looked_at_too() {
     fs::write(home.join("other/coordinator.db"), "no database at all").unwrap();
     both_refuse(home, &with("other", &[]), 3, "coordinator.db");
 
+    // Nobody gets plain text on an address that others reach by saying so, and nobody TLS there by surprise.
+    let plain = [
+        "--tls=false",
+        "--listen",
+        "0.0.0.0:0",
+        "--data-dir",
+        "plain",
+    ];
+    both_refuse(home, &plain, 2, "--tls=false");
+    assert!(!home.join("plain").exists(), "nothing was made");
+
     // Nothing of that is wrong here, and nothing is made.
     let fine = with("fine", &["--tls-names", "lab.example,192.0.2.1,*.lab"]);
     let output = serve(home, &fine).arg("--check-config").output().unwrap();

@@ -84,9 +84,13 @@ impl Secured {
     }
 
     fn agent(&self, state: &str) -> Command {
+        self.agent_of(&self.url, state)
+    }
+
+    fn agent_of(&self, url: &str, state: &str) -> Command {
         let file = self.lab.path("device.toml");
         fs::write(&file, SIXTEEN).expect("a file in the lab's folder");
-        let mut command = self.lab.agent_command(&["run", "--coordinator", &self.url]);
+        let mut command = self.lab.agent_command(&["run", "--coordinator", url]);
         command.arg("--state-dir").arg(self.lab.path(state));
         command.arg("--simulate").arg(file);
         command
@@ -194,6 +198,48 @@ fn tokens_are_made_and_taken_back_whether_the_coordinator_runs_or_not() {
     assert_eq!(made.code(), 2, "{}", made.stderr);
     assert!(made.stderr.contains("--tls"), "{}", made.stderr);
     plain.stop();
+}
+
+#[test]
+fn whoever_speaks_tls_to_plain_text_or_plain_text_to_tls_is_told_so() {
+    let secured = Secured::new();
+    let coordinator = secured.start();
+    let operator = secured.token("token", &["--operator", "ada"]);
+    let join = secured.token("join-token", &[]);
+    assert_eq!(secured.enroll("agent", &join, &[]).code(), 0);
+    let plain = secured.lab.url();
+    let asked = secured.lab.ask(&["agents", "list"]);
+    assert_ne!(asked.code(), 0);
+    assert!(asked.stderr.contains("write https://"), "{}", asked.stderr);
+    let mut agent = Process::start("an agent", &mut secured.agent_of(&plain, "agent"));
+    agent.wait_for_stderr("write https://");
+    end_of(agent);
+    end_of(coordinator);
+
+    let coordinator = secured.lab.start_coordinator();
+    let asked = secured.elsewhere(&["agents", "list"], Some(&operator));
+    assert_eq!(asked.code(), 2, "{}", asked.stderr);
+    assert!(asked.stderr.contains("write http://"), "{}", asked.stderr);
+    let mut agent = Process::start("an agent", &mut secured.agent("agent"));
+    agent.wait_for_stderr("write http://");
+    end_of(agent);
+    // Where nobody is enrolled nobody can be revoked.
+    let agent = secured.lab.start_agent("other");
+    let listed = eventually("the agent to be listed", || {
+        let listed = secured.lab.ask_json(&["agents", "list"]);
+        let mut agents = listed["agents"].as_array()?.iter();
+        let online = agents.find(|agent| agent["state"] == "online")?;
+        Some(online["agent_id"].as_str()?.to_owned())
+    });
+    let revoked = secured.lab.ask(&["agents", "revoke", &listed]);
+    assert_eq!(revoked.code(), 2, "{}", revoked.stderr);
+    assert!(
+        revoked.stderr.contains("agents remove"),
+        "{}",
+        revoked.stderr
+    );
+    drop(agent);
+    coordinator.stop();
 }
 
 #[test]

@@ -13,7 +13,7 @@ use batchstep_daemon::{
     notify::ServiceManager,
     settings::{FileArgs, Settings},
 };
-use clap::{ArgAction, Args, builder::BoolishValueParser};
+use clap::{ArgAction, Args};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -101,19 +101,19 @@ pub(super) struct Options {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "TLS")]
 struct TlsArgs {
-    /// Serve TLS on a loopback address as well; on others it is always served.
+    /// Serve TLS on a loopback address as well. By itself it is served on all others, where it cannot be left out.
     #[arg(
         long,
         env = "BATCHSTEP_TLS",
         action = ArgAction::Set,
-        value_parser = BoolishValueParser::new(),
+        value_parser = tls_where,
         num_args = 0..=1,
         require_equals = true,
-        value_name = "true|false",
-        default_value_t = false,
+        value_name = "auto|true|false",
+        default_value = "auto",
         default_missing_value = "true"
     )]
-    tls: bool,
+    tls: TlsWhere,
     /// Further host names and addresses in the coordinator's certificate, separated by commas, for curl, Prometheus and browsers; batchstep itself needs none.
     #[arg(
         long,
@@ -128,11 +128,38 @@ struct TlsArgs {
     certificate_lifetime: Duration,
 }
 
+/// On which addresses TLS is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TlsWhere {
+    /// On those that other hosts reach.
+    Auto,
+    Everywhere,
+    Nowhere,
+}
+
+fn tls_where(text: &str) -> Result<TlsWhere, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "auto" => Ok(TlsWhere::Auto),
+        "true" | "yes" | "on" | "1" => Ok(TlsWhere::Everywhere),
+        "false" | "no" | "off" | "0" => Ok(TlsWhere::Nowhere),
+        _ => Err("write auto, true or false".to_owned()),
+    }
+}
+
 impl TlsArgs {
     /// Settings for a coordinator on this address, unless it serves plain text.
-    fn settings(self, listen: SocketAddr, data_dir: &Path) -> Option<Tls> {
-        if !self.tls && listen.ip().is_loopback() {
-            return None;
+    ///
+    /// # Errors
+    /// When TLS shall be left out where it cannot be.
+    fn settings(self, listen: SocketAddr, data_dir: &Path) -> Result<Option<Tls>> {
+        let is_open = !listen.ip().is_loopback();
+        match self.tls {
+            TlsWhere::Nowhere if is_open => {
+                let error = ServeError::NotLoopback { address: listen };
+                return Err(exit::usage(format!("--tls=false, and {error}")));
+            }
+            TlsWhere::Auto | TlsWhere::Nowhere if !is_open => return Ok(None),
+            TlsWhere::Auto | TlsWhere::Everywhere | TlsWhere::Nowhere => {}
         }
         let given = self.tls_names.split(',').map(str::trim);
         let mut names: Vec<String> = given
@@ -147,11 +174,11 @@ impl TlsArgs {
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
             !name.is_empty() && name.chars().all(plain)
         }));
-        Some(Tls {
+        Ok(Some(Tls {
             data_dir: data_dir.to_owned(),
             names,
             certificate_lifetime: self.certificate_lifetime,
-        })
+        }))
     }
 }
 
@@ -175,6 +202,7 @@ pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
         text::print(settings.to_string().as_bytes())?;
         return Ok(Exit::Done);
     }
+    let tls = options.tls.settings(options.listen, &options.data_dir)?;
     let telling = options.tell.read()?;
     let manager = ServiceManager::from_environment()?;
     let mut interrupts = Interrupts::catch()?;
@@ -210,7 +238,7 @@ pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
     });
     let (heart, pulses) = manager.heart();
     tokio::spawn(manager.follow(pulses, shutdown.clone()));
-    match options.tls.settings(options.listen, &options.data_dir) {
+    match tls {
         None => {
             // What a coordinator that was killed has left would send commands to where nobody listens.
             LocalOperator::remove(&options.data_dir);
@@ -247,12 +275,13 @@ fn nights_clock() -> Clock {
 /// not read is told and is no fault.
 async fn check(options: Options) -> Result<()> {
     let data_dir = options.data_dir;
+    let tls = options.tls.settings(options.listen, &data_dir)?;
     let mut unread = Vec::new();
     options.tell.check(&mut unread)?;
     if !Sqlite::check_directory(&data_dir).await? {
         unread.push(data_dir.join(DATABASE));
     }
-    if let Some(tls) = options.tls.settings(options.listen, &data_dir) {
+    if let Some(tls) = tls {
         let folder = data_dir.join(PKI_DIRECTORY);
         if !Authority::check(&folder, &tls.names).map_err(unusable)? {
             unread.push(folder);

@@ -50,6 +50,11 @@ pub enum PkiError {
         "this coordinator serves plain text on loopback, where nobody needs a token; start it with --tls, or with --listen on an address that other hosts reach"
     )]
     NoAuthority,
+    /// Nobody is enrolled where nobody is asked who they are.
+    #[error(
+        "agent {0} is not enrolled: this coordinator serves plain text on loopback, where nobody needs an identity and none can be revoked; `batchstep agents remove` takes an agent off the list once it is gone"
+    )]
+    NotEnrolledHere(AgentId),
     /// Unknown, or with another secret: not told apart.
     #[error(
         "the coordinator does not know this token; make one with `batchstep token create` on the coordinator that is dialled"
