@@ -9,13 +9,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use batchstep_identity::{COORDINATOR_NAME, Fingerprint, agent_uri};
+use batchstep_identity::{COORDINATOR_NAME, Fingerprint, SigningRequest, agent_uri};
 use batchstep_proto::ids::AgentId;
 use jiff::Timestamp;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
-    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType, SerialNumber, string::Ia5String,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber, string::Ia5String,
 };
 use rustls::{
     crypto::ring::default_provider,
@@ -37,8 +36,6 @@ const BEGIN_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 const AUTHORITY_LIFETIME: Duration = Duration::from_secs(30 * 365 * 86_400);
 /// Clocks of other hosts may be behind ours by this much when they first see the coordinator's certificate.
 const CLOCK_ALLOWANCE: Duration = Duration::from_secs(86_400);
-/// Longest request for a certificate, bytes: one with a key of the kinds that are taken has about 300.
-const SIGNING_REQUEST_BYTES: usize = 8192;
 
 /// A certificate authority that can issue.
 pub struct Authority {
@@ -156,19 +153,8 @@ impl Authority {
         now: Timestamp,
         lifetime: Duration,
     ) -> Result<IssuedCertificate, PkiError> {
-        let refuse = |problem: String| PkiError::SigningRequest(problem);
-        if signing_request.len() > SIGNING_REQUEST_BYTES {
-            return Err(refuse(format!(
-                "{} bytes, more than the {SIGNING_REQUEST_BYTES} allowed",
-                signing_request.len()
-            )));
-        }
-        let mut request = CertificateSigningRequestParams::from_der(&signing_request.into())
-            .map_err(|error| refuse(format!("is no PKCS #10 request in DER: {error}")))?;
-        let algorithm = request.public_key.algorithm();
-        if ![&PKCS_ECDSA_P256_SHA256, &PKCS_ED25519].contains(&algorithm) {
-            return Err(refuse("the key must be ECDSA P-256 or Ed25519".to_owned()));
-        }
+        let request = SigningRequest::read(signing_request)
+            .map_err(|error| PkiError::SigningRequest(error.to_string()))?;
         let (serial, mut params) = leaf(
             &format!("batchstep agent {agent}"),
             ExtendedKeyUsagePurpose::ClientAuth,
@@ -177,8 +163,8 @@ impl Authority {
         // The coordinator's own clock may be set back a little between now and the first use.
         let allowance = lifetime.min(Duration::from_secs(3600)) / 10;
         let expires_at = set_validity(&mut params, now, allowance, lifetime)?;
-        request.params = params;
-        let certificate = request.signed_by(&self.issuer).map_err(PkiError::Issue)?;
+        let certificate = request.certify(params, &self.issuer);
+        let certificate = certificate.map_err(PkiError::Issue)?;
         Ok(IssuedCertificate {
             chain: vec![certificate.into()],
             serial: serial.to_string().replace(':', ""),
@@ -289,7 +275,7 @@ fn host_name(name: &str) -> Result<&str, PkiError> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use batchstep_identity::{Validity, agent_of};
+    use batchstep_identity::{SIGNING_REQUEST_BYTES, Validity, agent_of};
 
     use super::*;
 

@@ -13,14 +13,20 @@ use std::{
     str::FromStr,
 };
 
-use batchstep_core::inventory::{Filter, sample_from};
+use batchstep_core::{
+    calendar::Zone,
+    inventory::{ChangeKind, Filter, sample_from},
+    nightly::{Cron, ScheduleName},
+};
 use batchstep_daemon::settings::{self, Daemon, FileArgs};
-use batchstep_identity::{Fingerprint, Token, TokenId, Validity, agent_of};
+use batchstep_identity::{
+    Fingerprint, SIGNING_REQUEST_BYTES, SigningRequest, Token, TokenId, Validity, agent_of,
+};
 use batchstep_proto::{
     domain::{
         AttemptReport, BatchSizes, Block, Device, DeviceKind, DeviceSelector, Dtype, HostFacts,
-        Ineligibility, Mode, ModelUpload, Round, Software, SweepSpec, Timing, Visit, VisitFailure,
-        WorkerFacts,
+        Ineligibility, Mode, ModelUpload, Round, Software, SweepSpec, TimeOfDay, Times, Timing,
+        Visit, VisitFailure, WorkerFacts,
     },
     frame,
     ids::{AgentId, SweepId},
@@ -126,7 +132,7 @@ pub fn frames(bytes: &[u8]) {
     assert_eq!(pieces, whole);
 }
 
-/// Text that people write in flags and files: batch sizes, workloads, sizes, names, digests, ids, filters.
+/// Text that people write in flags and files: batch sizes, workloads, sizes, names, digests, ids, filters, times.
 pub fn text(text: &str) {
     printed::<BatchSizes>(text);
     printed::<WorkloadSpec>(text);
@@ -139,11 +145,17 @@ pub fn text(text: &str) {
     printed::<Dtype>(text);
     printed::<Mode>(text);
     printed::<DeviceKind>(text);
+    printed::<TimeOfDay>(text);
+    printed::<Zone>(text);
+    printed::<Cron>(text);
+    printed::<ScheduleName>(text);
     if let Ok(token) = text.parse::<Token>() {
         // One form is read and one is written, so that no token has two digests.
         assert_eq!(token.reveal(), text.trim());
     }
     let _ = text.parse::<Size>();
+    let _ = text.parse::<Times>();
+    let _ = text.parse::<ChangeKind>();
     let _ = Filter::parse(text);
     let _ = ModelName::of_file(Path::new(text));
 }
@@ -234,4 +246,11 @@ pub fn certificate(bytes: &[u8]) {
     if let Ok(validity) = Validity::of(bytes) {
         let _ = validity.half_life();
     }
+}
+
+/// A request for a certificate; true when it was read.
+pub fn signing_request(bytes: &[u8]) -> bool {
+    let read = SigningRequest::read(bytes).is_ok();
+    assert!(!read || bytes.len() <= SIGNING_REQUEST_BYTES);
+    read
 }

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use batchstep_decoders::{
-    MESSAGES, certificate, devices_file, frames, inventory, message, settings_file, text,
+    MESSAGES, certificate, devices_file, frames, inventory, message, settings_file,
+    signing_request, text,
 };
 use batchstep_identity::agent_uri;
 use batchstep_proto::ids::AgentId;
@@ -125,7 +126,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_parsed_or_refused(words in "(\\PC{0,40}|[0-9:,-]{0,20}|(linear|cnn|conv|transformer|resnet50|torchscript):[a-z0-9=,:.x]{0,40}|[a-z_]{0,20}(<|=|!=|>=)[a-zA-Z0-9.\"]{0,12})") {
+    fn any_text_is_parsed_or_refused(words in "(\\PC{0,40}|[0-9:,-]{0,20}|(linear|cnn|conv|transformer|resnet50|torchscript):[a-z0-9=,:.x]{0,40}|[a-z_]{0,20}(<|=|!=|>=)[a-zA-Z0-9.\"]{0,12}|[0-9*/,-]{1,6}( [0-9*/,-]{1,6}){4}|[0-9]{1,2}:[0-9]{1,2}(-[0-9]{1,2}:[0-9]{1,2})?|[A-Z][a-z]{1,9}/[A-Z][a-z]{1,9})") {
         text(&words);
     }
 
@@ -147,6 +148,21 @@ proptest! {
         }
         bytes.truncate(bytes.len().max(cut) - cut);
         certificate(&bytes);
+    }
+
+    #[test]
+    fn any_bytes_are_a_signing_request_or_refused(at in 0..300_usize, byte: u8, more in vec(any::<u8>(), 0..40)) {
+        let right = a_signing_request();
+        prop_assert!(signing_request(&right));
+        let mut changed = right.clone();
+        if let Some(there) = changed.get_mut(at) {
+            *there = byte;
+        }
+        // Signed with its own key, so that it is for no other one, whatever else of it is not covered by the signature.
+        prop_assert!(!signing_request(&changed) || key_of(&changed) == key_of(&right));
+        signing_request(&right[..at.min(right.len())]);
+        signing_request(&[&more[..], &right[..]].concat());
+        signing_request(&more);
     }
 
     #[test]
@@ -186,4 +202,17 @@ fn a_certificate() -> Vec<u8> {
     let name = agent_uri(AgentId::generate()).try_into().unwrap();
     asked.subject_alt_names = vec![rcgen::SanType::URI(name)];
     asked.self_signed(&key).unwrap().der().to_vec()
+}
+
+/// Of an agent, as it asks its coordinator.
+fn a_signing_request() -> Vec<u8> {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let asked = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    asked.serialize_request(&key).unwrap().der().to_vec()
+}
+
+fn key_of(signing_request: &[u8]) -> Vec<u8> {
+    use rcgen::PublicKeyData as _;
+    let read = rcgen::CertificateSigningRequestParams::from_der(&signing_request.into()).unwrap();
+    read.public_key.der_bytes().to_vec()
 }
