@@ -5,7 +5,8 @@ use std::{fmt::Write as _, time::Duration};
 
 use batchstep_core::fleet::Config as FleetConfig;
 use batchstep_proto::domain::{
-    BatchSizes, DeviceSelector, Dtype, Mode, Scheduling, Strategy, SweepSpec, VisitOrder,
+    BatchSizes, DailyWindow, DeviceSelector, Dtype, Mode, Scheduling, Strategy, SweepSpec,
+    TimeOfDay, VisitOrder,
 };
 use rand::{RngExt as _, SeedableRng as _, seq::IndexedRandom as _};
 use rand_chacha::ChaCha8Rng;
@@ -18,6 +19,10 @@ const BUDGET: Duration = Duration::from_secs(240);
 const SUBMISSIONS: Duration = Duration::from_secs(120);
 /// Share of the worlds in which devices of several agents are alike, and may share series.
 const SHARING: f64 = 0.3;
+/// Share of the sweeps that have a daily window, which is closed for some minutes soon after midnight, when every simulation begins.
+const WINDOWS: f64 = 0.2;
+/// Share of the sweeps that want devices which nobody else uses.
+const IDLE_ONLY: f64 = 0.1;
 
 /// Everything that is decided beforehand.
 #[derive(Debug, Clone)]
@@ -84,7 +89,21 @@ impl Scenario {
         if random.random_bool(SHARING) {
             scenario.share(random);
         }
+        scenario.restrict(random);
         scenario
+    }
+
+    /// Lets some sweeps run only at certain times, or only where nobody else computes.
+    fn restrict(&mut self, random: &mut ChaCha8Rng) {
+        for request in &mut self.sweeps {
+            let scheduling = &mut request.spec.scheduling;
+            if random.random_bool(WINDOWS) {
+                let closes = random.random_range(0..=4);
+                let opens = closes + random.random_range(1..=4);
+                scheduling.only_between = daily(opens, closes);
+            }
+            scheduling.idle_only = random.random_bool(IDLE_ONLY);
+        }
     }
 
     /// Makes the first device of every agent one of a model, and lets some sweeps have them share.
@@ -119,6 +138,15 @@ impl Scenario {
             ..self.clone()
         }
     }
+}
+
+/// Open from one minute of the day to another.
+fn daily(opens: u16, closes: u16) -> Option<DailyWindow> {
+    Some(DailyWindow {
+        from: TimeOfDay::from_minutes(opens)?,
+        to: TimeOfDay::from_minutes(closes)?,
+        time_zone: "UTC".to_owned(),
+    })
 }
 
 /// The intervals of a coordinator that is to be put under stress within minutes; sometimes those that it really has.
