@@ -142,7 +142,7 @@ fn counts(
     }
 }
 
-/// Blocks of every batch size of `window`, without those of the drifting rounds that are repeated.
+/// Blocks of every batch size of `window`, ascending, without those of the drifting rounds that are repeated.
 pub(super) fn steady_counts(seen: &Seen<'_, '_>, window: &[u32]) -> BTreeMap<u32, u32> {
     let mut repeated = seen.drifting_rounds();
     repeated.truncate(DRIFTING_REPEATS);
@@ -150,13 +150,13 @@ pub(super) fn steady_counts(seen: &Seen<'_, '_>, window: &[u32]) -> BTreeMap<u32
 }
 
 fn counts_without(seen: &Seen<'_, '_>, window: &[u32], repeated: &[u32]) -> BTreeMap<u32, u32> {
-    let mut counts: BTreeMap<u32, u32> = window.iter().map(|&size| (size, 0)).collect();
+    let mut counts = vec![0; window.len()];
     for (round, batch_size) in seen.unthrottled() {
         if !repeated.contains(&round)
-            && let Some(count) = counts.get_mut(&batch_size)
+            && let Ok(place) = window.binary_search(&batch_size)
         {
-            *count += 1;
+            counts[place] += 1;
         }
     }
-    counts
+    window.iter().copied().zip(counts).collect()
 }
