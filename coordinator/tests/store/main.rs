@@ -81,6 +81,7 @@ contract!(
     reports_that_do_not_count_are_kept_and_known,
     the_journal_is_numbered_without_gaps_across_reopening,
     cancelled_sweeps_stay_open_until_their_attempts_are_in,
+    a_series_that_ended_uncounted_is_counted_by_the_store,
 );
 
 struct Sample {
@@ -184,14 +185,14 @@ async fn a_sweep_comes_back_as_it_was_written(place: impl Place) {
     );
     assert_eq!(open[0].spec, spec());
     assert_eq!(series.plan, sample.plan);
-    assert_eq!(series.rounds[0].record.round, sample.round);
+    assert_eq!(series.open[0].record.round, sample.round);
     assert_eq!(
-        series.rounds[0].record.blocks,
+        series.open[0].record.blocks,
         report(sample.attempt, &sample.round, 0, false).blocks
     );
-    assert!(!series.rounds[0].ended);
-    assert_eq!(series.rounds[0].attempts[0].state, AttemptState::Accepted);
-    assert_eq!(series.rounds[0].attempts[0].agent, sample.agent);
+    assert_eq!(series.rounds_done, 0);
+    assert_eq!(series.open[0].attempts[0].state, AttemptState::Accepted);
+    assert_eq!(series.open[0].attempts[0].agent, sample.agent);
     assert_eq!(
         store.find_request(sample.request).await.unwrap(),
         Some(sample.sweep)
@@ -218,7 +219,7 @@ async fn a_sweep_comes_back_as_it_was_written(place: impl Place) {
             series: sample.plan.id,
             state: SeriesState::Done,
             message: "precise".to_owned(),
-            summary,
+            summary: Some(summary),
         },
         Record::SweepEnded {
             sweep: sample.sweep,
@@ -254,7 +255,7 @@ async fn a_commit_is_all_or_nothing(place: impl Place) {
         series: SeriesId::of(sample.sweep, "CPU-2", "linear"),
         state: SeriesState::Done,
         message: String::new(),
-        summary: SeriesSummary::default(),
+        summary: Some(SeriesSummary::default()),
     });
     assert!(store.commit(at(0), &records).await.is_err());
     assert!(store.sweeps().await.unwrap().is_empty());
@@ -373,6 +374,33 @@ async fn the_journal_is_numbered_without_gaps_across_reopening(place: impl Place
             .unwrap()
             .is_empty()
     );
+}
+
+async fn a_series_that_ended_uncounted_is_counted_by_the_store(place: impl Place) {
+    let sample = Sample::new();
+    let store = place.open().await;
+    store.commit(at(0), &sample.begun()).await.unwrap();
+    let end = [
+        sample.reported(0, true, Disposition::Accepted),
+        Record::RoundEnded {
+            round: sample.round.id,
+        },
+        Record::SeriesEnded {
+            series: sample.plan.id,
+            state: SeriesState::Failed,
+            message: "it cannot be read back".to_owned(),
+            summary: None,
+        },
+    ];
+    store.commit(at(1), &end).await.unwrap();
+    let stored = store.sweep(sample.sweep).await.unwrap().unwrap();
+    assert_eq!(stored.series[0].state, SeriesState::Failed);
+    let counted = SeriesSummary {
+        rounds_done: 1,
+        blocks: 2,
+        measuring: Duration::from_millis(200),
+    };
+    assert_eq!(stored.series[0].summary, counted);
 }
 
 async fn cancelled_sweeps_stay_open_until_their_attempts_are_in(place: impl Place) {
