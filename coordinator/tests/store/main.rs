@@ -7,6 +7,7 @@ mod identity;
 mod inventory;
 mod migration;
 mod nightly;
+mod open;
 mod restrictions;
 mod retention;
 mod shared;
@@ -80,8 +81,6 @@ contract!(
     commits_of_several_tasks_do_not_meet,
     reports_that_do_not_count_are_kept_and_known,
     the_journal_is_numbered_without_gaps_across_reopening,
-    cancelled_sweeps_stay_open_until_their_attempts_are_in,
-    a_series_that_ended_uncounted_is_counted_by_the_store,
 );
 
 struct Sample {
@@ -374,54 +373,6 @@ async fn the_journal_is_numbered_without_gaps_across_reopening(place: impl Place
             .unwrap()
             .is_empty()
     );
-}
-
-async fn a_series_that_ended_uncounted_is_counted_by_the_store(place: impl Place) {
-    let sample = Sample::new();
-    let store = place.open().await;
-    store.commit(at(0), &sample.begun()).await.unwrap();
-    let end = [
-        sample.reported(0, true, Disposition::Accepted),
-        Record::RoundEnded {
-            round: sample.round.id,
-        },
-        Record::SeriesEnded {
-            series: sample.plan.id,
-            state: SeriesState::Failed,
-            message: "it cannot be read back".to_owned(),
-            summary: None,
-        },
-    ];
-    store.commit(at(1), &end).await.unwrap();
-    let stored = store.sweep(sample.sweep).await.unwrap().unwrap();
-    assert_eq!(stored.series[0].state, SeriesState::Failed);
-    let counted = SeriesSummary {
-        rounds_done: 1,
-        blocks: 2,
-        measuring: Duration::from_millis(200),
-    };
-    assert_eq!(stored.series[0].summary, counted);
-}
-
-async fn cancelled_sweeps_stay_open_until_their_attempts_are_in(place: impl Place) {
-    let sample = Sample::new();
-    let store = place.open().await;
-    let mut records = sample.begun();
-    records.push(Record::SweepEnded {
-        sweep: sample.sweep,
-        state: SweepState::Cancelled,
-        message: "cancelled".to_owned(),
-    });
-    store.commit(at(0), &records).await.unwrap();
-    let open = store.open_sweeps().await.unwrap();
-    assert_eq!(open[0].state, SweepState::Cancelled);
-    let expired = Record::AttemptEnded {
-        attempt: sample.attempt,
-        state: AttemptState::Expired,
-        message: "lost".to_owned(),
-    };
-    store.commit(at(1), &[expired]).await.unwrap();
-    assert!(store.open_sweeps().await.unwrap().is_empty());
 }
 
 #[tokio::test]
