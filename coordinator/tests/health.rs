@@ -235,6 +235,7 @@ async fn the_coordinators_own_work_is_counted() {
         ("batchstep_agents{state=\"lost\"}", 0.0),
         ("batchstep_sessions", 1.0),
         ("batchstep_sweeps_active", 1.0),
+        ("batchstep_series_unread", 0.0),
         ("batchstep_healthy", 1.0),
         ("batchstep_store_commit_failures_total", 0.0),
     ] {

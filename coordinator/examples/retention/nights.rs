@@ -125,11 +125,11 @@ impl Night {
             series: plan.id,
             state: SeriesState::Done,
             message: "every batch size is precise".to_owned(),
-            summary: SeriesSummary {
+            summary: Some(SeriesSummary {
                 rounds_done: ROUNDS,
                 blocks: ROUNDS * BLOCKS,
                 measuring: Duration::from_secs(60),
-            },
+            }),
         });
         let sweep = Record::SweepEnded {
             sweep: self.sweep,

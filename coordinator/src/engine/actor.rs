@@ -4,14 +4,17 @@
 //! asks for something that is on record, or sees the state, is preceded by the commit of what waits.
 //!
 //! A state never runs ahead of its store: when a commit fails, callers are told to try again, every session is closed, and the state is made
-//! anew from the store before the next input is taken.
+//! anew from the store before the next input is taken. What was measured before that is read back while the task serves; reports that may be of it wait.
+
+mod commands;
+mod reading;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use batchstep_core::fleet::{
     Answer, Config, Disposition, Effect, Input, Kept, ReplyKey, SessionKey, State, SweepPlanner,
 };
-use batchstep_proto::{causes::chain, ids::AttemptId};
+use batchstep_proto::causes::chain;
 use jiff::Timestamp;
 use tokio::{
     sync::{broadcast, mpsc},
@@ -22,9 +25,11 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Command, Engine, EngineError, INPUTS, Reply,
     batch::{Batch, Committed, Deed},
+    histories::Histories,
     live::{LIVE_EVENTS, Live, LiveEvent},
     outbound::{NotTaken, Outbound},
-    reply::{respond, submitted_before, unreadable},
+    reply::respond,
+    waiting::Waiting,
 };
 use crate::{
     meters::Meters,
@@ -70,6 +75,8 @@ pub async fn start<S: Store>(
         state: None,
         restore_at: Instant::now(),
         time_told: None,
+        histories: None,
+        waiting: Waiting::default(),
         batch: Batch::default(),
         sessions: HashMap::new(),
         replies: HashMap::new(),
@@ -92,6 +99,9 @@ struct Actor<S> {
     restore_at: Instant,
     /// When the state was last told the time of day.
     time_told: Option<Instant>,
+    /// While something is still to be read back for the state.
+    histories: Option<Histories>,
+    waiting: Waiting,
     /// What inputs led to since the last commit.
     batch: Batch,
     sessions: HashMap<SessionKey, Outbound>,
@@ -122,8 +132,10 @@ impl<S: Store> Actor<S> {
                     Some(command) => self.take_with(command, &mut inbox).await,
                     None => break,
                 },
+                history = reading::next(&mut self.histories) => self.read_back(history).await,
                 () = sleep_until(wake) => self.wake().await,
             }
+            self.take_waiting().await;
         }
     }
 
@@ -184,158 +196,9 @@ impl<S: Store> Actor<S> {
             let Ok(command) = inbox.try_recv() else { break };
             self.take(command).await;
         }
+        // However much comes in, what is read back has its turn.
+        self.take_histories();
         self.flush().await;
-    }
-
-    async fn take(&mut self, command: Command) {
-        match command {
-            Command::Open {
-                session,
-                hello,
-                outbound,
-            } => {
-                if self.closing {
-                    outbound.close("the coordinator is stopping".to_owned(), false);
-                } else if self.state.is_none() {
-                    outbound.close("the coordinator cannot record anything".to_owned(), false);
-                } else {
-                    self.sessions.insert(session, outbound);
-                    self.step(Input::Hello { session, hello });
-                }
-            }
-            Command::Tell(Input::Disconnected { session, reason }) => {
-                // A session that the coordinator itself closed is no news.
-                if self.sessions.remove(&session).is_some() {
-                    self.step(Input::Disconnected { session, reason });
-                }
-            }
-            Command::Tell(input) => self.step(input),
-            Command::Submit {
-                request,
-                sweep,
-                spec,
-                reply,
-            } => {
-                self.flush().await;
-                match self.store.find_request(request).await {
-                    Ok(Some(known)) => submitted_before(&*self.store, known, &spec, reply).await,
-                    Ok(None) => {
-                        let reply = self.expect(reply);
-                        self.step(Input::Submit {
-                            reply,
-                            request,
-                            sweep,
-                            spec,
-                        });
-                    }
-                    Err(error) => unreadable(&error, reply),
-                }
-            }
-            Command::Cancel {
-                sweep,
-                reason,
-                reply,
-            } => {
-                let reply = self.expect(reply);
-                self.step(Input::Cancel {
-                    reply,
-                    sweep,
-                    reason,
-                });
-            }
-            Command::Drain {
-                agent,
-                drain,
-                reason,
-                reply,
-            } => {
-                let reply = self.expect(reply);
-                self.step(Input::Drain {
-                    reply,
-                    agent,
-                    drain,
-                    reason,
-                });
-            }
-            Command::Remove { agent, reply } => {
-                let reply = self.expect(reply);
-                self.step(Input::Remove { reply, agent });
-            }
-            Command::Report {
-                agent,
-                report,
-                digest,
-                reply,
-            } => match self.reported_before(report.attempt, &digest).await {
-                Ok(true) => {
-                    self.meters.answered_duplicate();
-                    respond(reply, Ok(Answer::Reported(Disposition::Duplicate)));
-                }
-                Ok(false) => {
-                    let reply = self.expect(reply);
-                    self.step(Input::Report {
-                        reply,
-                        agent,
-                        report,
-                        digest,
-                    });
-                }
-                Err(error) => unreadable(&error, reply),
-            },
-            // A question that is dropped reads as a failing store.
-            Command::Sweep(sweep, answer) => {
-                self.flush().await;
-                if let Some(state) = &self.state {
-                    let _ = answer.send(state.sweep(sweep));
-                }
-            }
-            Command::Sweeps(answer) => {
-                self.flush().await;
-                if let Some(state) = &self.state {
-                    let active = state.active_sweeps();
-                    let _ = answer.send(
-                        active
-                            .into_iter()
-                            .filter_map(|id| state.sweep(id))
-                            .collect(),
-                    );
-                }
-            }
-            Command::Agents(answer) => {
-                self.flush().await;
-                if let Some(state) = &self.state {
-                    let _ = answer.send(state.agents());
-                }
-            }
-            Command::Census(answer) => {
-                if let Some(state) = &self.state {
-                    let _ = answer.send(state.census());
-                }
-            }
-        }
-    }
-
-    /// True when a report is on record already, as far as the state machine cannot tell by itself.
-    async fn reported_before(
-        &mut self,
-        attempt: AttemptId,
-        digest: &[u8; 32],
-    ) -> Result<bool, StoreError> {
-        let state = self.state.as_ref();
-        if state.is_some_and(|state| state.knows_parts_of(attempt)) {
-            return Ok(false);
-        }
-        self.flush().await;
-        let known = self.store.report_known(attempt, digest).await?;
-        Ok(known.is_some())
-    }
-
-    /// Numbers a call so that the state machine can answer it.
-    fn expect(&mut self, reply: Reply) -> ReplyKey {
-        let key = ReplyKey(self.next_reply);
-        self.next_reply += 1;
-        self.replies.insert(key, reply);
-        key
     }
 
     /// Hands one input to the state machine. What follows from it waits for [`Actor::flush`].
@@ -425,6 +288,7 @@ impl<S: Store> Actor<S> {
             "A change could not be recorded; the state is read back from the store."
         );
         self.state = None;
+        self.histories = None;
         self.batch = Batch::default();
         self.refuse_all();
         self.close_all("the coordinator cannot record anything at the moment");
@@ -450,6 +314,7 @@ impl<S: Store> Actor<S> {
         let committed = batch.commit(&*self.store, &self.meters).await?;
         self.state = Some(state);
         self.time_told = None;
+        self.read_histories(Duration::ZERO);
         // Nobody is connected yet, so nobody can be stuck.
         self.carry_out(committed);
         if active > 0 {
@@ -462,6 +327,11 @@ impl<S: Store> Actor<S> {
     }
 
     fn refuse_all(&mut self) {
+        for report in self.waiting.take() {
+            if let Command::Report { reply, .. } = report {
+                respond(reply, Err(EngineError::StoreFailed));
+            }
+        }
         for (_, reply) in self.replies.drain() {
             respond(reply, Err(EngineError::StoreFailed));
         }

@@ -5,9 +5,11 @@
 
 mod actor;
 mod batch;
+mod histories;
 mod live;
 mod outbound;
 mod reply;
+mod waiting;
 
 use std::sync::{
     Arc,
@@ -92,6 +94,11 @@ pub enum EngineError {
     /// Nothing could be recorded.
     #[error("the coordinator cannot record anything at the moment; try again later")]
     StoreFailed,
+    /// Too many reports wait for what is still to be read back.
+    #[error(
+        "what was measured before the coordinator started is still being read back; try again later"
+    )]
+    StillReading,
     /// The state machine refuses.
     #[error(transparent)]
     Refused(Refusal),
@@ -101,7 +108,9 @@ impl From<EngineError> for Status {
     fn from(error: EngineError) -> Self {
         let message = error.to_string();
         match error {
-            EngineError::Stopping | EngineError::StoreFailed => Self::unavailable(message),
+            EngineError::Stopping | EngineError::StoreFailed | EngineError::StillReading => {
+                Self::unavailable(message)
+            }
             EngineError::Refused(Refusal::Invalid(_)) => Self::invalid_argument(message),
             EngineError::Refused(Refusal::NotFound(_)) => Self::not_found(message),
             EngineError::Refused(Refusal::Conflict(_)) => Self::failed_precondition(message),

@@ -95,6 +95,12 @@ fn fleet(out: &mut Exposition, census: &Census) {
         &Labels::new(),
         census.open_attempts as f64,
     );
+    out.gauge(
+        "batchstep_series_unread",
+        "Series whose rounds before the start are still to be read back; nothing new is planned for them",
+        &Labels::new(),
+        census.unread_series as f64,
+    );
 }
 
 fn process(out: &mut Exposition, health: &Health) {

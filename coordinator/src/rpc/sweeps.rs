@@ -64,7 +64,12 @@ fn merged(stored: StoredSweep, live: Option<wire::Sweep>) -> wire::Sweep {
         explanation: Vec::new(),
     };
     if let Some(live) = live {
-        sweep.series = live.series;
+        let stored = std::mem::replace(&mut sweep.series, live.series);
+        for (series, stored) in sweep.series.iter_mut().zip(stored) {
+            // What is still to be read back only the store has counted.
+            series.blocks = series.blocks.max(stored.blocks);
+            series.measuring_ns = series.measuring_ns.max(stored.measuring_ns);
+        }
         sweep.explanation = live.explanation;
     } else if !stored.message.is_empty() {
         sweep.explanation = vec![stored.message];

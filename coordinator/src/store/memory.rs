@@ -5,10 +5,12 @@
 mod identity;
 mod inventory;
 mod nightly;
+mod read;
 mod retention;
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -17,7 +19,7 @@ use batchstep_core::{
         AttemptState, Disposition, Record, Restriction, SeriesSnapshot, SeriesState, SeriesSummary,
         StoredAttempt, StoredRound, SweepSnapshot, SweepState,
     },
-    sweep::{RoundRecord, SeriesPlan},
+    sweep::SeriesPlan,
 };
 use batchstep_proto::{
     domain::{AttemptReport, Round, SweepSpec},
@@ -25,10 +27,7 @@ use batchstep_proto::{
 };
 use jiff::Timestamp;
 
-use super::{
-    Models, ReadRound, Store, StoreError, StoredEvent, StoredHistory, StoredSeries, StoredSweep,
-    history,
-};
+use super::{Models, Store, StoreError, StoredEvent, StoredHistory, StoredSweep};
 
 /// A store that ends with the process.
 #[derive(Debug, Clone, Default)]
@@ -206,7 +205,7 @@ impl Tables {
                 let row = self.series_mut(series)?;
                 row.state = state;
                 row.message = message;
-                row.summary = Some(summary);
+                row.summary = summary;
             }
             Record::SweepEnded {
                 sweep,
@@ -266,32 +265,6 @@ impl Tables {
             .map(|known| known.disposition)
     }
 
-    fn read_rounds(&self, series: SeriesId) -> Vec<ReadRound> {
-        self.rounds
-            .range((series, 0)..=(series, u32::MAX))
-            .map(|(_, row)| {
-                let mut record = RoundRecord::new(row.round.clone());
-                let mut block_attempts = Vec::new();
-                for stored in self.reports.iter().filter(|stored| {
-                    stored.disposition == Disposition::Accepted
-                        && stored.report.round == row.round.id
-                }) {
-                    let blocks = stored.report.blocks.len();
-                    block_attempts.resize(block_attempts.len() + blocks, stored.report.attempt);
-                    record.add(stored.report.clone());
-                }
-                ReadRound {
-                    stored: StoredRound {
-                        record,
-                        ended: row.ended,
-                        attempts: row.attempts.values().cloned().collect(),
-                    },
-                    block_attempts,
-                }
-            })
-            .collect()
-    }
-
     fn series_of(&self, sweep: SweepId) -> impl Iterator<Item = &Series> {
         self.series
             .range((sweep, 0)..=(sweep, u32::MAX))
@@ -309,49 +282,6 @@ impl Tables {
                 )
             })
         })
-    }
-
-    fn summary(&self, series: SeriesId) -> SeriesSummary {
-        let rounds = self.read_rounds(series);
-        let records = || rounds.iter().map(|round| &round.stored.record);
-        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        SeriesSummary {
-            rounds_done: count(rounds.iter().filter(|round| round.stored.ended).count()),
-            blocks: count(records().map(|record| record.blocks.len()).sum()),
-            measuring: records().map(|record| record.measuring).sum(),
-        }
-    }
-
-    fn stored_sweep(&self, sweep: &Sweep) -> StoredSweep {
-        StoredSweep {
-            id: sweep.id,
-            spec: sweep.spec.clone(),
-            state: sweep.state,
-            message: sweep.message.clone(),
-            submitted_at: sweep.submitted_at,
-            finished_at: sweep.finished_at,
-            series: self
-                .series_of(sweep.id)
-                .map(|series| self.stored_series(series))
-                .collect(),
-        }
-    }
-
-    fn history(&self, series: &Series) -> StoredHistory {
-        let id = series.plan.id;
-        let kept = self.retention.answers.get(&id).cloned();
-        history(self.stored_series(series), self.read_rounds(id), kept)
-    }
-
-    fn stored_series(&self, series: &Series) -> StoredSeries {
-        StoredSeries {
-            plan: series.plan.clone(),
-            state: series.state,
-            message: series.message.clone(),
-            summary: series
-                .summary
-                .unwrap_or_else(|| self.summary(series.plan.id)),
-        }
     }
 }
 
@@ -387,15 +317,24 @@ impl Store for Memory {
                         plan: series.plan.clone(),
                         state: series.state,
                         message: series.message.clone(),
-                        rounds: tables
-                            .read_rounds(series.plan.id)
-                            .into_iter()
-                            .map(|round| round.stored)
-                            .collect(),
+                        rounds_done: tables.summary(series.plan.id).rounds_done,
+                        open: tables.stored_rounds(series.plan.id, false),
                     })
                     .collect(),
             })
             .collect())
+    }
+
+    async fn ended_rounds(
+        &self,
+        sweep: SweepId,
+        ordinals: RangeInclusive<u32>,
+    ) -> Result<BTreeMap<SeriesId, Vec<StoredRound>>, StoreError> {
+        let tables = self.tables();
+        let (first, last) = ordinals.into_inner();
+        let series = tables.series.range((sweep, first)..=(sweep, last));
+        let ids = series.map(|(_, series)| series.plan.id);
+        Ok(ids.map(|id| (id, tables.stored_rounds(id, true))).collect())
     }
 
     async fn sweeps(&self) -> Result<Vec<StoredSweep>, StoreError> {

@@ -14,19 +14,19 @@ mod nightly;
 mod retention;
 mod sqlite;
 
-use std::{borrow::Cow, collections::BTreeMap, future::Future};
+use std::{borrow::Cow, collections::BTreeMap, future::Future, ops::RangeInclusive};
 
 use batchstep_core::{
     fleet::{
-        Disposition, Event, Record, Restriction, SeriesState, SeriesSummary, SweepSnapshot,
-        SweepState,
+        Disposition, Event, Record, Restriction, SeriesState, SeriesSummary, StoredRound,
+        SweepSnapshot, SweepState,
     },
     steptable::{Answer, SeriesResult},
     sweep::{History, SeriesPlan},
 };
 use batchstep_proto::{
     domain::SweepSpec,
-    ids::{AgentId, AttemptId, RequestId, SweepId},
+    ids::{AgentId, AttemptId, RequestId, SeriesId, SweepId},
 };
 use jiff::Timestamp;
 
@@ -61,9 +61,16 @@ pub trait Store: InventoryStore + IdentityStore + RetentionStore {
         records: &[Record],
     ) -> impl Future<Output = Result<Vec<u64>, StoreError>> + Send;
 
-    /// Every sweep that is not over, and every other one with an attempt that is still out: what the state machine begins with. In the order of
-    /// submission.
+    /// Every sweep that is not over, and every other one with an attempt that is still out, with the rounds that are not over: what the state machine begins with,
+    /// which takes as long as there are series and such rounds, however much was measured. In the order of submission.
     fn open_sweeps(&self) -> impl Future<Output = Result<Vec<SweepSnapshot>, StoreError>> + Send;
+
+    /// The rounds that are over of the series of a sweep with these ordinals, ascending by index; series without one may be left out.
+    fn ended_rounds(
+        &self,
+        sweep: SweepId,
+        ordinals: RangeInclusive<u32>,
+    ) -> impl Future<Output = Result<BTreeMap<SeriesId, Vec<StoredRound>>, StoreError>> + Send;
 
     /// Every sweep, newest first.
     fn sweeps(&self) -> impl Future<Output = Result<Vec<StoredSweep>, StoreError>> + Send;
@@ -197,7 +204,9 @@ pub struct StoredEvent {
 
 /// A round with the attempt behind each of its blocks, as both stores read it back.
 struct ReadRound {
-    stored: batchstep_core::fleet::StoredRound,
+    stored: StoredRound,
+    /// It is over.
+    ended: bool,
     block_attempts: Vec<AttemptId>,
 }
 
@@ -212,7 +221,7 @@ fn history(
     }
     let last = rounds
         .iter()
-        .rposition(|round| round.stored.ended || !round.stored.record.blocks.is_empty());
+        .rposition(|round| round.ended || !round.stored.record.blocks.is_empty());
     rounds.truncate(last.map_or(0, |last| last + 1));
     let (rounds, attempts) = rounds
         .into_iter()

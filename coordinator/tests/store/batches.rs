@@ -81,7 +81,8 @@ fn many(sweep: SweepId) -> Vec<Record> {
 }
 
 async fn one_large_commit_leaves_what_many_small_ones_leave<P: Place + Default>(place: P) {
-    let records = many(SweepId::generate());
+    let sweep = SweepId::generate();
+    let records = many(sweep);
     let elsewhere = P::default();
     let (one, many) = (place.open().await, elsewhere.open().await);
     let seqs = one.commit(at(0), &records).await.unwrap();
@@ -98,6 +99,23 @@ async fn one_large_commit_leaves_what_many_small_ones_leave<P: Place + Default>(
     let snapshots = one.open_sweeps().await.unwrap();
     assert_eq!(snapshots[0].series.len(), SERIES as usize);
     assert_eq!(snapshots, many.open_sweeps().await.unwrap());
+    let ended = one.ended_rounds(sweep, 0..=SERIES).await.unwrap();
+    let histories = one.histories(Some(sweep)).await.unwrap();
+    assert_eq!(ended, many.ended_rounds(sweep, 0..=SERIES).await.unwrap());
+    for (ordinal, series) in (0..SERIES).zip(&snapshots[0].series) {
+        let is_over = ordinal.is_multiple_of(2);
+        let rounds = ended.get(&series.plan.id).map_or(&[][..], Vec::as_slice);
+        assert_eq!(
+            (series.open.len(), rounds.len()),
+            if is_over { (0, 1) } else { (1, 0) }
+        );
+        assert_eq!(series.rounds_done, u32::from(is_over));
+        if let [round] = rounds {
+            assert_eq!(round.record, histories[ordinal as usize].history.rounds[0]);
+        }
+        let alone = one.ended_rounds(sweep, ordinal..=ordinal).await.unwrap();
+        assert_eq!(alone.values().flatten().count(), rounds.len());
+    }
     assert_eq!(
         one.histories(None).await.unwrap(),
         many.histories(None).await.unwrap()
@@ -113,7 +131,7 @@ async fn the_last_state_of_an_attempt_counts(place: impl Place) {
     let sweep = SweepId::generate();
     let mut records = many(sweep);
     // Given up for lost, and taken up again, before anything of it was committed.
-    let attempt = AttemptId::of(round(&plan(sweep, "CPU-0"), 0).id, 0);
+    let attempt = AttemptId::of(round(&plan(sweep, "CPU-1"), 0).id, 0);
     for state in [AttemptState::Expired, AttemptState::Reported] {
         let message = "late".to_owned();
         records.push(Record::AttemptEnded {
@@ -126,7 +144,7 @@ async fn the_last_state_of_an_attempt_counts(place: impl Place) {
     let store = place.open().await;
     store.commit(at(0), &records).await.unwrap();
     let open = store.open_sweeps().await.unwrap();
-    let attempts = &open[0].series[0].rounds[0].attempts;
+    let attempts = &open[0].series[1].open[0].attempts;
     assert_eq!(attempts[0].state, AttemptState::Accepted);
     assert_eq!(attempts[1].state, AttemptState::Reported);
 }

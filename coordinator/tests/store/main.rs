@@ -7,6 +7,7 @@ mod identity;
 mod inventory;
 mod migration;
 mod nightly;
+mod open;
 mod restrictions;
 mod retention;
 mod shared;
@@ -80,7 +81,6 @@ contract!(
     commits_of_several_tasks_do_not_meet,
     reports_that_do_not_count_are_kept_and_known,
     the_journal_is_numbered_without_gaps_across_reopening,
-    cancelled_sweeps_stay_open_until_their_attempts_are_in,
 );
 
 struct Sample {
@@ -184,14 +184,14 @@ async fn a_sweep_comes_back_as_it_was_written(place: impl Place) {
     );
     assert_eq!(open[0].spec, spec());
     assert_eq!(series.plan, sample.plan);
-    assert_eq!(series.rounds[0].record.round, sample.round);
+    assert_eq!(series.open[0].record.round, sample.round);
     assert_eq!(
-        series.rounds[0].record.blocks,
+        series.open[0].record.blocks,
         report(sample.attempt, &sample.round, 0, false).blocks
     );
-    assert!(!series.rounds[0].ended);
-    assert_eq!(series.rounds[0].attempts[0].state, AttemptState::Accepted);
-    assert_eq!(series.rounds[0].attempts[0].agent, sample.agent);
+    assert_eq!(series.rounds_done, 0);
+    assert_eq!(series.open[0].attempts[0].state, AttemptState::Accepted);
+    assert_eq!(series.open[0].attempts[0].agent, sample.agent);
     assert_eq!(
         store.find_request(sample.request).await.unwrap(),
         Some(sample.sweep)
@@ -218,7 +218,7 @@ async fn a_sweep_comes_back_as_it_was_written(place: impl Place) {
             series: sample.plan.id,
             state: SeriesState::Done,
             message: "precise".to_owned(),
-            summary,
+            summary: Some(summary),
         },
         Record::SweepEnded {
             sweep: sample.sweep,
@@ -254,7 +254,7 @@ async fn a_commit_is_all_or_nothing(place: impl Place) {
         series: SeriesId::of(sample.sweep, "CPU-2", "linear"),
         state: SeriesState::Done,
         message: String::new(),
-        summary: SeriesSummary::default(),
+        summary: Some(SeriesSummary::default()),
     });
     assert!(store.commit(at(0), &records).await.is_err());
     assert!(store.sweeps().await.unwrap().is_empty());
@@ -373,27 +373,6 @@ async fn the_journal_is_numbered_without_gaps_across_reopening(place: impl Place
             .unwrap()
             .is_empty()
     );
-}
-
-async fn cancelled_sweeps_stay_open_until_their_attempts_are_in(place: impl Place) {
-    let sample = Sample::new();
-    let store = place.open().await;
-    let mut records = sample.begun();
-    records.push(Record::SweepEnded {
-        sweep: sample.sweep,
-        state: SweepState::Cancelled,
-        message: "cancelled".to_owned(),
-    });
-    store.commit(at(0), &records).await.unwrap();
-    let open = store.open_sweeps().await.unwrap();
-    assert_eq!(open[0].state, SweepState::Cancelled);
-    let expired = Record::AttemptEnded {
-        attempt: sample.attempt,
-        state: AttemptState::Expired,
-        message: "lost".to_owned(),
-    };
-    store.commit(at(1), &[expired]).await.unwrap();
-    assert!(store.open_sweeps().await.unwrap().is_empty());
 }
 
 #[tokio::test]

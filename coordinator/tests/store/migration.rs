@@ -211,7 +211,7 @@ async fn blocks_that_were_rows_come_back_bit_for_bit() {
     let store = Sqlite::open(folder.path()).await.unwrap();
     let expected: Vec<Block> = reports.into_iter().flat_map(|part| part.blocks).collect();
     let open = store.open_sweeps().await.unwrap();
-    let round = &open[0].series[0].rounds[0];
+    let round = &open[0].series[0].open[0];
     assert_eq!(round.record.blocks, expected);
     assert_eq!(round.attempts[0].state, AttemptState::Accepted);
     let so_far = &store.sweep(sample.sweep).await.unwrap().unwrap().series[0].summary;

@@ -59,7 +59,7 @@ async fn a_shared_series_comes_back_with_who_measured_it(place: impl Place) {
     let open = store.open_sweeps().await.unwrap();
     let series = &open[0].series[0];
     assert_eq!(series.plan, sample.plan);
-    let devices: Vec<&str> = series.rounds[0]
+    let devices: Vec<&str> = series.open[0]
         .attempts
         .iter()
         .map(|attempt| attempt.device.as_str())
@@ -68,7 +68,7 @@ async fn a_shared_series_comes_back_with_who_measured_it(place: impl Place) {
     let histories = store.histories(Some(sample.sweep)).await.unwrap();
     assert_eq!(histories[0].plan, sample.plan);
     assert_eq!(histories[0].history.rounds[0].round.device_id, "CPU-2");
-    assert_eq!(series.rounds[0].record, histories[0].history.rounds[0]);
+    assert_eq!(series.open[0].record, histories[0].history.rounds[0]);
 }
 
 #[tokio::test]

@@ -90,11 +90,11 @@ impl Past {
             series: plan.id,
             state: SeriesState::Done,
             message: "every batch size is precise".to_owned(),
-            summary: SeriesSummary {
+            summary: Some(SeriesSummary {
                 rounds_done: ROUNDS,
                 blocks: ROUNDS * BATCH_SIZES,
                 measuring: Duration::from_secs(10),
-            },
+            }),
         });
         self.series.push(plan);
     }

@@ -1,7 +1,8 @@
-//! A store in memory that fails and waits to order.
+//! A store that fails and waits to order, in front of another one.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -14,7 +15,7 @@ use batchstep_coordinator::store::{
     StoredEvent, StoredHistory, StoredIdentities, StoredSweep, StoredToken,
 };
 use batchstep_core::{
-    fleet::{Disposition, Record, Restriction, SweepSnapshot},
+    fleet::{Disposition, Record, Restriction, StoredRound, SweepSnapshot},
     inventory::{Observation, Seen},
     steptable::Answer,
 };
@@ -23,24 +24,69 @@ use batchstep_proto::ids::{AgentId, AttemptId, RequestId, SeriesId, SweepId};
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 
-/// A store whose disk is full, and whose commits and journal wait, as long as the test says so.
-#[derive(Clone, Default)]
-pub struct Scripted {
-    store: Memory,
+/// A store whose disk is full, and whose commits, journal and histories wait, as long as the test says so.
+pub struct Scripted<S = Memory> {
+    store: Arc<S>,
     pub full: Arc<AtomicBool>,
     /// Commits that were asked for, each with its records.
     pub commits: Arc<std::sync::Mutex<Vec<Vec<Record>>>>,
     pub before_commit: Arc<Mutex<()>>,
+    /// Readings of histories that were asked for, each with the ordinals of its series.
+    pub readings: Arc<std::sync::Mutex<Vec<RangeInclusive<u32>>>>,
+    pub before_reading: Arc<Mutex<()>>,
+    /// How reading a history fails, by the ordinal of its series.
+    pub damage: Arc<std::sync::Mutex<BTreeMap<u32, fn() -> StoreError>>>,
     /// Pages of the journal that were asked for.
     pub pages: Arc<AtomicUsize>,
     pub before_page: Arc<Mutex<()>>,
     pub after_page: Arc<Mutex<()>>,
 }
 
-impl Store for Scripted {
-    type Nightly = Memory;
+impl Default for Scripted {
+    fn default() -> Self {
+        Self::over(Memory::new())
+    }
+}
 
-    fn nightly(&self) -> &Memory {
+impl<S> Clone for Scripted<S> {
+    fn clone(&self) -> Self {
+        Self {
+            store: Arc::clone(&self.store),
+            full: Arc::clone(&self.full),
+            commits: Arc::clone(&self.commits),
+            before_commit: Arc::clone(&self.before_commit),
+            readings: Arc::clone(&self.readings),
+            before_reading: Arc::clone(&self.before_reading),
+            damage: Arc::clone(&self.damage),
+            pages: Arc::clone(&self.pages),
+            before_page: Arc::clone(&self.before_page),
+            after_page: Arc::clone(&self.after_page),
+        }
+    }
+}
+
+impl<S> Scripted<S> {
+    /// In front of `store`.
+    pub fn over(store: S) -> Self {
+        Self {
+            store: Arc::new(store),
+            full: Arc::default(),
+            commits: Arc::default(),
+            before_commit: Arc::default(),
+            readings: Arc::default(),
+            before_reading: Arc::default(),
+            damage: Arc::default(),
+            pages: Arc::default(),
+            before_page: Arc::default(),
+            after_page: Arc::default(),
+        }
+    }
+}
+
+impl<S: Store> Store for Scripted<S> {
+    type Nightly = S::Nightly;
+
+    fn nightly(&self) -> &S::Nightly {
         self.store.nightly()
     }
 
@@ -57,6 +103,26 @@ impl Store for Scripted {
 
     async fn open_sweeps(&self) -> Result<Vec<SweepSnapshot>, StoreError> {
         self.store.open_sweeps().await
+    }
+
+    async fn ended_rounds(
+        &self,
+        sweep: SweepId,
+        ordinals: RangeInclusive<u32>,
+    ) -> Result<BTreeMap<SeriesId, Vec<StoredRound>>, StoreError> {
+        self.readings.lock().unwrap().push(ordinals.clone());
+        drop(self.before_reading.lock().await);
+        let damage = self
+            .damage
+            .lock()
+            .unwrap()
+            .range(ordinals.clone())
+            .next()
+            .map(|(_, error)| error());
+        match damage {
+            Some(error) => Err(error),
+            None => self.store.ended_rounds(sweep, ordinals).await,
+        }
     }
 
     async fn sweeps(&self) -> Result<Vec<StoredSweep>, StoreError> {
@@ -115,7 +181,7 @@ impl Store for Scripted {
     }
 }
 
-impl InventoryStore for Scripted {
+impl<S: Store> InventoryStore for Scripted<S> {
     async fn save_inventory(
         &self,
         inventory: &Inventory,
@@ -148,7 +214,7 @@ impl InventoryStore for Scripted {
     }
 }
 
-impl RetentionStore for Scripted {
+impl<S: Store> RetentionStore for Scripted<S> {
     async fn compactable(&self, before: Timestamp) -> Result<Vec<SeriesId>, StoreError> {
         self.store.compactable(before).await
     }
@@ -175,7 +241,7 @@ impl RetentionStore for Scripted {
     }
 }
 
-impl IdentityStore for Scripted {
+impl<S: Store> IdentityStore for Scripted<S> {
     async fn identities(&self) -> Result<StoredIdentities, StoreError> {
         self.store.identities().await
     }

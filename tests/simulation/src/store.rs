@@ -3,6 +3,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
+    ops::RangeInclusive,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -16,7 +18,7 @@ use batchstep_coordinator::{
     },
 };
 use batchstep_core::{
-    fleet::{AttemptState, Disposition, Record, Restriction, SweepSnapshot},
+    fleet::{AttemptState, Disposition, Record, Restriction, StoredRound, SweepSnapshot},
     inventory::{Observation, Seen},
     steptable::Answer,
 };
@@ -47,6 +49,9 @@ pub enum Disk {
 
 /// Time of a write before and after it is on the disk: long enough that crashes fall into either.
 const WRITE: Duration = Duration::from_millis(4);
+
+/// Time of reading some histories back: long enough that agents come back and report meanwhile.
+const READ: Duration = Duration::from_secs(3);
 
 /// How attempts that lost their agent are counted.
 pub const EXPIRED: &str = "attempts expired";
@@ -190,10 +195,11 @@ impl SimulatedStore {
     }
 }
 
+/// What may be well again, unlike a value that was damaged.
 fn broken() -> StoreError {
-    StoreError::Corrupt {
-        what: "disk",
-        problem: "the simulation broke it".to_owned(),
+    StoreError::Unwritable {
+        path: "disk".into(),
+        source: io::Error::other("the simulation broke it"),
     }
 }
 
@@ -222,6 +228,15 @@ impl Store for SimulatedStore {
 
     async fn open_sweeps(&self) -> Result<Vec<SweepSnapshot>, StoreError> {
         self.readable()?.open_sweeps().await
+    }
+
+    async fn ended_rounds(
+        &self,
+        sweep: SweepId,
+        ordinals: RangeInclusive<u32>,
+    ) -> Result<BTreeMap<SeriesId, Vec<StoredRound>>, StoreError> {
+        time::sleep(READ).await;
+        self.readable()?.ended_rounds(sweep, ordinals).await
     }
 
     async fn sweeps(&self) -> Result<Vec<StoredSweep>, StoreError> {

@@ -2,9 +2,11 @@
 
 use batchstep_proto::{
     domain::{AttemptReport, Device, HostFacts, Ineligibility, SweepSpec},
-    ids::{AgentId, AttemptId, BootId, RequestId, SweepId},
+    ids::{AgentId, AttemptId, BootId, RequestId, SeriesId, SweepId},
 };
 use jiff::Timestamp;
+
+use super::StoredRound;
 
 /// An open agent stream, numbered by the caller; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,7 +68,7 @@ pub enum Input {
         progress: Progress,
     },
     /// A part of an attempt's result arrived. Unless [`State::knows_parts_of`](super::State::knows_parts_of) its attempt, the caller has checked that the
-    /// part is new to the store.
+    /// part is new to the store. While the attempt [`State::may_be_unread`](super::State::may_be_unread) the caller waits: it would pass for unknown.
     Report {
         /// Who waits for the disposition.
         reply: ReplyKey,
@@ -114,6 +116,14 @@ pub enum Input {
         reply: ReplyKey,
         /// Which.
         agent: AgentId,
+    },
+    /// What was asked for by [`State::unread`](super::State::unread) was read back from the store. For a series that is forgotten meanwhile, or read, it means
+    /// nothing.
+    HistoryRead {
+        /// Whose.
+        series: SeriesId,
+        /// Its rounds that are over, ascending by index, as they were at some moment since the state was made; or why they can never be read, for people.
+        rounds: Result<Vec<StoredRound>, String>,
     },
     /// The time of day, told from time to time; only daily windows look at it.
     TimeOfDay(Timestamp),

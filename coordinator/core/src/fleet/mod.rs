@@ -26,6 +26,7 @@ mod sweeps;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod unread;
 mod views;
 
 pub use config::Config;
@@ -39,4 +40,5 @@ pub use record::{
 pub use restore::Kept;
 pub use restrictions::Restriction;
 pub use state::State;
+pub use unread::Unread;
 pub use views::Census;

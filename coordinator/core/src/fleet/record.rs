@@ -78,8 +78,8 @@ pub enum Record {
         state: SeriesState,
         /// Why, for people.
         message: String,
-        /// What it came to.
-        summary: SeriesSummary,
+        /// What it came to; `None` where its history was not read back yet, so that only the store can count it.
+        summary: Option<SeriesSummary>,
     },
     /// A sweep is over.
     SweepEnded {
@@ -155,6 +155,15 @@ pub struct SeriesSummary {
     pub measuring: Duration,
 }
 
+impl SeriesSummary {
+    /// Counts what a round has measured. Whether it is over is counted apart.
+    pub(super) fn add(&mut self, round: &RoundRecord) {
+        let blocks = u32::try_from(round.blocks.len()).unwrap_or(u32::MAX);
+        self.blocks = self.blocks.saturating_add(blocks);
+        self.measuring = self.measuring.saturating_add(round.measuring);
+    }
+}
+
 /// A sweep as the store has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SweepSnapshot {
@@ -170,7 +179,7 @@ pub struct SweepSnapshot {
     pub series: Vec<SeriesSnapshot>,
 }
 
-/// A series as the store has it.
+/// A series as a start reads it: what must be known at once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeriesSnapshot {
     /// What it measures.
@@ -179,8 +188,10 @@ pub struct SeriesSnapshot {
     pub state: SeriesState,
     /// Why it is over, for people.
     pub message: String,
-    /// Ascending by index.
-    pub rounds: Vec<StoredRound>,
+    /// How many of its rounds are over. They are read later, see [`Input::HistoryRead`](super::Input::HistoryRead).
+    pub rounds_done: u32,
+    /// The rounds that are not over, ascending by index.
+    pub open: Vec<StoredRound>,
 }
 
 /// A round as the store has it.
@@ -188,8 +199,6 @@ pub struct SeriesSnapshot {
 pub struct StoredRound {
     /// The round with all that counts of what was reported.
     pub record: RoundRecord,
-    /// True once it is over.
-    pub ended: bool,
     /// By number.
     pub attempts: Vec<StoredAttempt>,
 }

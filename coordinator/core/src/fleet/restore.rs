@@ -1,16 +1,16 @@
 //! Restoring a state from what the store kept. Devices and sessions are unknown until their agents say hello; open attempts keep their devices
-//! meanwhile, so that what still runs somewhere is heard first and nothing is started beside it.
+//! meanwhile, so that what still runs somewhere is heard first and nothing is started beside it. Rounds that are over are read later, see `unread`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use batchstep_proto::ids::{AgentId, AttemptId, SeriesId, SweepId};
+use batchstep_proto::ids::{AgentId, SeriesId, SweepId};
 
 use super::{
     AttemptState, Config, Effect, Planner, Restriction, SeriesSnapshot, SeriesState, State,
-    StoredRound, SweepSnapshot, SweepState, attempts::Attempt,
+    StoredAttempt, SweepSnapshot, SweepState, attempts::Attempt,
 };
 
 /// What a state is made of after a restart.
@@ -73,40 +73,21 @@ impl State {
         self.add_series(sweep, snapshot.plan, ordinal);
         let is_over = !matches!(snapshot.state, SeriesState::Waiting | SeriesState::Running);
         let stopping = is_over || sweep_state != SweepState::Active;
-        for round in snapshot.rounds {
+        if snapshot.rounds_done > 0 {
+            self.unread.insert(id);
+        }
+        for round in snapshot.open {
             let index = round.record.round.index;
-            let mut tries = Vec::with_capacity(round.attempts.len());
-            for stored in &round.attempts {
-                tries.push(stored.id);
-                self.attempts.insert(
-                    stored.id,
-                    Attempt {
-                        series: id,
-                        round: index,
-                        device: stored.device.clone(),
-                        agent: stored.agent,
-                        state: stored.state,
-                        stopping,
-                        excused: stored.state == AttemptState::Declined,
-                        due: self.now,
-                        restored: true,
-                        digests: BTreeSet::new(),
-                    },
-                );
-                if matches!(
-                    stored.state,
-                    AttemptState::Assigned | AttemptState::Accepted
-                ) {
-                    self.occupy(stored.id);
-                    let lease = self.config.heartbeat_floor * self.config.lost_intervals;
-                    self.set_deadline(stored.id, lease + self.config.recovery_grace);
-                }
+            self.restore_attempts(id, index, round.attempts, stopping);
+            if let Some(series) = self.series.get_mut(&id) {
+                series.summary.add(&round.record);
+                series.open.insert(index, round.record);
             }
-            self.restore_round(id, round, tries);
         }
         let Some(series) = self.series.get_mut(&id) else {
             return;
         };
+        series.summary.rounds_done = snapshot.rounds_done;
         if is_over {
             series.over = Some((snapshot.state, snapshot.message));
             let turn = series.turn;
@@ -123,24 +104,38 @@ impl State {
         }
     }
 
-    fn restore_round(&mut self, id: SeriesId, round: StoredRound, tries: Vec<AttemptId>) {
-        let Some(series) = self.series.get_mut(&id) else {
-            return;
-        };
-        let blocks = u32::try_from(round.record.blocks.len()).unwrap_or(u32::MAX);
-        series.summary.blocks = series.summary.blocks.saturating_add(blocks);
-        series.summary.measuring = series
-            .summary
-            .measuring
-            .saturating_add(round.record.measuring);
-        let index = round.record.round.index;
-        series.tries.resize_with(index as usize, Vec::new);
-        series.tries.push(tries);
-        if round.ended {
-            series.summary.rounds_done += 1;
-            series.history.rounds.push(round.record);
-        } else {
-            series.open.insert(index, round.record);
+    /// Makes the attempts of a round known. Those that are open keep their devices.
+    pub(super) fn restore_attempts(
+        &mut self,
+        series: SeriesId,
+        round: u32,
+        attempts: Vec<StoredAttempt>,
+        stopping: bool,
+    ) {
+        if let Some(series) = self.series.get_mut(&series) {
+            let tries = attempts.iter().map(|stored| stored.id).collect();
+            series.set_tries(round, tries);
+        }
+        for stored in attempts {
+            let attempt = Attempt {
+                series,
+                round,
+                device: stored.device,
+                agent: stored.agent,
+                state: stored.state,
+                stopping,
+                excused: stored.state == AttemptState::Declined,
+                due: self.now,
+                restored: true,
+                digests: BTreeSet::new(),
+            };
+            let is_open = attempt.is_open();
+            self.attempts.insert(stored.id, attempt);
+            if is_open {
+                self.occupy(stored.id);
+                let lease = self.config.heartbeat_floor * self.config.lost_intervals;
+                self.set_deadline(stored.id, lease + self.config.recovery_grace);
+            }
         }
     }
 }

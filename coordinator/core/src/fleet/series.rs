@@ -28,6 +28,7 @@ pub(super) struct Series {
     pub must_wait: bool,
     /// How and why it ended.
     pub over: Option<(SeriesState, String)>,
+    /// While it is unread, of its rounds that are over only the number.
     pub summary: SeriesSummary,
     /// Device time it will still take at most.
     pub remaining: Duration,
@@ -78,25 +79,37 @@ impl Series {
 
     /// Makes room for a round that the planner wants.
     pub fn plan_round(&mut self, round: Round) {
-        let index = round.index;
-        self.open.insert(index, RoundRecord::new(round));
-        self.tries.resize_with(index as usize + 1, Vec::new);
+        self.set_tries(round.index, Vec::new());
+        self.open.insert(round.index, RoundRecord::new(round));
+    }
+
+    /// Says what the attempts of a round are; of rounds before it none are known where nobody said.
+    pub fn set_tries(&mut self, index: u32, tries: Vec<AttemptId>) {
+        let place = index as usize;
+        if self.tries.len() <= place {
+            self.tries.resize_with(place + 1, Vec::new);
+        }
+        self.tries[place] = tries;
     }
 
     /// True when an attempt was ever given out.
     pub fn has_started(&self) -> bool {
-        self.tries.iter().any(|tries| !tries.is_empty())
+        self.summary.rounds_done > 0 || self.tries.iter().any(|tries| !tries.is_empty())
     }
 }
 
 impl State {
-    /// Asks the planner how a series goes on, with what its rounds that are over have shown. The caller settles the sweep afterwards.
+    /// Asks the planner how a series goes on, with what its rounds that are over have shown. While those are not all here it is not asked. The caller settles the
+    /// sweep afterwards.
     pub(super) fn advance(&mut self, id: SeriesId) {
         let is_over = |series: &Series| series.over.is_some();
         if self.series.get(&id).is_none_or(is_over) {
             return;
         }
         self.end_remnants(id);
+        if self.unread.contains(&id) {
+            return;
+        }
         let Some(series) = self.series.get_mut(&id) else {
             return;
         };
@@ -156,7 +169,7 @@ impl State {
         let Some(series) = self.series.get_mut(&id) else {
             return false;
         };
-        if series.over.is_some() || series.must_wait {
+        if series.over.is_some() || series.must_wait || self.unread.contains(&id) {
             return false;
         }
         let open: Vec<&RoundRecord> = series.open.values().collect();
@@ -258,7 +271,7 @@ impl State {
         series.over = Some((state, message.clone()));
         series.remaining = Duration::ZERO;
         let turn = series.turn;
-        let summary = series.summary;
+        let summary = (!self.unread.contains(&id)).then_some(series.summary);
         let sweep = series.plan.sweep;
         let devices: Vec<String> = series.plan.devices().map(ToOwned::to_owned).collect();
         if let Some(sweep) = self.sweeps.get_mut(&sweep) {

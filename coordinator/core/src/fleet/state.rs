@@ -43,6 +43,8 @@ pub struct State {
     pub(super) sweeps: BTreeMap<SweepId, Sweep>,
     pub(super) sweeps_seen: u64,
     pub(super) series: BTreeMap<SeriesId, Series>,
+    /// Of them, those whose rounds that were over at the start are on record and not here yet.
+    pub(super) unread: BTreeSet<SeriesId>,
     pub(super) attempts: BTreeMap<AttemptId, Attempt>,
     /// Open attempts by agent, also of agents that are not known (yet).
     pub(super) open: BTreeMap<AgentId, BTreeSet<AttemptId>>,
@@ -71,6 +73,7 @@ impl State {
             sweeps: BTreeMap::new(),
             sweeps_seen: 0,
             series: BTreeMap::new(),
+            unread: BTreeSet::new(),
             attempts: BTreeMap::new(),
             open: BTreeMap::new(),
             timers: Timers::new(),
@@ -124,6 +127,7 @@ impl State {
                 reason,
             } => self.drain(reply, agent, drain, reason),
             Input::Remove { reply, agent } => self.remove(reply, agent),
+            Input::HistoryRead { series, rounds } => self.history_read(series, rounds),
             Input::TimeOfDay(told) => self.time_of_day(told),
             Input::Tick => {}
         }

@@ -304,6 +304,7 @@ impl State {
             .map(|sweep| sweep.series)
             .unwrap_or_default();
         for id in series {
+            self.unread.remove(&id);
             let Some(series) = self.series.remove(&id) else {
                 continue;
             };

@@ -25,6 +25,8 @@ pub struct Census {
     pub active_sweeps: usize,
     /// Attempts that an agent has and that have not ended.
     pub open_attempts: usize,
+    /// Series whose history is still to be read back.
+    pub unread_series: usize,
 }
 
 impl State {
@@ -107,6 +109,7 @@ impl State {
         let mut census = Census {
             active_sweeps: self.active_sweeps().len(),
             open_attempts: self.open.values().map(BTreeSet::len).sum(),
+            unread_series: self.unread.len(),
             ..Census::default()
         };
         for (id, agent) in &self.agents {
@@ -255,6 +258,10 @@ impl State {
         }
         if let Some(pause) = self.own_pause(lane, series.plan.id) {
             return pause;
+        }
+        if self.unread.contains(&series.plan.id) && self.ready_round(series).is_none() {
+            return "what it measured before the coordinator started is still being read back"
+                .to_owned();
         }
         if series.must_wait && !series.open.is_empty() {
             return "what follows the rounds that are out is not known before one is over"

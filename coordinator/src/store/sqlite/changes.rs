@@ -55,7 +55,8 @@ pub(super) struct SeriesEnd<'a> {
     pub series: SeriesId,
     pub state: SeriesState,
     pub message: &'a str,
-    pub summary: SeriesSummary,
+    /// `None`: whoever reads it counts.
+    pub summary: Option<SeriesSummary>,
 }
 
 pub(super) struct SweepEnd<'a> {

@@ -17,12 +17,15 @@ mod write;
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use batchstep_core::fleet::{Disposition, Record, Restriction, SeriesSnapshot, SweepSnapshot};
-use batchstep_proto::ids::{AgentId, AttemptId, RequestId, SweepId};
+use batchstep_core::fleet::{
+    Disposition, Record, Restriction, SeriesSnapshot, StoredRound, SweepSnapshot,
+};
+use batchstep_proto::ids::{AgentId, AttemptId, RequestId, SeriesId, SweepId};
 use jiff::Timestamp;
 use sqlx::{
     Row as _, Sqlite as Driver, SqliteConnection, SqlitePool, Transaction,
@@ -31,12 +34,12 @@ use sqlx::{
 };
 
 use self::{
-    read::{Which, parsed, word},
+    read::{Which, WhichRounds, parsed, word},
     transaction::WriteTransaction,
     write::WriteError,
 };
 use super::{
-    ModelLimits, Models, Store, StoreError, StoredEvent, StoredHistory, StoredSweep,
+    ModelLimits, Models, ReadRound, Store, StoreError, StoredEvent, StoredHistory, StoredSweep,
     data_dir::DataDir,
 };
 
@@ -181,6 +184,11 @@ impl Sqlite {
     }
 }
 
+/// What the state machine wants of rounds.
+fn stored(rounds: Vec<ReadRound>) -> Vec<StoredRound> {
+    rounds.into_iter().map(|round| round.stored).collect()
+}
+
 async fn refuse_newer_schema(db: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::Database {
         path: path.into(),
@@ -233,16 +241,12 @@ impl Store for Sqlite {
             .map_err(|error| self.failed(error))?;
         let mut snapshots = Vec::with_capacity(sweeps.len());
         for sweep in sweeps {
-            let mut rounds = read::rounds(&mut view, sweep.stored.id, None)
+            let mut rounds = read::rounds(&mut view, sweep.stored.id, &WhichRounds::Open)
                 .await
                 .map_err(|error| self.failed(error))?;
             let series = sweep.stored.series.into_iter().map(|one| SeriesSnapshot {
-                rounds: rounds
-                    .remove(&one.plan.id)
-                    .into_iter()
-                    .flatten()
-                    .map(|round| round.stored)
-                    .collect(),
+                rounds_done: one.summary.rounds_done,
+                open: stored(rounds.remove(&one.plan.id).unwrap_or_default()),
                 plan: one.plan,
                 state: one.state,
                 message: one.message,
@@ -256,6 +260,19 @@ impl Store for Sqlite {
             });
         }
         Ok(snapshots)
+    }
+
+    async fn ended_rounds(
+        &self,
+        sweep: SweepId,
+        ordinals: RangeInclusive<u32>,
+    ) -> Result<BTreeMap<SeriesId, Vec<StoredRound>>, StoreError> {
+        let mut view = self.snapshot().await?;
+        let rounds = read::rounds(&mut view, sweep, &WhichRounds::Ended(ordinals))
+            .await
+            .map_err(|error| self.failed(error))?;
+        let rounds = rounds.into_iter();
+        Ok(rounds.map(|(id, rounds)| (id, stored(rounds))).collect())
     }
 
     async fn sweeps(&self) -> Result<Vec<StoredSweep>, StoreError> {

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     num::NonZero,
+    ops::RangeInclusive,
     str::FromStr,
     thread::available_parallelism,
     time::Duration,
@@ -19,7 +20,7 @@ use batchstep_proto::{
 };
 use futures_util::TryStreamExt as _;
 use prost::Message;
-use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection, sqlite::SqliteRow};
 use tokio::task::spawn_blocking;
 
 use super::{
@@ -47,13 +48,62 @@ pub(super) enum Which {
     One(SweepId),
 }
 
-/// Sweeps with their series, oldest first. What came so far of the series of open sweeps is left out: they are read with their rounds.
+/// Which rounds of a sweep to read.
+pub(super) enum WhichRounds {
+    All,
+    /// Those of one series.
+    Of(SeriesId),
+    /// Those that are not over.
+    Open,
+    /// Those that are over, of the series with these ordinals.
+    Ended(RangeInclusive<u32>),
+}
+
+impl WhichRounds {
+    /// A query that selects from these rounds of a sweep, as far as their series have not only an answer any more.
+    fn query(
+        &self,
+        sweep: SweepId,
+        select: &'static str,
+        order: &'static str,
+    ) -> QueryBuilder<Sqlite> {
+        let mut query = QueryBuilder::new(select);
+        query
+            .push(" WHERE sweep_id = ")
+            .push_bind(sweep.to_string());
+        match self {
+            Self::All => {}
+            Self::Of(series) => {
+                query
+                    .push(" AND series.id = ")
+                    .push_bind(series.to_string());
+            }
+            // As the partial index says it.
+            Self::Open => {
+                query.push(" AND round.ended = 0");
+            }
+            Self::Ended(ordinals) => {
+                query
+                    .push(" AND round.ended = 1 AND ordinal BETWEEN ")
+                    .push_bind(*ordinals.start())
+                    .push(" AND ")
+                    .push_bind(*ordinals.end());
+            }
+        }
+        query
+            .push(" AND NOT EXISTS (SELECT 1 FROM series_answer WHERE series_answer.series_id = series.id) ORDER BY ")
+            .push(order);
+        query
+    }
+}
+
+/// Sweeps with their series, oldest first. Of the series of open sweeps only the rounds that are over are counted.
 pub(super) async fn sweeps(db: &mut SqliteConnection, which: &Which) -> Read<Vec<SweepRow>> {
     let query = match which {
         Which::All => sqlx::query("SELECT * FROM sweep ORDER BY rowid"),
         Which::Open => sqlx::query(
-            "SELECT * FROM sweep WHERE state = 'active' OR id IN (SELECT series.sweep_id FROM attempt JOIN round ON round.id = attempt.round_id \
-             JOIN series ON series.id = round.series_id WHERE attempt.state IN ('assigned', 'accepted')) ORDER BY rowid",
+            "SELECT * FROM sweep WHERE state = 'active' OR id IN (SELECT series.sweep_id FROM round JOIN attempt ON attempt.round_id = round.id \
+             JOIN series ON series.id = round.series_id WHERE round.ended = 0 AND attempt.state IN ('assigned', 'accepted')) ORDER BY rowid",
         ),
         Which::One(sweep) => {
             sqlx::query("SELECT * FROM sweep WHERE id = ?").bind(sweep.to_string())
@@ -89,9 +139,10 @@ const SERIES_SO_FAR: &str = "SELECT series.*, \
      COALESCE(measuring_ns, (SELECT SUM(report.measuring_ns) FROM round JOIN attempt ON attempt.round_id = round.id \
        JOIN report ON report.attempt_id = attempt.id WHERE round.series_id = series.id AND report.disposition = 'accepted'), 0) AS measuring_so_far_ns \
      FROM series WHERE sweep_id = ? ORDER BY ordinal";
-/// The same uncounted, for who reads the rounds themselves.
-const SERIES: &str = "SELECT series.*, COALESCE(rounds_done, 0) AS rounds_so_far, COALESCE(blocks, 0) AS blocks_so_far, \
-     COALESCE(measuring_ns, 0) AS measuring_so_far_ns FROM series WHERE sweep_id = ? ORDER BY ordinal";
+/// The same with only the rounds that are over counted, without looking at them: rounds are on record from the first to the last without a gap, and few are open.
+const SERIES: &str = "SELECT series.*, COALESCE((SELECT MAX(idx) + 1 FROM round WHERE round.series_id = series.id), 0) \
+       - (SELECT COUNT(*) FROM round WHERE round.series_id = series.id AND round.ended = 0) AS rounds_so_far, \
+     0 AS blocks_so_far, 0 AS measuring_so_far_ns FROM series WHERE sweep_id = ? ORDER BY ordinal";
 
 async fn series(
     db: &mut SqliteConnection,
@@ -132,49 +183,46 @@ async fn series(
         .collect()
 }
 
-/// The rounds of a sweep's series, or of one of them, with all that counts, by index; none of series that only have an answer any more. One query for each
-/// table, in the order of its indexes: a sweep may have many thousands of rounds.
+/// Rounds of a sweep's series with all that counts, by index; none of series that only have an answer any more. One query for each table, in the order of its
+/// indexes: a sweep may have many thousands of rounds.
 pub(super) async fn rounds(
     db: &mut SqliteConnection,
     sweep: SweepId,
-    only: Option<SeriesId>,
+    which: &WhichRounds,
 ) -> Read<BTreeMap<SeriesId, Vec<ReadRound>>> {
     let mut rounds = Rounds::default();
-    let (id, only) = (sweep.to_string(), only.map(|series| series.to_string()));
-    let rows = sqlx::query(
-        "SELECT assignment, ended FROM series JOIN round ON round.series_id = series.id WHERE sweep_id = ? AND series.id = COALESCE(?, series.id) \
-         AND NOT EXISTS (SELECT 1 FROM series_answer WHERE series_answer.series_id = series.id) ORDER BY ordinal, idx",
-    )
-    .bind(&id)
-    .bind(&only);
-    let mut rows = rows.fetch(&mut *db);
+    let mut query = which.query(
+        sweep,
+        "SELECT assignment, ended FROM series JOIN round ON round.series_id = series.id",
+        "ordinal, idx",
+    );
+    let mut rows = query.build().fetch(&mut *db);
     while let Some(row) = rows.try_next().await? {
         rounds.add(&row)?;
     }
     drop(rows);
-    let rows = sqlx::query(
+    let mut query = which.query(
+        sweep,
         "SELECT round_id, attempt.id, agent_id, attempt.state, attempt.device_id FROM series JOIN round ON round.series_id = series.id \
-         JOIN attempt ON attempt.round_id = round.id WHERE sweep_id = ? AND series.id = COALESCE(?, series.id) \
-         AND NOT EXISTS (SELECT 1 FROM series_answer WHERE series_answer.series_id = series.id) ORDER BY ordinal, idx, number",
-    )
-    .bind(&id)
-    .bind(&only);
-    let mut rows = rows.fetch(&mut *db);
+         JOIN attempt ON attempt.round_id = round.id",
+        "ordinal, idx, number",
+    );
+    let mut rows = query.build().fetch(&mut *db);
     while let Some(row) = rows.try_next().await? {
         rounds.add_attempt(&row)?;
     }
     drop(rows);
-    let mut failures = failures(db, &id, only.as_deref()).await?;
-    let rows = sqlx::query(
+    let mut failures = failures(db, sweep, which).await?;
+    let mut query = which.query(
+        sweep,
         "SELECT seq, report.round_id, attempt_id, part, outcome, report.message, facts, report.measuring_ns, warm_up_ns, elapsed_ns, report.blocks \
          FROM series JOIN round ON round.series_id = series.id JOIN attempt ON attempt.round_id = round.id \
-         JOIN report ON report.attempt_id = attempt.id AND disposition = 'accepted' WHERE sweep_id = ? AND series.id = COALESCE(?, series.id) \
-         AND NOT EXISTS (SELECT 1 FROM series_answer WHERE series_answer.series_id = series.id) ORDER BY ordinal, idx, seq",
-    )
-    .bind(&id)
-    .bind(&only);
+         JOIN report ON report.attempt_id = attempt.id AND disposition = 'accepted'",
+        "ordinal, idx, seq",
+    );
     let decoders = available_parallelism().map_or(1, NonZero::get) + 1;
-    let mut decoded = rows
+    let mut decoded = query
+        .build()
         .fetch(db)
         .try_chunks(ROWS_TOGETHER)
         .map_err(|error| WriteError::from(error.1))
@@ -189,7 +237,7 @@ pub(super) async fn rounds(
     Ok(rounds.by_series)
 }
 
-/// The reports in these rows with their numbers, their failures left out. Their blocks are most of what a start reads, and taking them out of their text is
+/// The reports in these rows with their numbers, their failures left out. Their blocks are most of what is read, and taking them out of their text is
 /// most of its work: it is done beside the reading, on as many processors as there are.
 async fn decoded(rows: Vec<SqliteRow>) -> Read<Vec<(i64, AttemptReport)>> {
     let decode = move || rows.iter().map(report).collect();
@@ -237,9 +285,9 @@ impl Rounds {
         rounds.push(ReadRound {
             stored: StoredRound {
                 record: RoundRecord::new(assignment),
-                ended: row.try_get(1)?,
                 attempts: Vec::new(),
             },
+            ended: row.try_get(1)?,
             block_attempts: Vec::new(),
         });
         Ok(())
@@ -279,21 +327,19 @@ impl Rounds {
     }
 }
 
-/// The failures of a sweep's series, or of one of them, by report, in their order.
+/// The failures of rounds of a sweep's series, by report, in their order.
 async fn failures(
     db: &mut SqliteConnection,
-    sweep: &str,
-    only: Option<&str>,
+    sweep: SweepId,
+    which: &WhichRounds,
 ) -> Read<HashMap<i64, Vec<VisitFailure>>> {
-    let rows = sqlx::query(
+    let mut query = which.query(
+        sweep,
         "SELECT visit_failure.* FROM series JOIN round ON round.series_id = series.id JOIN attempt ON attempt.round_id = round.id \
-         JOIN report ON report.attempt_id = attempt.id JOIN visit_failure ON visit_failure.report_seq = report.seq \
-         WHERE sweep_id = ? AND series.id = COALESCE(?, series.id) ORDER BY report_seq, position",
-    )
-    .bind(sweep)
-    .bind(only)
-    .fetch_all(db)
-    .await?;
+         JOIN report ON report.attempt_id = attempt.id JOIN visit_failure ON visit_failure.report_seq = report.seq",
+        "report_seq, position",
+    );
+    let rows = query.build().fetch_all(db).await?;
     let mut failures: HashMap<i64, Vec<VisitFailure>> = HashMap::new();
     for row in &rows {
         failures

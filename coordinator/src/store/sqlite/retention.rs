@@ -9,7 +9,7 @@ use sqlx::{Row as _, SqliteConnection};
 
 use super::{
     Sqlite,
-    read::{self, Which, from_json, parsed},
+    read::{self, Which, WhichRounds, from_json, parsed},
     write::{WriteError, json},
 };
 use crate::store::{
@@ -21,7 +21,7 @@ const COMPACTABLE: &str = "SELECT series.id FROM sweep JOIN series ON series.swe
      LEFT JOIN series_answer ON series_answer.series_id = series.id \
      WHERE sweep.state <> 'active' AND sweep.finished_at < ? AND COALESCE(series_answer.cleared, 0) = 0 \
      AND NOT EXISTS (SELECT 1 FROM series AS any_of JOIN round ON round.series_id = any_of.id JOIN attempt ON attempt.round_id = round.id \
-       WHERE any_of.sweep_id = sweep.id AND attempt.state IN ('assigned', 'accepted')) \
+       WHERE any_of.sweep_id = sweep.id AND round.ended = 0 AND attempt.state IN ('assigned', 'accepted')) \
      ORDER BY sweep.rowid, series.ordinal";
 
 /// Takes blocks away; of reports that do not count as well.
@@ -39,7 +39,8 @@ pub(super) async fn histories(
     let mut histories = Vec::new();
     for sweep in read::sweeps(&mut *db, which).await? {
         let mut answers = answers(&mut *db, sweep.stored.id).await?;
-        let mut rounds = read::rounds(&mut *db, sweep.stored.id, only).await?;
+        let wanted = only.map_or(WhichRounds::All, WhichRounds::Of);
+        let mut rounds = read::rounds(&mut *db, sweep.stored.id, &wanted).await?;
         let series = sweep.stored.series.into_iter();
         let wanted = series.filter(|one| only.is_none_or(|only| one.plan.id == only));
         histories.extend(wanted.map(|one| {

@@ -291,9 +291,9 @@ async fn series_ended(db: &mut SqliteConnection, end: SeriesEnd<'_>) -> Written<
     let done = sqlx::query("UPDATE series SET state = ?, message = ?, rounds_done = ?, blocks = ?, measuring_ns = ? WHERE id = ?")
         .bind(end.state.word())
         .bind(end.message)
-        .bind(end.summary.rounds_done)
-        .bind(end.summary.blocks)
-        .bind(ns(end.summary.measuring))
+        .bind(end.summary.map(|summary| summary.rounds_done))
+        .bind(end.summary.map(|summary| summary.blocks))
+        .bind(end.summary.map(|summary| ns(summary.measuring)))
         .bind(end.series.to_string())
         .execute(db)
         .await?;

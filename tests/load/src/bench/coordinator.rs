@@ -26,6 +26,9 @@ pub const SERVICE: &str = "batchstep.v1.AgentService";
 pub struct Coordinator {
     child: Child,
     port: u16,
+    log: PathBuf,
+    /// Length of the log before it was started, bytes.
+    logged_before: usize,
     /// From its start to the first answer that it serves.
     pub ready_after: Duration,
 }
@@ -54,10 +57,9 @@ impl Coordinator {
     /// When it cannot be started or does not serve in time.
     pub async fn start(program: &Path, data: &Path, port: u16) -> Result<Self> {
         fs::create_dir_all(data)?;
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(data.join("log"))?;
+        let path = data.join("log");
+        let log = File::options().create(true).append(true).open(&path)?;
+        let logged_before = fs::read(&path)?.len();
         let started = Instant::now();
         let child = Command::new(program)
             .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
@@ -72,6 +74,8 @@ impl Coordinator {
         let mut coordinator = Self {
             child,
             port,
+            log: path,
+            logged_before,
             ready_after: Duration::ZERO,
         };
         while !coordinator.serves().await {
@@ -113,6 +117,31 @@ impl Coordinator {
         };
         let answer = HealthClient::new(channel).check(request).await;
         answer.is_ok_and(|answer| answer.get_ref().status() == ServingStatus::Serving)
+    }
+
+    /// Waits until it has read back what was measured before its start; answers with how long that took by its own log.
+    ///
+    /// # Errors
+    /// When it does not say so in time.
+    pub async fn read_back(&self) -> Result<Duration> {
+        const SAID: &str = "What was measured before is read back.";
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            let log = fs::read(&self.log)?;
+            let log = String::from_utf8_lossy(log.get(self.logged_before..).unwrap_or_default());
+            if let Some(line) = log.lines().find(|line| line.contains(SAID)) {
+                let (_, after) = line.split_once("milliseconds=").context("the log's time")?;
+                let digits = after.split(|c: char| !c.is_ascii_digit()).next();
+                return Ok(Duration::from_millis(
+                    digits.context("the log's time")?.parse()?,
+                ));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        bail!(
+            "the coordinator did not say in {} within {PATIENCE:?}: {SAID}",
+            self.log.display()
+        );
     }
 
     /// What it has used so far.

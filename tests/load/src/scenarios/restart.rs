@@ -1,4 +1,5 @@
-//! A coordinator that is killed under its fleet: how soon it serves again on what it stored, and how soon the whole fleet is back.
+//! A coordinator that is killed under its fleet: how soon it serves again on what it stored, how soon it has read that back, and how soon the whole
+//! fleet is back.
 
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,7 @@ pub async fn measure(bench: &mut Bench) -> Result<()> {
             "stored blocks",
             "of sweeps that are",
             "serves after",
+            "read back within",
             "whole fleet back after",
             "memory",
         ],
@@ -69,6 +71,12 @@ pub async fn measure(bench: &mut Bench) -> Result<()> {
         coordinator = bench.start_again(data.path(), port).await?;
         fleet.all_welcomed().await?;
         let back = started.elapsed();
+        // Of sweeps that are over nothing is read.
+        let read = if is_open {
+            Some(coordinator.read_back().await?)
+        } else {
+            None
+        };
         let memory = coordinator.usage()?.resident;
         bench.page.row(
             &[
@@ -76,11 +84,12 @@ pub async fn measure(bench: &mut Bench) -> Result<()> {
                 blocks.to_string(),
                 what.to_owned(),
                 ms(coordinator.ready_after),
+                read.map_or_else(|| "-".to_owned(), ms),
                 ms(back),
                 format!("{:.0} MiB", memory as f64 / f64::from(1 << 20)),
             ],
             json!({ "scenario": "restart", "agents": agents, "blocks": blocks, "open": is_open,
-                "ready_s": coordinator.ready_after.as_secs_f64(), "fleet_back_s": back.as_secs_f64(), "resident_bytes": memory }),
+                "ready_s": coordinator.ready_after.as_secs_f64(), "read_back_s": read.map(|read| read.as_secs_f64()), "fleet_back_s": back.as_secs_f64(), "resident_bytes": memory }),
         );
         blocks += fleet.figures().await?.blocks;
     }

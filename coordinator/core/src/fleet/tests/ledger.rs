@@ -1,10 +1,10 @@
-//! A store in miniature: folds records into snapshots, and reads the same snapshots from a live state for comparison.
+//! A store in miniature: folds records into what is on record, hands out what a restart reads of it, and compares a live state with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use batchstep_proto::{
-    domain::AttemptReport,
-    ids::{AgentId, AttemptId, SweepId},
+    domain::{AttemptReport, SweepSpec},
+    ids::{AgentId, AttemptId, RequestId, SeriesId, SweepId},
 };
 
 use crate::{
@@ -12,16 +12,86 @@ use crate::{
         AttemptState, Disposition, Event, Kept, Record, Restriction, SeriesSnapshot, SeriesState,
         State, StoredAttempt, StoredRound, SweepSnapshot, SweepState,
     },
-    sweep::RoundRecord,
+    sweep::{RoundRecord, SeriesPlan},
 };
+
+/// A sweep with all that is on record of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WholeSweep {
+    pub id: SweepId,
+    pub request: RequestId,
+    pub spec: SweepSpec,
+    pub state: SweepState,
+    pub series: Vec<WholeSeries>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct WholeSeries {
+    pub plan: SeriesPlan,
+    pub state: SeriesState,
+    pub message: String,
+    pub rounds: Vec<WholeRound>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct WholeRound {
+    pub record: RoundRecord,
+    pub ended: bool,
+    pub attempts: Vec<StoredAttempt>,
+}
+
+impl WholeRound {
+    fn stored(&self) -> StoredRound {
+        StoredRound {
+            record: self.record.clone(),
+            attempts: self.attempts.clone(),
+        }
+    }
+}
+
+impl WholeSeries {
+    fn rounds(&self, ended: bool) -> impl Iterator<Item = &WholeRound> {
+        self.rounds.iter().filter(move |round| round.ended == ended)
+    }
+
+    fn blocks(&self) -> usize {
+        let rounds = self.rounds.iter();
+        rounds.map(|round| round.record.blocks.len()).sum()
+    }
+
+    /// What a start reads of it.
+    fn snapshot(&self) -> SeriesSnapshot {
+        SeriesSnapshot {
+            plan: self.plan.clone(),
+            state: self.state,
+            message: self.message.clone(),
+            rounds_done: u32::try_from(self.rounds(true).count()).unwrap(),
+            open: self.rounds(false).map(WholeRound::stored).collect(),
+        }
+    }
+}
+
+/// What was on record of every series at some moment.
+#[derive(Default)]
+pub struct Histories(BTreeMap<SeriesId, WholeSeries>);
+
+impl Histories {
+    /// What is to be read of a series after a start.
+    pub fn of(&self, series: SeriesId) -> Vec<StoredRound> {
+        let ended = self.0[&series].rounds(true);
+        ended.map(WholeRound::stored).collect()
+    }
+}
 
 #[derive(Default)]
 pub struct Ledger {
-    pub sweeps: Vec<SweepSnapshot>,
+    pub sweeps: Vec<WholeSweep>,
     pub events: Vec<Event>,
     pub reports: Vec<(Disposition, AttemptReport)>,
     pub ended: Vec<(SweepId, SweepState, String)>,
     pub restrictions: BTreeMap<AgentId, Restriction>,
+    /// Series whose rounds were found to be damaged.
+    pub damaged: BTreeSet<SeriesId>,
 }
 
 pub fn is_open(attempt: &StoredAttempt) -> bool {
@@ -38,7 +108,7 @@ impl Ledger {
                 sweep,
                 request,
                 spec,
-            } => self.sweeps.push(SweepSnapshot {
+            } => self.sweeps.push(WholeSweep {
                 id: sweep,
                 request,
                 spec,
@@ -52,7 +122,7 @@ impl Ledger {
                     .find(|sweep| sweep.id == plan.sweep)
                     .unwrap();
                 assert_eq!(sweep.series.len(), ordinal as usize);
-                sweep.series.push(SeriesSnapshot {
+                sweep.series.push(WholeSeries {
                     plan,
                     state: SeriesState::Waiting,
                     message: String::new(),
@@ -75,7 +145,7 @@ impl Ledger {
                     "work for an ended series"
                 );
                 if series.rounds.len() == round.index as usize {
-                    series.rounds.push(StoredRound {
+                    series.rounds.push(WholeRound {
                         record: RoundRecord::new(round.clone()),
                         ended: false,
                         attempts: Vec::new(),
@@ -139,12 +209,12 @@ impl Ledger {
                     .find(|known| known.plan.id == series)
                     .unwrap();
                 assert_eq!(series.state, SeriesState::Waiting, "a series ended twice");
-                let blocks: usize = series
-                    .rounds
-                    .iter()
-                    .map(|round| round.record.blocks.len())
-                    .sum();
-                assert_eq!(summary.blocks as usize, blocks);
+                // Who has not read what was measured before leaves it to the store to count.
+                if let Some(summary) = summary {
+                    assert_eq!(summary.blocks as usize, series.blocks());
+                    let ended = series.rounds(true).count();
+                    assert_eq!(summary.rounds_done as usize, ended);
+                }
                 series.state = state;
                 series.message = message;
             }
@@ -173,7 +243,7 @@ impl Ledger {
         }
     }
 
-    fn series_mut(&mut self) -> impl Iterator<Item = &mut SeriesSnapshot> {
+    fn series_mut(&mut self) -> impl Iterator<Item = &mut WholeSeries> {
         self.sweeps.iter_mut().flat_map(|sweep| &mut sweep.series)
     }
 
@@ -205,13 +275,7 @@ impl Ledger {
         self.sweeps
             .iter()
             .flat_map(|sweep| &sweep.series)
-            .map(|series| {
-                series
-                    .rounds
-                    .iter()
-                    .map(|round| round.record.blocks.len())
-                    .sum()
-            })
+            .map(WholeSeries::blocks)
             .collect()
     }
 
@@ -222,27 +286,56 @@ impl Ledger {
 
     /// What a restart begins with.
     pub fn kept(&self) -> Kept {
+        let snapshot = |sweep: &WholeSweep| SweepSnapshot {
+            id: sweep.id,
+            request: sweep.request,
+            spec: sweep.spec.clone(),
+            state: sweep.state,
+            series: sweep.series.iter().map(WholeSeries::snapshot).collect(),
+        };
         Kept {
-            sweeps: self.unsettled(),
+            sweeps: self.unsettled().map(snapshot).collect(),
             restrictions: self.restrictions.clone(),
         }
     }
 
-    /// Its sweeps.
-    fn unsettled(&self) -> Vec<SweepSnapshot> {
-        self.sweeps
-            .iter()
-            .filter(|sweep| {
-                sweep.state == SweepState::Active
-                    || sweep
-                        .series
-                        .iter()
-                        .flat_map(|series| &series.rounds)
-                        .flat_map(|round| &round.attempts)
-                        .any(is_open)
-            })
-            .cloned()
-            .collect()
+    /// What is on record of every series now.
+    pub fn histories(&self) -> Histories {
+        let series = self.sweeps.iter().flat_map(|sweep| &sweep.series);
+        Histories(series.map(|it| (it.plan.id, it.clone())).collect())
+    }
+
+    /// The sweeps a restart begins with.
+    fn unsettled(&self) -> impl Iterator<Item = &WholeSweep> {
+        self.sweeps.iter().filter(|sweep| {
+            sweep.state == SweepState::Active
+                || sweep
+                    .series
+                    .iter()
+                    .flat_map(|series| &series.rounds)
+                    .flat_map(|round| &round.attempts)
+                    .any(is_open)
+        })
+    }
+
+    /// Fails unless a live state knows what is on record; of series that it has not read or cannot, what is new since it was made.
+    pub fn check_known(&self, state: &State) {
+        assert_eq!(state.restrictions, self.restrictions);
+        let mut on_record: Vec<WholeSweep> = self.unsettled().cloned().collect();
+        for series in on_record.iter_mut().flat_map(|sweep| &mut sweep.series) {
+            let known = &state.series[&series.plan.id];
+            let ended = series.rounds(true).count();
+            assert_eq!(known.summary.rounds_done as usize, ended);
+            let id = series.plan.id;
+            if state.unread.contains(&id) || self.damaged.contains(&id) {
+                let is_known = |round: &WholeRound| known.round(round.record.round.index).is_some();
+                series.rounds.retain(is_known);
+            }
+            assert_eq!(known.summary.blocks as usize, series.blocks());
+            let measuring = series.rounds.iter().map(|round| round.record.measuring);
+            assert_eq!(known.summary.measuring, measuring.sum());
+        }
+        assert_eq!(known(state), on_record);
     }
 
     /// Fails when a device is given to two agents, or has more than one attempt waiting, or a block counts twice.
@@ -272,15 +365,8 @@ impl Ledger {
     }
 }
 
-/// What a store should have of a live state.
-pub fn kept(state: &State) -> Kept {
-    Kept {
-        sweeps: snapshots(state),
-        restrictions: state.restrictions.clone(),
-    }
-}
-
-fn snapshots(state: &State) -> Vec<SweepSnapshot> {
+/// What a live state knows, as a store should have it.
+pub fn known(state: &State) -> Vec<WholeSweep> {
     let mut sweeps: Vec<_> = state.sweeps.iter().collect();
     sweeps.sort_by_key(|(_, sweep)| sweep.sequence);
     for (_, sweep) in &sweeps {
@@ -292,7 +378,7 @@ fn snapshots(state: &State) -> Vec<SweepSnapshot> {
     }
     sweeps
         .into_iter()
-        .map(|(id, sweep)| SweepSnapshot {
+        .map(|(id, sweep)| WholeSweep {
             id: *id,
             request: sweep.request,
             spec: sweep.spec.clone(),
@@ -300,13 +386,13 @@ fn snapshots(state: &State) -> Vec<SweepSnapshot> {
             series: sweep
                 .series
                 .iter()
-                .map(|id| series_snapshot(state, &state.series[id]))
+                .map(|id| known_series(state, &state.series[id]))
                 .collect(),
         })
         .collect()
 }
 
-fn series_snapshot(state: &State, series: &crate::fleet::series::Series) -> SeriesSnapshot {
+fn known_series(state: &State, series: &crate::fleet::series::Series) -> WholeSeries {
     let (over, message) = series
         .over
         .clone()
@@ -315,7 +401,7 @@ fn series_snapshot(state: &State, series: &crate::fleet::series::Series) -> Seri
     let open = series.open.values().map(|record| (record, false));
     let mut rounds: Vec<_> = ended.chain(open).collect();
     rounds.sort_by_key(|(record, _)| record.round.index);
-    SeriesSnapshot {
+    WholeSeries {
         plan: series.plan.clone(),
         state: over,
         message,
@@ -324,7 +410,7 @@ fn series_snapshot(state: &State, series: &crate::fleet::series::Series) -> Seri
             .map(|(record, ended)| (record, ended, series.tries_of(record.round.index)))
             // A planned round is on record from its first attempt on.
             .filter(|(_, _, tries)| !tries.is_empty())
-            .map(|(record, ended, tries)| StoredRound {
+            .map(|(record, ended, tries)| WholeRound {
                 record: record.clone(),
                 ended,
                 attempts: tries

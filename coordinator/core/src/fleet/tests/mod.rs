@@ -11,5 +11,6 @@ mod scenarios;
 mod scheduling;
 mod sessions;
 mod shared;
+mod unread;
 mod validation;
 mod world;

@@ -9,10 +9,10 @@ use proptest::prelude::*;
 
 use super::{
     fixtures::{night, spec},
-    ledger::kept,
+    ledger::{Histories, known},
     world::World,
 };
-use crate::fleet::{Answer, Config, Disposition, HeldState, Input, ReplyKey, State};
+use crate::fleet::{Answer, Config, Disposition, Effect, HeldState, Input, ReplyKey, State};
 
 #[derive(Debug, Clone)]
 enum Act {
@@ -20,6 +20,10 @@ enum Act {
     Disconnect(usize),
     Reconnect(usize),
     Restart,
+    /// One of the histories that are to be read is, as it is now or as it was at the restart.
+    Read(usize, bool),
+    /// One of them turns out to be damaged.
+    Damage(usize),
     Wait(u64),
     /// With a priority, by night only, and with devices that share.
     Submit(i32, bool, bool),
@@ -45,6 +49,8 @@ fn act() -> impl Strategy<Value = Act> {
         2 => agent.clone().prop_map(Act::Disconnect),
         2 => agent.clone().prop_map(Act::Reconnect),
         1 => Just(Act::Restart),
+        3 => (0..8_usize, any::<bool>()).prop_map(|(which, as_before)| Act::Read(which, as_before)),
+        1 => (0..40_usize).prop_map(Act::Damage),
         2 => (1..100_u64).prop_map(Act::Wait),
         1 => (-1..=1_i32, any::<bool>(), any::<bool>()).prop_map(|(priority, windowed, shared)| Act::Submit(priority, windowed, shared)),
         1 => (0..200_u64).prop_map(Act::TimeOfDay),
@@ -72,7 +78,17 @@ fn perform(world: &mut World, act: Act) {
         Act::Reconnect(agent) => {
             world.connect(agent);
         }
-        Act::Restart => world.restart(),
+        Act::Restart => world.restart_unread(),
+        Act::Read(which, as_before) => {
+            if let Some(unread) = world.state.unread().get(which) {
+                world.read(unread.series, as_before);
+            }
+        }
+        Act::Damage(which) => {
+            if let Some(unread) = world.state.unread().get(which) {
+                world.fail_to_read(unread.series);
+            }
+        }
         Act::Wait(seconds) => world.wait(Duration::from_secs(seconds)),
         Act::Submit(priority, by_night, shared) => {
             if world.ledger.sweeps.len() < 4 {
@@ -116,6 +132,18 @@ fn perform(world: &mut World, act: Act) {
         }
         Act::Repeat(report) => repeat(world, report),
     }
+}
+
+/// Gives a state all that it has not read.
+fn read_back(state: &mut State, histories: &Histories) -> Vec<Effect> {
+    let unread = state.unread().into_iter();
+    unread
+        .flat_map(|unread| {
+            let series = unread.series;
+            let rounds = Ok(histories.of(series));
+            state.handle(state.now, Input::HistoryRead { series, rounds })
+        })
+        .collect()
 }
 
 fn tell_time(world: &mut World, hours: u64) {
@@ -174,6 +202,7 @@ fn repeat(world: &mut World, report: usize) {
 
 /// Everyone is well again: all sweeps must come to an end.
 fn recover(world: &mut World) {
+    world.read_all();
     for agent in 0..world.agents.len() {
         if world.agents[agent].session.is_none() {
             world.connect(agent);
@@ -189,7 +218,7 @@ fn recover(world: &mut World) {
         }
         world.wait(Duration::from_secs(30));
     }
-    panic!("a sweep never ends: {:?}", kept(&world.state));
+    panic!("a sweep never ends: {:?}", known(&world.state));
 }
 
 proptest! {
@@ -205,10 +234,16 @@ proptest! {
         world.submit(first);
         for act in acts {
             perform(&mut world, act);
-            let (restored, effects) =
+            let (mut restored, effects) =
                 State::restore(Config::default(), world.script, world.ledger.kept(), world.now);
-            prop_assert_eq!(kept(&restored), kept(&world.state));
             prop_assert_eq!(effects, []);
+            world.ledger.check_known(&restored);
+            let effects = read_back(&mut restored, &world.ledger.histories());
+            // Who has read everything had drawn the same conclusions before.
+            if !world.state.is_reading() && world.ledger.damaged.is_empty() {
+                prop_assert_eq!(effects, []);
+                prop_assert_eq!(known(&restored), known(&world.state));
+            }
         }
         recover(&mut world);
         let counted: BTreeSet<Duration> = world.ledger.sweeps.iter()

@@ -1,10 +1,11 @@
-//! A restart at every point of a run ends in the same measurements as a run without one.
+//! A restart at every point of a run ends in the same measurements as a run without one, whenever what was measured before is read back.
 
 use super::{fixtures::spec, world::World};
 use crate::fleet::{AttemptState, SweepState};
 
-/// Runs two sweeps on two hosts; after `restart_after` steps the coordinator is killed. What came out, and the steps it took.
-fn run(restart_after: Option<usize>) -> (Vec<(String, Vec<u32>)>, usize) {
+/// Runs two sweeps on two hosts; after some steps the coordinator is killed, and after some more the first history is read back, then one at each step. What came
+/// out, and the steps it took.
+fn run(restart_and_read: Option<(usize, usize)>) -> (Vec<(String, Vec<u32>)>, usize) {
     let mut world = World::new(3, &[&["CPU-a"], &["GPU-b"]]);
     world.connect(0);
     let mut two = spec();
@@ -16,12 +17,21 @@ fn run(restart_after: Option<usize>) -> (Vec<(String, Vec<u32>)>, usize) {
     loop {
         let mut acted = false;
         for agent in 0..2 {
-            if restart_after == Some(steps) {
-                world.restart();
+            if restart_and_read.is_some_and(|(restart_after, _)| steps == restart_after) {
+                world.restart_unread();
             }
+            let is_due = restart_and_read.is_some_and(|(at, wait)| steps >= at + wait);
+            let last = world.state.unread().pop();
+            if is_due && let Some(unread) = last {
+                world.read(unread.series, agent == 0);
+            }
+            // A report that waits for a history is no step; one is read then in any case.
             if world.step(agent) {
                 acted = true;
                 steps += 1;
+            } else if let Some(unread) = last {
+                world.read(unread.series, agent == 0);
+                acted = true;
             }
         }
         if !acted {
@@ -70,6 +80,9 @@ fn a_restart_at_any_point_changes_no_result() {
     assert_eq!(expected.len(), 4);
     assert_eq!(steps, 4 * 3 * 4, "four steps for each round of each series");
     for at in 0..steps {
-        assert_eq!(run(Some(at)).0, expected, "restart after step {at}");
+        for wait in [0, 1, 4, steps] {
+            let case = format!("restart after step {at}, read back after {wait} more");
+            assert_eq!(run(Some((at, wait))).0, expected, "{case}");
+        }
     }
 }

@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use batchstep_proto::{
     domain::{AttemptOutcome, AttemptReport, Device, DeviceKind, HostFacts, SweepSpec},
-    ids::{AgentId, AttemptId, BootId, RequestId, SweepId},
+    ids::{AgentId, AttemptId, BootId, RequestId, SeriesId, SweepId},
 };
 
 use super::{
     fixtures::{Held, Script, device, report, uuid},
-    ledger::{Ledger, kept},
+    ledger::{Histories, Ledger},
 };
 use crate::fleet::{
     Answer, Config, Disposition, Effect, HeldAttempt, HeldState, Hello, Input, ReplyKey,
@@ -51,11 +51,12 @@ impl Agent {
         }
     }
 
-    /// What it would act on next, if it does not just wait: it accepts before it measures, and measures in order.
-    fn acts_on(&self) -> Option<AttemptId> {
+    /// What it would act on next, if it does not just wait: it accepts before it measures, and measures in order. Of what `waits` nothing can be reported.
+    fn acts_on(&self, waits: impl Fn(AttemptId) -> bool) -> Option<AttemptId> {
         self.held
             .iter()
             .filter(|(_, held)| held.state != HeldState::Accepted || !held.recorded)
+            .filter(|(id, held)| held.state == HeldState::Accepted || !waits(**id))
             .min_by_key(|(_, held)| (held.state != HeldState::Accepted, held.order))
             .map(|(id, _)| *id)
     }
@@ -64,6 +65,8 @@ impl Agent {
 pub struct World {
     pub state: State,
     pub ledger: Ledger,
+    /// What was on record at the last restart.
+    pub before: Histories,
     pub now: Duration,
     pub script: Script,
     pub agents: Vec<Agent>,
@@ -107,6 +110,7 @@ impl World {
         Self {
             state: State::new(Config::default(), script),
             ledger: Ledger::default(),
+            before: Histories::default(),
             now: Duration::from_secs(1),
             script,
             agents,
@@ -135,7 +139,7 @@ impl World {
             }
         }
         self.ledger.check();
-        assert_eq!(kept(&self.state), self.ledger.kept());
+        self.ledger.check_known(&self.state);
         for series in self.state.series.values().filter(|it| it.over.is_none()) {
             let ready = self.state.ready_round(series);
             assert!(!series.must_wait || ready.is_none(), "a round waits");
@@ -329,8 +333,14 @@ impl World {
         answer(&effects)
     }
 
-    /// The coordinator is killed and comes back from its store; every stream is gone.
+    /// The coordinator is killed and comes back from its store, which it reads to the end; every stream is gone.
     pub fn restart(&mut self) {
+        self.restart_unread();
+        self.read_all();
+    }
+
+    /// The same with nothing read but what must be known at once.
+    pub fn restart_unread(&mut self) {
         for agent in &mut self.agents {
             agent.session = None;
         }
@@ -339,7 +349,32 @@ impl World {
         let (state, effects) =
             State::restore(Config::default(), self.script, self.ledger.kept(), self.now);
         self.state = state;
+        self.before = self.ledger.histories();
         self.carry_out(&effects);
+    }
+
+    /// What a series had measured before the restart is read back: as it is now, or as it was then.
+    pub fn read(&mut self, series: SeriesId, as_before: bool) -> Vec<Effect> {
+        let rounds = if as_before {
+            self.before.of(series)
+        } else {
+            self.ledger.histories().of(series)
+        };
+        let rounds = Ok(rounds);
+        self.feed(Input::HistoryRead { series, rounds })
+    }
+
+    /// It turns out that what a series had measured cannot be read.
+    pub fn fail_to_read(&mut self, series: SeriesId) {
+        self.ledger.damaged.insert(series);
+        let rounds = Err("a block that cannot be read".to_owned());
+        self.feed(Input::HistoryRead { series, rounds });
+    }
+
+    pub fn read_all(&mut self) {
+        for unread in self.state.unread() {
+            self.read(unread.series, false);
+        }
     }
 
     /// The next thing a behaving agent does; false: it has nothing to do.
@@ -349,7 +384,8 @@ impl World {
             return true;
         };
         let id = self.agents[agent].id;
-        let Some(attempt) = self.agents[agent].acts_on() else {
+        let waits = |attempt| self.state.may_be_unread(attempt);
+        let Some(attempt) = self.agents[agent].acts_on(waits) else {
             return false;
         };
         let held = self.agents[agent].held.get_mut(&attempt).unwrap();

@@ -1,0 +1,81 @@
+//! What is read back while the task serves, and the reports that wait for it.
+
+use std::{sync::Arc, time::Duration};
+
+use batchstep_core::fleet::State;
+use tokio::time::Instant;
+
+use super::Actor;
+use crate::{
+    engine::histories::{Histories, History, PAUSE},
+    store::Store,
+};
+
+/// No further history joins others that are taken together after this: each costs a plan, and other inputs wait meanwhile.
+const HISTORIES_TIME: Duration = Duration::from_millis(5);
+
+impl<S: Store> Actor<S> {
+    /// Takes a history and those that wait behind it; `None`: no more will come.
+    pub(super) async fn read_back(&mut self, history: Option<History>) {
+        let Some(history) = history else {
+            self.end_reading();
+            return;
+        };
+        self.step(history.into());
+        self.take_histories();
+        self.flush().await;
+    }
+
+    /// Takes the histories that are here, for a short time.
+    pub(super) fn take_histories(&mut self) {
+        let begun = Instant::now();
+        while begun.elapsed() < HISTORIES_TIME
+            && let Some(history) = self.histories.as_mut().and_then(Histories::try_next)
+        {
+            self.step(history.into());
+        }
+    }
+
+    fn end_reading(&mut self) {
+        let ended = self.histories.take();
+        if self.state.as_ref().is_some_and(State::is_reading) {
+            tracing::error!(
+                "The reading of what was measured before ended early; it begins again."
+            );
+            self.read_histories(PAUSE);
+        } else if let Some(ended) = ended {
+            tracing::info!(
+                series = ended.wanted(),
+                milliseconds = ended.age().as_millis(),
+                "What was measured before is read back."
+            );
+        }
+    }
+
+    /// Begins to read back what the state has to know of the time before it.
+    pub(super) fn read_histories(&mut self, after: Duration) {
+        let wanted = self.state.as_ref().map(State::unread).unwrap_or_default();
+        self.histories =
+            (!wanted.is_empty()).then(|| Histories::begin(Arc::clone(&self.store), &wanted, after));
+    }
+
+    /// Takes the reports that waited until everything is read back, once it is.
+    pub(super) async fn take_waiting(&mut self) {
+        let must_wait = self.state.as_ref().is_none_or(State::is_reading);
+        if self.waiting.is_empty() || must_wait {
+            return;
+        }
+        for report in self.waiting.take() {
+            self.take(report).await;
+        }
+        self.flush().await;
+    }
+}
+
+/// The next history of a reading, if there is one.
+pub(super) async fn next(histories: &mut Option<Histories>) -> Option<History> {
+    match histories {
+        Some(histories) => histories.next().await,
+        None => std::future::pending().await,
+    }
+}
