@@ -92,6 +92,7 @@ async fn begin(store: &Sqlite, devices: u32) -> Result<Vec<SeriesPlan>> {
         let device = device(&format!("GPU-{ordinal}"));
         let plan = SeriesPlan {
             others: Vec::new(),
+            departed: std::collections::BTreeMap::new(),
             id: SeriesId::of(sweep, &device.id, "linear"),
             sweep,
             workload: spec.workloads[0].clone(),

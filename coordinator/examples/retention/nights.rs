@@ -59,6 +59,7 @@ impl Night {
             let device = device(&format!("GPU-{number:04}"));
             SeriesPlan {
                 others: Vec::new(),
+                departed: std::collections::BTreeMap::new(),
                 id: SeriesId::of(sweep, &device.id, "linear"),
                 sweep,
                 workload: spec.workloads[0].clone(),

@@ -78,6 +78,7 @@ pub fn device(id: &str) -> Device {
 pub fn plan(sweep: SweepId, device_id: &str) -> SeriesPlan {
     SeriesPlan {
         others: Vec::new(),
+        departed: std::collections::BTreeMap::new(),
         id: SeriesId::of(sweep, device_id, "linear"),
         sweep,
         spec: spec(),

@@ -86,6 +86,7 @@ impl State {
                         device: stored.device.clone(),
                         agent: stored.agent,
                         state: stored.state,
+                        given: Duration::ZERO,
                         stopping,
                         excused: stored.state == AttemptState::Declined,
                         due: self.now,

@@ -62,6 +62,7 @@ pub(crate) fn plan(spec: SweepSpec, device: &str) -> SeriesPlan {
         },
         hostname: "here".to_owned(),
         others: Vec::new(),
+        departed: std::collections::BTreeMap::new(),
     }
 }
 

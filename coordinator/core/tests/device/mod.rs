@@ -46,6 +46,7 @@ pub fn plan(
     let workload = spec.workloads[0].clone();
     SeriesPlan {
         others: Vec::new(),
+        departed: std::collections::BTreeMap::new(),
         id: SeriesId::of(sweep, &device, &workload.to_string()),
         sweep,
         threads: spec.threads,
