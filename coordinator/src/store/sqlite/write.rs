@@ -8,7 +8,7 @@ use batchstep_core::{
 };
 use batchstep_proto::{
     domain::{SweepSpec, VisitFailure},
-    ids::{AgentId, AttemptId, RequestId, RoundId, SweepId},
+    ids::{AgentId, AttemptId, RequestId, RoundId, SeriesId, SweepId},
     wire,
 };
 use jiff::Timestamp;
