@@ -70,6 +70,7 @@ impl State {
         sweep_state: SweepState,
     ) {
         let id = snapshot.plan.id;
+        let departed = snapshot.plan.departed.clone();
         self.add_series(sweep, snapshot.plan, ordinal);
         let is_over = !matches!(snapshot.state, SeriesState::Waiting | SeriesState::Running);
         let stopping = is_over || sweep_state != SweepState::Active;
@@ -87,7 +88,7 @@ impl State {
                         agent: stored.agent,
                         state: stored.state,
                         given: Duration::ZERO,
-                        stopping,
+                        stopping: stopping || departed.contains_key(&stored.device),
                         excused: stored.state == AttemptState::Declined,
                         due: self.now,
                         restored: true,

@@ -212,6 +212,39 @@ fn what_a_device_still_has_when_it_leaves_is_given_to_others() {
 }
 
 #[test]
+fn what_a_device_still_runs_when_it_leaves_is_stopped_after_a_restart() {
+    let mut world = three_hosts(12);
+    let id = world.agents[0].id;
+    for failures in 1.. {
+        world.step(0);
+        world.step(0);
+        // The report gets through where the stream does not.
+        if failures == 3 {
+            world.disconnect(0);
+        }
+        let attempt = world.held(0);
+        world.finish(0, attempt, AttemptOutcome::Broken, 0);
+        let last = world.agents[0].held.remove(&attempt).unwrap().last;
+        world.send_report(id, last.unwrap());
+        if failures == 3 {
+            break;
+        }
+        world.wait(Duration::from_secs(10));
+    }
+    assert!(departed(&world, "GPU-a").is_some());
+    let running = world.held(0);
+    assert!(!world.agents[0].held[&running].is_over());
+    world.restart();
+    world.connect(0);
+    assert!(
+        world.agents[0].held[&running].is_over(),
+        "it was told to stop"
+    );
+    world.run();
+    assert_eq!(world.ledger.blocks(), [2 * (12 - 3)]);
+}
+
+#[test]
 fn failures_of_several_devices_do_not_add_up() {
     let mut world = three_hosts(4);
     let refused = Host::Ends(AttemptOutcome::Refused);
