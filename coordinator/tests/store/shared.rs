@@ -14,8 +14,10 @@ use tempfile::TempDir;
 
 use super::{OnDisk, Place, Sample, at, contract, digest, support};
 
-contract!(a_shared_series_comes_back_with_who_measured_it);
-contract!(a_series_comes_back_with_the_devices_that_have_left_it);
+contract!(
+    a_shared_series_comes_back_with_who_measured_it,
+    a_series_comes_back_with_the_devices_that_have_left_it,
+);
 
 /// Two devices share a series: the first is lost with a round, the other measures it.
 fn handed_over() -> (Sample, Vec<Record>) {

@@ -167,7 +167,7 @@ impl State {
 
     /// Ends a shared series that none of its devices may measure any more, with what keeps each of them from that.
     pub(super) fn fail_if_abandoned(&mut self, id: SeriesId) {
-        let Some(series) = self.series.get(&id) else {
+        let Some(series) = self.series.get(&id).filter(|it| it.over.is_none()) else {
             return;
         };
         let plan = &series.plan;

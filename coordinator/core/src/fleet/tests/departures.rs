@@ -410,7 +410,7 @@ fn a_processor_is_alike_whatever_cuda_its_host_has() {
 #[test]
 fn a_device_whose_worker_has_other_software_leaves_at_once() {
     // Whichever measures first: most of them are right.
-    for odd in 0..3 {
+    for (odd, device) in DEVICES.into_iter().enumerate() {
         let mut world = three_hosts(20);
         for agent in 0..3 {
             world.agents[agent].facts = tells(if agent == odd { "2.11.0" } else { "2.10.0" });
@@ -423,14 +423,14 @@ fn a_device_whose_worker_has_other_software_leaves_at_once() {
             }
         }
         assert_eq!(
-            departed(&world, DEVICES[odd]),
+            departed(&world, device),
             Some("libtorch 2.11.0 where the others have 2.10.0")
         );
         world.run();
         let series = &world.ledger.sweeps[0].series[0];
         assert_eq!(series.state, SeriesState::Done, "{}", series.message);
         let by_odd = series.rounds.iter().filter(|round| {
-            round.record.round.device_id == DEVICES[odd] && !round.record.blocks.is_empty()
+            round.record.round.device_id == device && !round.record.blocks.is_empty()
         });
         assert_eq!(by_odd.count(), 1, "what it had measured is kept");
     }
