@@ -224,6 +224,7 @@ async fn real(
         .sharing_gpus(share_gpus);
     let (snapshots, seen) = watch::channel(Arc::new(first.clone()));
     let mut config = config(arguments, inventory.host().clone(), first.devices);
+    config.host.software = first.host.software;
     config.inventory = Some(seen);
     Ok((config, executor, inventory.keep(snapshots)))
 }

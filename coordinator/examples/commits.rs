@@ -3,7 +3,7 @@
 //! `cargo run --release -p batchstep-coordinator --example commits [FOLDER]` prints a line for each size of a batch; the folder decides which disk is
 //! measured. Part of `make bench-fleet`'s page of results.
 
-use std::{env, path::PathBuf, time::Duration, time::Instant};
+use std::{collections::BTreeMap, env, path::PathBuf, time::Duration, time::Instant};
 
 use anyhow::Result;
 use batchstep_coordinator::store::{Sqlite, Store as _};
@@ -92,6 +92,7 @@ async fn begin(store: &Sqlite, devices: u32) -> Result<Vec<SeriesPlan>> {
         let device = device(&format!("GPU-{ordinal}"));
         let plan = SeriesPlan {
             others: Vec::new(),
+            departed: BTreeMap::new(),
             id: SeriesId::of(sweep, &device.id, "linear"),
             sweep,
             workload: spec.workloads[0].clone(),

@@ -348,3 +348,82 @@ fn devices_of_one_model_share_a_sweep_and_the_loss_of_one_delays_nothing() {
     assert!(table.contains("shared by 3 devices"), "{table}");
     coordinator.stop();
 }
+
+/// Why one of the devices of the last sweep's only series takes no further part; empty while all do.
+fn departure(lab: &Lab) -> String {
+    let shown = lab.ask_json(&["sweep", "show", "last"]);
+    let devices = &shown["sweep"]["series"][0]["shared_by"];
+    let devices = devices.as_array().expect("a list");
+    let reasons = devices.iter().filter_map(|it| it["explanation"].as_str());
+    let mut reasons = reasons.filter(|reason| reason.starts_with("takes no further part: "));
+    reasons.next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn one_broken_host_of_three_leaves_a_shared_sweep_and_the_others_finish_it() {
+    let lab = Lab::new();
+    let coordinator = lab.start_coordinator();
+    let dies = of_pace(1.0) + "faults = { killed_every = 1 }\n";
+    let texts = [
+        ("one", of_pace(1.0)),
+        ("two", dies),
+        ("three", of_pace(0.97)),
+    ];
+    let agents: Vec<Agent> = texts
+        .iter()
+        .map(|(name, text)| simulate(&lab, name, text))
+        .collect();
+    eventually("three agents", || {
+        (self::agents(&lab).len() == 3).then_some(())
+    });
+    let run = lab.ask(&[
+        "sweep",
+        "run",
+        "--detach",
+        "--workload",
+        "linear",
+        "--batch-sizes",
+        "1-80",
+        "--budget",
+        "4m",
+        "--strategy",
+        "dense",
+        "--precision",
+        "0.0002",
+        "--share-across-model",
+    ]);
+    assert!(run.status.success(), "{}", run.stderr);
+    let reason = eventually("the broken one to leave", || {
+        Some(departure(&lab)).filter(|reason| !reason.is_empty())
+    });
+    assert!(
+        reason.contains(": 3 rounds in a row ended without a single block: "),
+        "{reason}"
+    );
+    // It does not come back with the coordinator.
+    coordinator.stop();
+    let coordinator = lab.start_coordinator();
+    let why = explanation(&lab);
+    assert!(why.contains(&reason), "{why}");
+    wait_until_done(&lab);
+
+    assert_eq!(
+        departure(&lab),
+        reason,
+        "it is told of the ended sweep, too"
+    );
+    let blocks = blocks_by_device(&lab);
+    let shown = lab.ask_json(&["sweep", "show", "last"]);
+    let row = &shown["rows"][0];
+    assert_eq!(
+        (&row["verdict"], &row["step"]),
+        (&"step".into(), &16.0.into())
+    );
+    let devices: Vec<&str> = blocks.keys().map(String::as_str).collect();
+    assert_eq!(row["devices"], serde_json::json!(devices));
+    assert_eq!(devices.len(), 2);
+    let said = row["reason"].as_str().expect("a reason");
+    assert!(said.contains(&reason), "{said}");
+    drop(agents);
+    coordinator.stop();
+}

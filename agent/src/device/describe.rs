@@ -2,7 +2,7 @@
 
 use std::{io, path::Path, process::Stdio, time::Duration};
 
-use batchstep_proto::domain::{Device, DeviceKind, Ineligibility};
+use batchstep_proto::domain::{Device, DeviceKind, Ineligibility, Software};
 use serde::Deserialize;
 use tokio::{process::Command, time};
 
@@ -31,6 +31,9 @@ pub enum DescribeError {
 /// What a worker says about itself; of its answer what an agent needs.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Description {
+    /// The worker's own version.
+    #[serde(default)]
+    pub batchstep: Option<String>,
     /// The libtorch the worker was built for.
     pub libtorch_built: String,
     /// The one that was loaded.
@@ -44,6 +47,9 @@ pub struct Description {
     /// The CUDA that libtorch was built for: "13.0", or the major version alone.
     #[serde(default)]
     pub cuda: Option<String>,
+    /// cuDNN, where CUDA is in use.
+    #[serde(default)]
+    pub cudnn: Option<String>,
     /// Compute capabilities that libtorch carries code for; absent where it does not tell.
     #[serde(default)]
     pub cuda_architectures: Option<Vec<String>>,
@@ -68,6 +74,17 @@ pub struct GpuDescription {
 }
 
 impl Description {
+    /// What the worker measures with; the driver is each device's own.
+    pub fn software(&self) -> Software {
+        Software {
+            driver: None,
+            libtorch: self.libtorch_loaded.clone(),
+            cuda: self.cuda.clone(),
+            cudnn: self.cudnn.clone(),
+            batchstep: self.batchstep.clone(),
+        }
+    }
+
     /// The GPUs as devices.
     pub fn gpus(&self, driver: &str) -> impl Iterator<Item = Device> {
         self.devices.iter().map(move |gpu| Device {

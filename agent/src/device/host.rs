@@ -47,6 +47,7 @@ impl Host {
                 memory_bytes: text("/proc/meminfo")
                     .and_then(|info| meminfo_bytes(&info, "MemTotal")),
                 agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+                software: None,
             },
         }
     }

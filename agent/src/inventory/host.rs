@@ -28,6 +28,8 @@ pub(super) fn record(
         physical_cores,
         memory_bytes,
         agent_version,
+        // What the worker says of itself is told below.
+        software: _,
     } = facts.facts.clone();
     let mut record = Record::new(Scope::Host);
     record.set(host::HOSTNAME, Ok(hostname));

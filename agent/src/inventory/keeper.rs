@@ -319,8 +319,12 @@ impl Inventory {
             .filter(|(it, _)| !is_there.contains(&it.id));
         let room = limits::DEVICES_PER_AGENT - devices.len();
         devices.extend(missed.take(room).map(|(device, _)| offer::vanished(device)));
+        let mut host = self.host.facts.clone();
+        if let Some(Ok(description)) = &self.described {
+            host.software = Some(description.software());
+        }
         Snapshot {
-            host: self.host.facts.clone(),
+            host,
             document,
             devices,
             read_at: if self.survey.is_some() {

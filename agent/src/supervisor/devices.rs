@@ -18,6 +18,11 @@ impl<E: Executor> Supervisor<E> {
             return;
         };
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
+        // The next hello tells what the worker has said meanwhile.
+        self.config
+            .host
+            .software
+            .clone_from(&snapshot.host.software);
         for device in &snapshot.devices {
             match self.lanes.get_mut(&device.id) {
                 // A running round keeps the device as it was: only the next one looks at it.

@@ -1,6 +1,6 @@
 //! Nights as the coordinator records them: a sweep of some series, each of three rounds of 320 blocks, with times that have a step and some noise.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Result;
 use batchstep_core::{
@@ -59,6 +59,7 @@ impl Night {
             let device = device(&format!("GPU-{number:04}"));
             SeriesPlan {
                 others: Vec::new(),
+                departed: BTreeMap::new(),
                 id: SeriesId::of(sweep, &device.id, "linear"),
                 sweep,
                 workload: spec.workloads[0].clone(),

@@ -94,6 +94,13 @@ impl Progress {
                     self.say(&format!("the agent on {host} is cordoned: {reason}"));
                 }
             }
+            Some(Kind::DeviceDeparted(departed)) => self.say(&format!(
+                "{}: {} on {} takes no further part: {}",
+                self.name(&departed.series_id),
+                departed.device_id,
+                departed.hostname,
+                departed.reason
+            )),
             Some(Kind::SweepEnded(ended))
                 if ended.state() != wire::SweepState::Done && !ended.message.is_empty() =>
             {

@@ -84,6 +84,7 @@ fn series(stored: StoredSeries) -> wire::Series {
         .map(|(device, hostname)| wire::SharingDevice {
             device_id: device.to_owned(),
             hostname: hostname.to_owned(),
+            explanation: plan.departure(device).unwrap_or_default(),
             ..wire::SharingDevice::default()
         })
         .collect();

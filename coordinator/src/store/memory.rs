@@ -196,6 +196,14 @@ impl Tables {
                 });
             }
             Record::RoundEnded { round } => self.round(round)?.ended = true,
+            Record::DeviceDeparted {
+                series,
+                device,
+                reason,
+            } => {
+                let departed = &mut self.series_mut(series)?.plan.departed;
+                departed.insert(device, reason);
+            }
             Record::SeriesEnded {
                 series,
                 state,

@@ -14,7 +14,10 @@ use tempfile::TempDir;
 
 use super::{OnDisk, Place, Sample, at, contract, digest, support};
 
-contract!(a_shared_series_comes_back_with_who_measured_it);
+contract!(
+    a_shared_series_comes_back_with_who_measured_it,
+    a_series_comes_back_with_the_devices_that_have_left_it,
+);
 
 /// Two devices share a series: the first is lost with a round, the other measures it.
 fn handed_over() -> (Sample, Vec<Record>) {
@@ -69,6 +72,36 @@ async fn a_shared_series_comes_back_with_who_measured_it(place: impl Place) {
     assert_eq!(histories[0].plan, sample.plan);
     assert_eq!(histories[0].history.rounds[0].round.device_id, "CPU-2");
     assert_eq!(series.open[0].record, histories[0].history.rounds[0]);
+}
+
+async fn a_series_comes_back_with_the_devices_that_have_left_it(place: impl Place) {
+    let (mut sample, records) = handed_over();
+    let store = place.open().await;
+    store.commit(at(0), &records).await.unwrap();
+    // Names and reasons are text of others.
+    let departures = [
+        ("CPU-1", "it said: \"no\""),
+        ("CPU-2", "null"),
+        ("a.b[0]'$", ""),
+    ];
+    for (device, reason) in departures {
+        let departed = Record::DeviceDeparted {
+            series: sample.plan.id,
+            device: device.to_owned(),
+            reason: reason.to_owned(),
+        };
+        store.commit(at(1), &[departed]).await.unwrap();
+        let departed = &mut sample.plan.departed;
+        departed.insert(device.to_owned(), reason.to_owned());
+    }
+    drop(store);
+    let store = place.open().await;
+    let open = store.open_sweeps().await.unwrap();
+    assert_eq!(open[0].series[0].plan, sample.plan);
+    let listed = store.sweep(sample.sweep).await.unwrap().unwrap();
+    assert_eq!(listed.series[0].plan, sample.plan);
+    let histories = store.histories(Some(sample.sweep)).await.unwrap();
+    assert_eq!(histories[0].plan, sample.plan);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 pub mod lab;
 pub mod past;
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, future::Future, net::SocketAddr, time::Duration};
 
 use batchstep_coordinator::{
     serve::{self, ServeError},
@@ -78,6 +78,7 @@ pub fn device(id: &str) -> Device {
 pub fn plan(sweep: SweepId, device_id: &str) -> SeriesPlan {
     SeriesPlan {
         others: Vec::new(),
+        departed: BTreeMap::new(),
         id: SeriesId::of(sweep, device_id, "linear"),
         sweep,
         spec: spec(),

@@ -44,6 +44,9 @@ pub struct HostFacts {
     pub memory_bytes: Option<u64>,
     /// Version of the agent.
     pub agent_version: String,
+    /// What its workers measure with, as far as that is known before they do.
+    #[serde(default)]
+    pub software: Option<Software>,
 }
 
 /// One reason that keeps trials off a device.
@@ -147,6 +150,7 @@ impl TryFrom<wire::HostFacts> for HostFacts {
             physical_cores: host.physical_cores,
             memory_bytes: host.memory_bytes,
             agent_version: text("host.agent_version", host.agent_version)?,
+            software: host.software.map(Software::try_from).transpose()?,
         })
     }
 }
@@ -163,6 +167,7 @@ impl From<HostFacts> for wire::HostFacts {
             physical_cores,
             memory_bytes,
             agent_version,
+            software,
         } = host;
         Self {
             hostname,
@@ -174,6 +179,7 @@ impl From<HostFacts> for wire::HostFacts {
             physical_cores,
             memory_bytes,
             agent_version,
+            software: software.map(Into::into),
         }
     }
 }

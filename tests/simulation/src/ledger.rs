@@ -58,6 +58,8 @@ pub struct Ledger {
     pub series: BTreeMap<SeriesId, (SweepId, SeriesState)>,
     pub attempts: BTreeMap<AttemptId, Attempt>,
     pub ended_rounds: BTreeSet<RoundId>,
+    /// Devices that take no further part in a series.
+    departed: BTreeSet<(SeriesId, String)>,
     pub reports: Vec<(Disposition, AttemptReport)>,
     keys: BTreeSet<(AttemptId, [u8; 32])>,
     /// Visits on record, each of one attempt at most once.
@@ -74,6 +76,7 @@ impl Ledger {
             series: BTreeMap::new(),
             attempts: BTreeMap::new(),
             ended_rounds: BTreeSet::new(),
+            departed: BTreeSet::new(),
             reports: Vec::new(),
             keys: BTreeSet::new(),
             visits: BTreeSet::new(),
@@ -118,6 +121,12 @@ impl Ledger {
             } => {
                 if self.ended_rounds.contains(&round.id) {
                     self.broken(format_args!("attempt {attempt} is of a round that is over"));
+                }
+                let place = (round.series, round.device_id.clone());
+                if self.departed.contains(&place) {
+                    self.broken(format_args!(
+                        "attempt {attempt} is for a device that has left its series"
+                    ));
                 }
                 if self
                     .series
@@ -179,6 +188,11 @@ impl Ledger {
                 Some(known) if *known == SweepState::Active => *known = *state,
                 _ => self.broken(format_args!("sweep {sweep} ended twice")),
             },
+            Record::DeviceDeparted { series, device, .. } => {
+                if !self.departed.insert((*series, device.clone())) {
+                    self.broken(format_args!("device {device} left series {series} twice"));
+                }
+            }
             Record::AgentRestricted { .. } | Record::Event(_) => {}
         }
     }

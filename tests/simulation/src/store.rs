@@ -162,6 +162,11 @@ impl SimulatedStore {
                 )
             }
             Record::RoundEnded { round } => format!("round {round} ended"),
+            Record::DeviceDeparted {
+                series,
+                device,
+                reason,
+            } => format!("device {device} left series {series}: {reason}"),
             Record::SeriesEnded {
                 series,
                 state,

@@ -23,6 +23,8 @@ pub(super) struct Attempt {
     pub device: String,
     pub agent: AgentId,
     pub state: AttemptState,
+    /// When it was given out; zero where that was before the coordinator started.
+    pub given: Duration,
     /// It was told to stop.
     pub stopping: bool,
     /// It was declined because another batchstep has the device, or before the coordinator started, when nothing tells why: no failure of the series.
@@ -120,13 +122,7 @@ impl State {
             self.reconsider(series);
             return;
         }
-        let declined = self.tries(series, round, AttemptState::Declined);
-        if declined >= self.limit_for(series, self.config.declined_limit) {
-            self.give_up(
-                series,
-                format!("declined {declined} times in a row: {}", reason.message),
-            );
-        } else {
+        if !self.look_at_failures(series, &device, &reason.message) {
             self.back_off(&device, &reason.message);
             self.reconsider(series);
         }
@@ -271,6 +267,7 @@ impl State {
             .is_some_and(|series| self.closed_gate(series.plan.sweep).is_none());
         self.is_latest(id)
             && is_open
+            && !self.has_departed(id)
             && self
                 .lanes
                 .get(&attempt.device)
@@ -286,19 +283,6 @@ impl State {
                     && series.tries_of(attempt.round).last() == Some(&id)
             })
         })
-    }
-
-    /// Attempts of an open round in this state that are not excused. None of them measured, so they are failures in a row.
-    pub(super) fn tries(&self, series: SeriesId, round: u32, state: AttemptState) -> u32 {
-        let count = self
-            .series
-            .get(&series)
-            .map_or(&[][..], |series| series.tries_of(round))
-            .iter()
-            .filter_map(|id| self.attempts.get(id))
-            .filter(|attempt| attempt.state == state && !attempt.excused)
-            .count();
-        u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     /// Pauses a device.

@@ -8,6 +8,7 @@
 mod agents;
 mod attempts;
 mod config;
+mod departures;
 mod effect;
 mod gates;
 mod input;

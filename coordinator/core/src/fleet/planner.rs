@@ -26,11 +26,11 @@ pub struct SweepPlanner;
 
 impl Planner for SweepPlanner {
     fn next(&self, plan: &SeriesPlan, history: &History) -> Next {
-        sweep::next(plan, history)
+        sweep::next(plan, &sweep::comparable(plan, history))
     }
 
     fn ahead(&self, plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Option<Round> {
-        sweep::ahead(plan, history, open)
+        sweep::ahead(plan, &sweep::comparable(plan, history), open)
     }
 
     fn remaining(&self, plan: &SeriesPlan, history: &History) -> Duration {

@@ -31,8 +31,25 @@ struct Likeness<'a> {
     threads: Option<u32>,
 }
 
+/// What its workers measure with, by the word of its agent: beside the driver all that a result of its kind depends on.
+fn software<'a>(candidate: &Candidate<'a>) -> Option<[Option<&'a str>; 4]> {
+    let software = candidate.host.software.as_ref()?;
+    let on_gpu = |version: &'a Option<String>| {
+        let version = version.as_deref();
+        version.filter(|_| candidate.device.kind == DeviceKind::Cuda)
+    };
+    Some([
+        software.batchstep.as_deref(),
+        software.libtorch.as_deref(),
+        on_gpu(&software.cuda),
+        on_gpu(&software.cudnn),
+    ])
+}
+
 /// Devices that share series, by id; the first gives the series its name.
 struct Pool<'c, 'a> {
+    /// As far as one of them knows it.
+    software: Option<[Option<&'a str>; 4]>,
     lead: &'c Candidate<'a>,
     others: Vec<&'c Candidate<'a>>,
 }
@@ -55,6 +72,7 @@ pub(super) fn plans(sweep: SweepId, spec: &SweepSpec, chosen: &[Candidate<'_>]) 
                 hostname: candidate.host.hostname.clone(),
             })
             .collect(),
+        departed: BTreeMap::new(),
     };
     pools(spec, chosen)
         .iter()
@@ -66,10 +84,11 @@ pub(super) fn plans(sweep: SweepId, spec: &SweepSpec, chosen: &[Candidate<'_>]) 
         .collect()
 }
 
-/// The chosen devices, which ascend by id, as they share; in the order of their first ones.
+/// The chosen devices, which ascend by id, as they share; in the order of their first ones. A device of which nobody knows yet what it measures with goes
+/// with the first that it may be like: its first round tells.
 fn pools<'c, 'a>(spec: &SweepSpec, chosen: &'c [Candidate<'a>]) -> Vec<Pool<'c, 'a>> {
     let mut pools: Vec<Pool<'c, 'a>> = Vec::new();
-    let mut known: BTreeMap<Likeness<'_>, usize> = BTreeMap::new();
+    let mut alike: BTreeMap<Likeness<'_>, Vec<usize>> = BTreeMap::new();
     for candidate in chosen {
         let device = candidate.device;
         let likeness = Likeness {
@@ -81,11 +100,25 @@ fn pools<'c, 'a>(spec: &SweepSpec, chosen: &'c [Candidate<'a>]) -> Vec<Pool<'c, 
             agent: &candidate.host.agent_version,
             threads: threads(spec, candidate),
         };
-        match known.get(&likeness) {
-            Some(&pool) if spec.scheduling.share_across_model => pools[pool].others.push(candidate),
-            _ => {
-                known.insert(likeness, pools.len());
+        let software = software(candidate);
+        let may_join = |pool: &Pool<'_, '_>| {
+            let (Some(own), Some(others)) = (software, pool.software) else {
+                return true;
+            };
+            own == others
+        };
+        let known = alike.entry(likeness).or_default();
+        let place = known.iter().copied().find(|&pool| may_join(&pools[pool]));
+        match place.filter(|_| spec.scheduling.share_across_model) {
+            Some(pool) => {
+                let pool = &mut pools[pool];
+                pool.software = pool.software.or(software);
+                pool.others.push(candidate);
+            }
+            None => {
+                known.push(pools.len());
                 pools.push(Pool {
+                    software,
                     lead: candidate,
                     others: Vec::new(),
                 });
@@ -156,11 +189,5 @@ impl State {
         };
         let mut rounds = series.history.rounds.iter().chain(series.open.values());
         series.plan.is_shared() && rounds.any(is_other)
-    }
-
-    /// How often something may go wrong with a series before it is given up, where that is `limit` times on a device of its own.
-    pub(super) fn limit_for(&self, id: SeriesId, limit: u32) -> u32 {
-        let shared_by = self.series.get(&id).map_or(0, |it| it.plan.shared_by());
-        limit.saturating_mul(shared_by.max(1))
     }
 }

@@ -70,6 +70,15 @@ pub enum Record {
         /// Which.
         round: RoundId,
     },
+    /// A device takes no further part in a series that it shares.
+    DeviceDeparted {
+        /// Of which.
+        series: SeriesId,
+        /// Which device.
+        device: String,
+        /// Why, for people.
+        reason: String,
+    },
     /// A series is over.
     SeriesEnded {
         /// Which.

@@ -106,6 +106,7 @@ impl State {
         let measured = !(report.blocks.is_empty() && report.failures.is_empty());
         let blocks = u32::try_from(report.blocks.len()).unwrap_or(u32::MAX);
         let (measuring, elapsed) = (report.measuring, report.elapsed);
+        let tells_software = report.facts.is_some();
         let Some(series) = self.series.get_mut(&series_id) else {
             return;
         };
@@ -127,6 +128,9 @@ impl State {
             self.note_success(agent);
         }
         let Some((outcome, message)) = end else {
+            if tells_software {
+                self.look_at_software(series_id);
+            }
             if was_given_up {
                 self.end_late_remnants(series_id);
             }
@@ -144,7 +148,7 @@ impl State {
         let has_failed = is_empty && !was_called_back && outcome != AttemptOutcome::Stopped;
         let fails_at_everything = has_failed && self.note_failure(agent, series_id);
         if outcome == AttemptOutcome::Refused {
-            self.refused((series_id, index), &device, was_called_back, &message);
+            self.refused(series_id, &device, was_called_back, &message);
         } else {
             if is_empty && !was_called_back {
                 // Somebody came. Whoever did not ask for an idle device goes on beside them.
@@ -154,28 +158,26 @@ impl State {
                     self.back_off(&device, &message);
                 }
             }
-            if is_empty && outcome == AttemptOutcome::Stopped {
-                self.stopped(series_id, index, was_called_back, &message);
+            // What a device brings after it has left says nothing of the round.
+            let gives_back = outcome == AttemptOutcome::Stopped || self.has_departed(id);
+            if is_empty && gives_back {
+                self.stopped(series_id, &device, was_called_back, &message);
             } else {
-                self.round_reported(series_id, index, outcome, message.clone());
+                self.round_reported(series_id, index, outcome, &message);
             }
+        }
+        if tells_software {
+            self.look_at_software(series_id);
         }
         if fails_at_everything {
             self.cordon(agent, &message);
         }
     }
 
-    /// A round was stopped before anything was found out: it waits for another attempt, if it is still wanted.
-    fn stopped(&mut self, series: SeriesId, round: u32, was_called_back: bool, message: &str) {
-        let stopped = self.in_a_row(series, round, AttemptOutcome::Stopped);
-        let waits = self.waits_for_idle(series);
-        let limit = self.limit_for(series, self.config.stopped_limit);
-        // Whoever asked for idle devices has asked to wait. Else something ends its agent again and again, which may be this very round.
-        if !waits && !was_called_back && stopped >= limit {
-            let message =
-                format!("stopped {stopped} times in a row with nothing measured: {message}");
-            self.give_up(series, message);
-        } else {
+    /// A round came back before anything was found out: it waits for another attempt, if it is still wanted.
+    fn stopped(&mut self, series: SeriesId, device: &str, was_called_back: bool, message: &str) {
+        // Something may end its agent again and again, which may be this very round.
+        if was_called_back || !self.look_at_failures(series, device, message) {
             self.reconsider(series);
         }
     }
@@ -186,38 +188,14 @@ impl State {
         series.is_none_or(|series| series.plan.spec.scheduling.idle_only)
     }
 
-    fn refused(
-        &mut self,
-        (series, round): (SeriesId, u32),
-        device: &str,
-        was_called_back: bool,
-        message: &str,
-    ) {
-        let refused = self.in_a_row(series, round, AttemptOutcome::Refused);
-        if refused >= self.limit_for(series, self.config.refused_limit) {
-            let message = format!("refused {refused} times in a row: {message}");
-            self.give_up(series, message);
+    fn refused(&mut self, series: SeriesId, device: &str, was_called_back: bool, message: &str) {
+        if self.look_at_failures(series, device, message) {
             return;
         }
         if !was_called_back {
             self.back_off(device, message);
         }
         self.reconsider(series);
-    }
-
-    /// How many of the last attempts at an open round ended like this.
-    fn in_a_row(&self, series: SeriesId, round: u32, outcome: AttemptOutcome) -> u32 {
-        let record = self
-            .series
-            .get(&series)
-            .and_then(|series| series.open.get(&round));
-        let outcomes = record.map_or(&[][..], |record| record.outcomes.as_slice());
-        let count = outcomes
-            .iter()
-            .rev()
-            .take_while(|(ended, _)| *ended == outcome)
-            .count();
-        u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     fn is_round_empty(&self, series: SeriesId, round: u32) -> bool {

@@ -117,13 +117,17 @@ impl State {
             series.set_tries(round, tries);
         }
         for stored in attempts {
+            let known = self.series.get(&series);
+            let has_departed =
+                known.is_some_and(|known| known.plan.departed.contains_key(&stored.device));
             let attempt = Attempt {
                 series,
                 round,
                 device: stored.device,
                 agent: stored.agent,
                 state: stored.state,
-                stopping,
+                given: Duration::ZERO,
+                stopping: stopping || has_departed,
                 excused: stored.state == AttemptState::Declined,
                 due: self.now,
                 restored: true,

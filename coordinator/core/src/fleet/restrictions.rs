@@ -198,7 +198,7 @@ impl State {
         };
         let devices: Vec<String> = agent.devices.keys().cloned().collect();
         for device in devices {
-            let Some(host) = self.hopeless(&device) else {
+            let Some((host, _)) = self.hopeless(&device) else {
                 continue;
             };
             let line: Vec<SeriesId> = self
@@ -208,28 +208,29 @@ impl State {
                 .flat_map(|lane| &lane.queue)
                 .map(|turn| turn.series)
                 .collect();
-            let no_hope_for = |series: &SeriesId| {
-                let series = self.series.get(series);
-                series.is_some_and(|it| it.plan.devices().all(|id| self.hopeless(id).is_some()))
-            };
-            let line: Vec<SeriesId> = line.into_iter().filter(no_hope_for).collect();
-            for series in line {
-                let message = format!("the agent on {host} is cordoned: it fails at everything");
-                self.give_up(series, message);
+            for id in line {
+                if self.series.get(&id).is_some_and(|it| it.plan.is_shared()) {
+                    self.fail_if_abandoned(id);
+                } else {
+                    let message =
+                        format!("the agent on {host} is cordoned: it fails at everything");
+                    self.give_up(id, message);
+                }
             }
         }
     }
 
-    /// The host of a device that nobody but a cordoned agent offers; agents that are lost do not count.
-    fn hopeless(&self, device: &str) -> Option<String> {
+    /// The host of a device that nobody but a cordoned agent offers, and why it is cordoned; agents that are lost do not count.
+    pub(super) fn hopeless(&self, device: &str) -> Option<(String, String)> {
         let claimants = &self.lanes.get(device)?.claimants;
         let mut here = claimants
             .iter()
             .filter(|id| self.agents.get(id).is_some_and(|agent| !agent.lost));
         let first = *here.next()?;
-        (self.is_cordoned(first) && here.all(|id| self.is_cordoned(*id)))
-            .then(|| self.agents.get(&first))
-            .flatten()
-            .map(|agent| agent.host.hostname.clone())
+        let cordon = self.restrictions.get(&first)?.cordon.as_ref()?;
+        let host = &self.agents.get(&first)?.host.hostname;
+        let reason = format!("its agent is cordoned: {cordon}");
+        here.all(|id| self.is_cordoned(*id))
+            .then(|| (host.clone(), reason))
     }
 }

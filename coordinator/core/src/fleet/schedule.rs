@@ -238,6 +238,7 @@ impl State {
                 device: round.device_id.clone(),
                 agent,
                 state: AttemptState::Assigned,
+                given: self.now,
                 stopping: false,
                 excused: false,
                 due: self.now,

@@ -230,24 +230,28 @@ impl State {
         id: SeriesId,
         index: u32,
         outcome: AttemptOutcome,
-        message: String,
+        message: &str,
     ) {
         self.end_round(id, index);
         let Some(series) = self.series.get(&id) else {
             return;
         };
         let sweep = series.plan.sweep;
-        let device = series.round(index).map(|record| &record.round.device_id);
+        let record = series.round(index);
+        let is_empty = record.is_some_and(RoundRecord::is_empty);
+        let device = record.map_or_else(String::new, |record| record.round.device_id.clone());
         let event = wire::event::Kind::RoundEnded(wire::RoundEnded {
             series_id: id.to_string(),
-            device_id: device.cloned().unwrap_or_default(),
+            device_id: device.clone(),
             round: index,
             outcome: outcome.to_wire(),
-            message,
+            message: message.to_owned(),
             series: Some(self.series_view(series)),
         });
         self.journal(Some(sweep), event);
-        self.reconsider(id);
+        if !(is_empty && self.look_at_failures(id, &device, message)) {
+            self.reconsider(id);
+        }
     }
 
     /// Ends a series that cannot go on, with its rounds.

@@ -196,7 +196,7 @@ impl State {
         };
         sweep.series.push(plan.id);
         sweep.going += 1;
-        for device in plan.devices() {
+        for device in plan.present() {
             let lane = self.lanes.get(device);
             let least = lane.map_or(Duration::ZERO, |lane| {
                 self.least_share(lane, turn.sweep, turn.priority)

@@ -178,12 +178,15 @@ impl State {
         places
             .map(|(device, hostname)| {
                 let round = self.measures(series, device);
+                let departure = series.plan.departure(device);
                 let is_idle = round.is_none() && series.over.is_none();
                 wire::SharingDevice {
                     device_id: device.to_owned(),
                     hostname: hostname.to_owned(),
                     round,
-                    explanation: if is_idle {
+                    explanation: if let Some(departure) = departure {
+                        departure
+                    } else if is_idle {
                         let reason = self.closed_gate(series.plan.sweep);
                         reason.unwrap_or_else(|| self.why_not_on(series, device))
                     } else {
@@ -228,7 +231,7 @@ impl State {
         }
         let mut reasons: Vec<String> = series
             .plan
-            .devices()
+            .present()
             .take(DEVICES_EXPLAINED)
             .map(|device| self.why_not_on(series, device))
             .collect();

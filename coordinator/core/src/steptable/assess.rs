@@ -255,6 +255,13 @@ fn add_remarks(
             misfit.distance * 100.0
         ));
     }
+    for (device, hostname) in series.plan.places() {
+        if let Some(departure) = series.plan.departure(device) {
+            inference
+                .reason
+                .push_str(&format!("; {device} on {hostname} {departure}"));
+        }
+    }
     if !corrected.drifting_rounds.is_empty() {
         inference.reason.push_str(&format!(
             "; the reference drifted by more than 3 % in {}, which was corrected",

@@ -1,6 +1,6 @@
 //! What is known about one series: what it is to measure, and the rounds that were reported.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use batchstep_proto::{
     domain::{
@@ -30,6 +30,8 @@ pub struct SeriesPlan {
     pub threads: Option<u32>,
     /// The further devices that share its rounds, by id; none where a device has a series of its own.
     pub others: Vec<PoolDevice>,
+    /// Of these the ones that take no further part, by id, each with what keeps it from that; empty where a device has a series of its own.
+    pub departed: BTreeMap<String, String>,
 }
 
 impl SeriesPlan {
@@ -43,6 +45,19 @@ impl SeriesPlan {
         let others = self.others.iter();
         let others = others.map(|other| (other.device.id.as_str(), other.hostname.as_str()));
         std::iter::once((self.device.id.as_str(), self.hostname.as_str())).chain(others)
+    }
+
+    /// Ids of the devices that may still measure its rounds, ascending.
+    pub fn present(&self) -> impl Iterator<Item = &str> {
+        self.devices()
+            .filter(|device| !self.departed.contains_key(*device))
+    }
+
+    /// "takes no further part: .." of a device of which that is so, for people.
+    #[must_use]
+    pub fn departure(&self, device: &str) -> Option<String> {
+        let reason = self.departed.get(device)?;
+        Some(format!("takes no further part: {reason}"))
     }
 
     /// True when several devices share its rounds.

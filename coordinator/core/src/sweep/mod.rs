@@ -23,6 +23,7 @@ mod rules;
 mod settled;
 #[cfg(test)]
 pub(crate) mod simulator;
+mod software;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub use misfit::{Misfit, misfits};
 pub use plan::{Conclusion, ConclusionReason, Next, next};
 pub use rules::{REQUIRED_ROUNDS, TIMING_PROTOCOL, required_rounds};
 pub use settled::{Unsettled, settled};
+pub use software::{comparable, odd_software};
 pub use standing::{quarantine_note, quarantined};
 
 pub(crate) use medians::median;

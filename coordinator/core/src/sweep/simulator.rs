@@ -2,7 +2,10 @@
 //!
 //! Only compiled for tests.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use batchstep_laws::Scatter;
 use batchstep_proto::{
@@ -62,6 +65,7 @@ pub(crate) fn plan(spec: SweepSpec, device: &str) -> SeriesPlan {
         },
         hostname: "here".to_owned(),
         others: Vec::new(),
+        departed: BTreeMap::new(),
     }
 }
 

@@ -5,7 +5,7 @@
     reason = "a series that cannot be made is a broken test or example"
 )]
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use batchstep_core::sweep::{RoundRecord, SeriesPlan};
 use batchstep_proto::{
@@ -46,6 +46,7 @@ pub fn plan(
     let workload = spec.workloads[0].clone();
     SeriesPlan {
         others: Vec::new(),
+        departed: BTreeMap::new(),
         id: SeriesId::of(sweep, &device, &workload.to_string()),
         sweep,
         threads: spec.threads,

@@ -25,6 +25,8 @@ pub(super) struct Changes<'a> {
     /// Only the last state of an attempt is written.
     pub attempt_states: BTreeMap<AttemptId, AttemptChange<'a>>,
     pub rounds_ended: Vec<RoundId>,
+    /// Series, device, reason.
+    pub departures: Vec<(SeriesId, &'a str, &'a str)>,
     pub series_ended: Vec<SeriesEnd<'a>>,
     pub sweeps_ended: Vec<SweepEnd<'a>>,
     pub restrictions: Vec<(AgentId, &'a Restriction)>,
@@ -122,6 +124,11 @@ impl<'a> Changes<'a> {
                 });
             }
             Record::RoundEnded { round } => self.rounds_ended.push(*round),
+            Record::DeviceDeparted {
+                series,
+                device,
+                reason,
+            } => self.departures.push((*series, device, reason)),
             Record::SeriesEnded {
                 series,
                 state,

@@ -160,6 +160,8 @@ async fn series(
             let device: &str = row.try_get("device")?;
             let others: Option<&str> = row.try_get("others")?;
             let others = others.map(|others| from_json("devices", others));
+            let departed: Option<&str> = row.try_get("departed")?;
+            let departed = departed.map(|departed| from_json("departed devices", departed));
             Ok(StoredSeries {
                 plan: SeriesPlan {
                     id: parsed("series id", row.try_get("id")?)?,
@@ -170,6 +172,7 @@ async fn series(
                     hostname: row.try_get("hostname")?,
                     threads: row.try_get("threads")?,
                     others: others.transpose()?.unwrap_or_default(),
+                    departed: departed.transpose()?.unwrap_or_default(),
                 },
                 state: word::<SeriesState>(row.try_get("state")?)?,
                 message: row.try_get("message")?,

@@ -8,7 +8,7 @@ use batchstep_core::{
 };
 use batchstep_proto::{
     domain::{SweepSpec, VisitFailure},
-    ids::{AgentId, AttemptId, RequestId, RoundId, SweepId},
+    ids::{AgentId, AttemptId, RequestId, RoundId, SeriesId, SweepId},
     wire,
 };
 use jiff::Timestamp;
@@ -65,6 +65,9 @@ pub(super) async fn records(
     }
     for some in powers_of_two(&changes.rounds_ended) {
         rounds_ended(db, some).await?;
+    }
+    for departure in changes.departures {
+        departed(db, departure).await?;
     }
     for end in changes.series_ended {
         series_ended(db, end).await?;
@@ -287,6 +290,20 @@ async fn rounds_ended(db: &mut SqliteConnection, rounds: &[RoundId]) -> Written<
     existed(&done, "round", rounds.iter())
 }
 
+/// Adds a device to those that take no further part in a series.
+async fn departed(
+    db: &mut SqliteConnection,
+    (series, device, reason): (SeriesId, &str, &str),
+) -> Written<()> {
+    let done = sqlx::query("UPDATE series SET departed = json_patch(COALESCE(departed, '{}'), json_object(?, ?)) WHERE id = ?")
+        .bind(device)
+        .bind(reason)
+        .bind(series.to_string())
+        .execute(db)
+        .await?;
+    existed(&done, "series", [series].iter())
+}
+
 async fn series_ended(db: &mut SqliteConnection, end: SeriesEnd<'_>) -> Written<()> {
     let done = sqlx::query("UPDATE series SET state = ?, message = ?, rounds_done = ?, blocks = ?, measuring_ns = ? WHERE id = ?")
         .bind(end.state.word())
@@ -344,6 +361,7 @@ const fn kind(kind: &wire::event::Kind) -> &'static str {
         Kind::AgentDisconnected(_) => "agent_disconnected",
         Kind::Progress(_) => "progress",
         Kind::AgentRestricted(_) => "agent_restricted",
+        Kind::DeviceDeparted(_) => "device_departed",
     }
 }
 

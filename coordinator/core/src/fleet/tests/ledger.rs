@@ -153,6 +153,10 @@ impl Ledger {
                 }
                 let stored = &mut series.rounds[round.index as usize];
                 let device = round.device_id.clone();
+                assert!(
+                    !series.plan.departed.contains_key(&device),
+                    "work for a device that has left"
+                );
                 if device != stored.record.round.device_id {
                     assert!(stored.record.is_empty(), "two devices measured one round");
                     stored.record.round.device_id.clone_from(&device);
@@ -197,6 +201,16 @@ impl Ledger {
                 assert!(!stored.ended, "a round ended twice");
                 assert!(!stored.attempts.iter().any(is_open));
                 stored.ended = true;
+            }
+            Record::DeviceDeparted {
+                series,
+                device,
+                reason,
+            } => {
+                let series = self.series_mut().find(|known| known.plan.id == series);
+                let departed = &mut series.unwrap().plan.departed;
+                let before = departed.insert(device, reason);
+                assert_eq!(before, None, "a device left a series twice");
             }
             Record::SeriesEnded {
                 series,

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use batchstep_proto::domain::{AttemptOutcome, AttemptReport, Ineligibility};
+use batchstep_proto::domain::{AttemptOutcome, AttemptReport};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ use super::{
     ledger::{Histories, known},
     world::World,
 };
-use crate::fleet::{Answer, Config, Disposition, Effect, HeldState, Input, ReplyKey, State};
+use crate::fleet::{Answer, Config, Disposition, Effect, Input, ReplyKey, State};
 
 #[derive(Debug, Clone)]
 enum Act {
@@ -109,7 +109,7 @@ fn perform(world: &mut World, act: Act) {
                 world.cancel(sweep);
             }
         }
-        Act::Decline(agent) => decline(world, agent),
+        Act::Decline(agent) => world.decline(agent),
         Act::Crash(agent, outcome) => {
             let held: Vec<_> = world.agents[agent].held.keys().copied().collect();
             for attempt in held {
@@ -150,29 +150,6 @@ fn tell_time(world: &mut World, hours: u64) {
     let midnight = Timestamp::from_second(1_767_225_600).unwrap();
     let now = midnight + Duration::from_secs(3600 * hours);
     world.feed(Input::TimeOfDay(now));
-}
-
-fn decline(world: &mut World, agent: usize) {
-    let Some(session) = world.agents[agent].session else {
-        return;
-    };
-    let offered = world.agents[agent]
-        .held
-        .iter()
-        .find(|(_, held)| held.state == HeldState::Accepted);
-    let Some(attempt) = offered.map(|(attempt, _)| *attempt) else {
-        return;
-    };
-    world.agents[agent].held.remove(&attempt);
-    let reason = Ineligibility {
-        code: "busy".to_owned(),
-        message: "busy".to_owned(),
-    };
-    world.feed(Input::Declined {
-        session,
-        attempt,
-        reason,
-    });
 }
 
 fn repeat(world: &mut World, report: usize) {

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use batchstep_proto::{
-    domain::{AttemptOutcome, AttemptReport, Device, DeviceKind, HostFacts, SweepSpec},
+    domain::{
+        AttemptOutcome, AttemptReport, Device, DeviceKind, HostFacts, Ineligibility, Software,
+        SweepSpec, WorkerFacts,
+    },
     ids::{AgentId, AttemptId, BootId, RequestId, SeriesId, SweepId},
 };
 
@@ -21,6 +24,10 @@ pub struct Agent {
     pub id: AgentId,
     pub boot: BootId,
     pub devices: Vec<Device>,
+    /// What it says its workers measure with.
+    pub software: Option<Software>,
+    /// What its workers tell when they measure.
+    pub facts: Option<WorkerFacts>,
     pub draining: bool,
     pub session: Option<SessionKey>,
     pub closed: Option<bool>,
@@ -100,6 +107,8 @@ impl World {
                         device(id, kind)
                     })
                     .collect(),
+                software: None,
+                facts: None,
                 draining: false,
                 session: None,
                 closed: None,
@@ -263,6 +272,7 @@ impl World {
             host: HostFacts {
                 hostname: format!("host-{}", agent.id),
                 physical_cores: Some(2),
+                software: agent.software.clone(),
                 ..HostFacts::default()
             },
             devices: agent.devices.clone(),
@@ -394,7 +404,8 @@ impl World {
                 self.feed(Input::Accepted { session, attempt });
             }
             HeldState::Running if held.parts == 0 => {
-                let part = report(attempt, held, None, 1, &mut self.blocks);
+                let mut part = report(attempt, held, None, 1, &mut self.blocks);
+                part.facts.clone_from(&self.agents[agent].facts);
                 self.send_report(id, part);
             }
             HeldState::Running => self.finish(agent, attempt, AttemptOutcome::Finished, 1),
@@ -407,6 +418,29 @@ impl World {
             }
         }
         true
+    }
+
+    /// An agent declines what it was offered last, if anything.
+    pub fn decline(&mut self, agent: usize) {
+        let Some(session) = self.agents[agent].session else {
+            return;
+        };
+        let held = &mut self.agents[agent].held;
+        let mut held_now = held.iter();
+        let offered = held_now.find(|(_, held)| held.state == HeldState::Accepted);
+        let Some(attempt) = offered.map(|(attempt, _)| *attempt) else {
+            return;
+        };
+        held.remove(&attempt);
+        let reason = Ineligibility {
+            code: "busy".to_owned(),
+            message: "busy".to_owned(),
+        };
+        self.feed(Input::Declined {
+            session,
+            attempt,
+            reason,
+        });
     }
 
     /// Lets everyone act in turn until nobody has anything to do.

@@ -7,6 +7,7 @@ mod correction;
 mod planner;
 mod properties;
 mod shared;
+mod software;
 
 use std::collections::BTreeMap;
 
