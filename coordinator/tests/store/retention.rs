@@ -230,14 +230,20 @@ async fn a_database_of_the_version_before_is_compacted_like_any_other() {
         .execute(&mut *connection)
         .await
         .unwrap();
-    for copy in [
-        "INSERT INTO sweep SELECT * FROM new.sweep",
-        "INSERT INTO series SELECT * FROM new.series",
-        "INSERT INTO round SELECT * FROM new.round",
-        "INSERT INTO attempt SELECT * FROM new.attempt",
-        "INSERT INTO report SELECT * FROM new.report",
-    ] {
-        sqlx::query(copy).execute(&mut *connection).await.unwrap();
+    for table in ["sweep", "series", "round", "attempt", "report"] {
+        // Columns that came later are not among these.
+        let columns: String =
+            sqlx::query_scalar("SELECT group_concat(name) FROM pragma_table_info(?, 'main')")
+                .bind(table)
+                .fetch_one(&mut *connection)
+                .await
+                .unwrap();
+        let copy =
+            format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}");
+        sqlx::query(sqlx::AssertSqlSafe(copy))
+            .execute(&mut *connection)
+            .await
+            .unwrap();
     }
     drop(connection);
     db.close().await;
