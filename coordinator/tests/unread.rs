@@ -17,7 +17,7 @@ use batchstep_proto::{
         report_attempt_response::Disposition,
     },
 };
-use scripted::Scripted;
+use scripted::{Failure, Scripted};
 use support::{AGENT, Agent, Coordinator, device, hello, measured, soon, spec};
 use tempfile::TempDir;
 use tokio::{sync::OwnedMutexGuard, task::JoinHandle};
@@ -237,7 +237,7 @@ async fn a_state_that_is_made_anew_reads_anew() {
 }
 
 /// A sweep on two devices after a restart, with two rounds out on each; reading the first series fails.
-async fn with_damage(error: fn() -> StoreError) -> (Scripted, Coordinator, Agent, String) {
+async fn with_damage(error: Failure) -> (Scripted, Coordinator, Agent, String) {
     let both = || wire::AgentHello {
         devices: ["CPU-1", "CPU-2"].map(|id| device(id).into()).to_vec(),
         ..hello("CPU-1")

@@ -24,6 +24,9 @@ use batchstep_proto::ids::{AgentId, AttemptId, RequestId, SeriesId, SweepId};
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 
+/// Makes the error of a call that fails.
+pub type Failure = fn() -> StoreError;
+
 /// A store whose disk is full, and whose commits, journal and histories wait, as long as the test says so.
 pub struct Scripted<S = Memory> {
     store: Arc<S>,
@@ -35,7 +38,7 @@ pub struct Scripted<S = Memory> {
     pub readings: Arc<std::sync::Mutex<Vec<RangeInclusive<u32>>>>,
     pub before_reading: Arc<Mutex<()>>,
     /// How reading a history fails, by the ordinal of its series.
-    pub damage: Arc<std::sync::Mutex<BTreeMap<u32, fn() -> StoreError>>>,
+    pub damage: Arc<std::sync::Mutex<BTreeMap<u32, Failure>>>,
     /// Pages of the journal that were asked for.
     pub pages: Arc<AtomicUsize>,
     pub before_page: Arc<Mutex<()>>,

@@ -13,6 +13,7 @@ use crate::{
 };
 
 impl<S: Store> Actor<S> {
+    /// Takes one. What follows from it waits for [`Actor::flush`].
     pub(super) async fn take(&mut self, command: Command) {
         match command {
             Command::Open {

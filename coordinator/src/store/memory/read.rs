@@ -10,6 +10,7 @@ use super::{Series, Sweep, Tables};
 use crate::store::{ReadRound, StoredHistory, StoredSeries, StoredSweep, history};
 
 impl Tables {
+    /// The rounds of a series with all that counts, by index.
     pub(super) fn read_rounds(&self, series: SeriesId) -> Vec<ReadRound> {
         self.rounds
             .range((series, 0)..=(series, u32::MAX))
@@ -36,6 +37,7 @@ impl Tables {
             .collect()
     }
 
+    /// Those of them that are over, or those that are not.
     pub(super) fn stored_rounds(&self, series: SeriesId, ended: bool) -> Vec<StoredRound> {
         let rounds = self.read_rounds(series).into_iter();
         rounds
@@ -44,6 +46,7 @@ impl Tables {
             .collect()
     }
 
+    /// What a series has come to so far.
     pub(super) fn summary(&self, series: SeriesId) -> SeriesSummary {
         let rounds = self.read_rounds(series);
         let records = || rounds.iter().map(|round| &round.stored.record);
@@ -55,6 +58,7 @@ impl Tables {
         }
     }
 
+    /// A sweep for lists and details.
     pub(super) fn stored_sweep(&self, sweep: &Sweep) -> StoredSweep {
         StoredSweep {
             id: sweep.id,
@@ -70,12 +74,14 @@ impl Tables {
         }
     }
 
+    /// What was measured of a series.
     pub(super) fn history(&self, series: &Series) -> StoredHistory {
         let id = series.plan.id;
         let kept = self.retention.answers.get(&id).cloned();
         history(self.stored_series(series), self.read_rounds(id), kept)
     }
 
+    /// A series for lists and details.
     pub(super) fn stored_series(&self, series: &Series) -> StoredSeries {
         StoredSeries {
             plan: series.plan.clone(),

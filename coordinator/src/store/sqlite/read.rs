@@ -60,15 +60,23 @@ pub(super) enum WhichRounds {
 }
 
 impl WhichRounds {
-    /// A query that selects from these rounds of a sweep, as far as their series have not only an answer any more.
+    /// A query of these rounds of a sweep, as far as their series have not only an answer any more.
     fn query(
         &self,
         sweep: SweepId,
-        select: &'static str,
+        columns: &'static str,
+        joined: &'static str,
         order: &'static str,
     ) -> QueryBuilder<Sqlite> {
-        let mut query = QueryBuilder::new(select);
+        let mut query = QueryBuilder::new("SELECT ");
+        query.push(columns).push(" FROM series JOIN round ");
+        if matches!(self, Self::Open) {
+            // Left to itself SQLite looks at all rounds of the sweep for the sake of their order.
+            query.push("INDEXED BY round_open ");
+        }
         query
+            .push("ON round.series_id = series.id ")
+            .push(joined)
             .push(" WHERE sweep_id = ")
             .push_bind(sweep.to_string());
         match self {
@@ -78,7 +86,7 @@ impl WhichRounds {
                     .push(" AND series.id = ")
                     .push_bind(series.to_string());
             }
-            // As the partial index says it.
+            // As the index has it.
             Self::Open => {
                 query.push(" AND round.ended = 0");
             }
@@ -141,7 +149,7 @@ const SERIES_SO_FAR: &str = "SELECT series.*, \
      FROM series WHERE sweep_id = ? ORDER BY ordinal";
 /// The same with only the rounds that are over counted, without looking at them: rounds are on record from the first to the last without a gap, and few are open.
 const SERIES: &str = "SELECT series.*, COALESCE((SELECT MAX(idx) + 1 FROM round WHERE round.series_id = series.id), 0) \
-       - (SELECT COUNT(*) FROM round WHERE round.series_id = series.id AND round.ended = 0) AS rounds_so_far, \
+       - (SELECT COUNT(*) FROM round INDEXED BY round_open WHERE round.series_id = series.id AND round.ended = 0) AS rounds_so_far, \
      0 AS blocks_so_far, 0 AS measuring_so_far_ns FROM series WHERE sweep_id = ? ORDER BY ordinal";
 
 async fn series(
@@ -194,11 +202,7 @@ pub(super) async fn rounds(
     which: &WhichRounds,
 ) -> Read<BTreeMap<SeriesId, Vec<ReadRound>>> {
     let mut rounds = Rounds::default();
-    let mut query = which.query(
-        sweep,
-        "SELECT assignment, ended FROM series JOIN round ON round.series_id = series.id",
-        "ordinal, idx",
-    );
+    let mut query = which.query(sweep, "assignment, ended", "", "ordinal, idx");
     let mut rows = query.build().fetch(&mut *db);
     while let Some(row) = rows.try_next().await? {
         rounds.add(&row)?;
@@ -206,8 +210,8 @@ pub(super) async fn rounds(
     drop(rows);
     let mut query = which.query(
         sweep,
-        "SELECT round_id, attempt.id, agent_id, attempt.state, attempt.device_id FROM series JOIN round ON round.series_id = series.id \
-         JOIN attempt ON attempt.round_id = round.id",
+        "round_id, attempt.id, agent_id, attempt.state, attempt.device_id",
+        "JOIN attempt ON attempt.round_id = round.id",
         "ordinal, idx, number",
     );
     let mut rows = query.build().fetch(&mut *db);
@@ -218,9 +222,8 @@ pub(super) async fn rounds(
     let mut failures = failures(db, sweep, which).await?;
     let mut query = which.query(
         sweep,
-        "SELECT seq, report.round_id, attempt_id, part, outcome, report.message, facts, report.measuring_ns, warm_up_ns, elapsed_ns, report.blocks \
-         FROM series JOIN round ON round.series_id = series.id JOIN attempt ON attempt.round_id = round.id \
-         JOIN report ON report.attempt_id = attempt.id AND disposition = 'accepted'",
+        "seq, report.round_id, attempt_id, part, outcome, report.message, facts, report.measuring_ns, warm_up_ns, elapsed_ns, report.blocks",
+        "JOIN attempt ON attempt.round_id = round.id JOIN report ON report.attempt_id = attempt.id AND disposition = 'accepted'",
         "ordinal, idx, seq",
     );
     let decoders = available_parallelism().map_or(1, NonZero::get) + 1;
@@ -338,8 +341,9 @@ async fn failures(
 ) -> Read<HashMap<i64, Vec<VisitFailure>>> {
     let mut query = which.query(
         sweep,
-        "SELECT visit_failure.* FROM series JOIN round ON round.series_id = series.id JOIN attempt ON attempt.round_id = round.id \
-         JOIN report ON report.attempt_id = attempt.id JOIN visit_failure ON visit_failure.report_seq = report.seq",
+        "visit_failure.*",
+        "JOIN attempt ON attempt.round_id = round.id JOIN report ON report.attempt_id = attempt.id \
+         JOIN visit_failure ON visit_failure.report_seq = report.seq",
         "report_seq, position",
     );
     let rows = query.build().fetch_all(db).await?;

@@ -332,6 +332,16 @@ impl Ledger {
         })
     }
 
+    /// True of an attempt of this agent that every coordinator must know, or wait for.
+    pub fn is_of_a_sweep_that_goes_on(&self, agent: AgentId, attempt: AttemptId) -> bool {
+        let series = self.unsettled().flat_map(|sweep| &sweep.series);
+        series
+            .filter(|series| !self.damaged.contains(&series.plan.id))
+            .flat_map(|series| &series.rounds)
+            .flat_map(|round| &round.attempts)
+            .any(|known| known.id == attempt && known.agent == agent)
+    }
+
     /// Fails unless a live state knows what is on record; of series that it has not read or cannot, what is new since it was made.
     pub fn check_known(&self, state: &State) {
         assert_eq!(state.restrictions, self.restrictions);

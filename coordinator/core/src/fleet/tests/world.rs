@@ -334,13 +334,18 @@ impl World {
     pub fn send_report(&mut self, agent: AgentId, report: AttemptReport) -> Answer {
         let reply = ReplyKey(self.key());
         let digest = AttemptReport::digest(&report.clone().into());
+        let is_ours = self
+            .ledger
+            .is_of_a_sweep_that_goes_on(agent, report.attempt);
         let effects = self.feed(Input::Report {
             reply,
             agent,
             report: Box::new(report),
             digest,
         });
-        answer(&effects)
+        let answer = answer(&effects);
+        assert!(!is_ours || answer != QUARANTINED, "taken for a stranger's");
+        answer
     }
 
     /// The coordinator is killed and comes back from its store, which it reads to the end; every stream is gone.
