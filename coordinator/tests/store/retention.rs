@@ -231,6 +231,8 @@ async fn a_database_of_the_version_before_is_compacted_like_any_other() {
         .await
         .unwrap();
     for copy in [
+        // Came later.
+        "ALTER TABLE new.series DROP COLUMN departed",
         "INSERT INTO sweep SELECT * FROM new.sweep",
         "INSERT INTO series SELECT * FROM new.series",
         "INSERT INTO round SELECT * FROM new.round",

@@ -12,5 +12,6 @@ mod scenarios;
 mod scheduling;
 mod sessions;
 mod shared;
+mod software;
 mod validation;
 mod world;
