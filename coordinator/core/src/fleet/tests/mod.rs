@@ -12,6 +12,7 @@ mod scenarios;
 mod scheduling;
 mod sessions;
 mod shared;
+mod software;
 mod unread;
 mod validation;
 mod world;

@@ -1,0 +1,122 @@
+//! Devices whose workers have different software: who shares a series with whom, and who leaves it.
+
+use batchstep_proto::domain::{DeviceSelector, Software, WorkerFacts};
+
+use super::{
+    departures::{DEVICES, departed, shared, three_hosts},
+    world::World,
+};
+use crate::fleet::SeriesState;
+
+fn version(libtorch: &str) -> Software {
+    Software {
+        libtorch: Some(libtorch.to_owned()),
+        ..Software::default()
+    }
+}
+
+fn tells(libtorch: &str) -> Option<WorkerFacts> {
+    Some(WorkerFacts {
+        software: version(libtorch),
+        ..WorkerFacts::default()
+    })
+}
+
+/// The devices of each series, in their order.
+fn pools(world: &World) -> Vec<Vec<String>> {
+    let series = world.ledger.sweeps.iter().flat_map(|sweep| &sweep.series);
+    series
+        .map(|series| series.plan.devices().map(ToOwned::to_owned).collect())
+        .collect()
+}
+
+#[test]
+fn only_devices_whose_agents_say_the_same_of_their_software_share() {
+    let hosts: [&[&str]; 5] = [&["GPU-a"], &["GPU-b"], &["GPU-c"], &["GPU-d"], &["CPU-e"]];
+    let mut world = World::new(1, &hosts);
+    let said = [None, Some("2.11.0"), Some("2.10.0"), Some("2.11.0"), None];
+    for (agent, said) in said.into_iter().enumerate() {
+        world.agents[agent].software = said.map(version);
+        world.connect(agent);
+    }
+    world.submit(shared());
+    // What is not known may be like what comes first.
+    assert_eq!(
+        pools(&world),
+        [
+            vec!["CPU-e".to_owned()],
+            vec!["GPU-a".to_owned(), "GPU-b".to_owned(), "GPU-d".to_owned()],
+            vec!["GPU-c".to_owned()]
+        ]
+    );
+}
+
+#[test]
+fn a_processor_is_alike_whatever_cuda_its_host_has() {
+    let mut world = World::new(1, &[&["CPU-a"], &["CPU-b"], &["GPU-a"], &["GPU-b"]]);
+    for agent in 0..4 {
+        let cuda = if agent % 2 == 0 { "12.8" } else { "13.0" };
+        world.agents[agent].software = Some(Software {
+            cuda: Some(cuda.to_owned()),
+            ..version("2.11.0")
+        });
+        world.connect(agent);
+    }
+    let mut both = shared();
+    let all = ["CPU-a", "CPU-b", "GPU-a", "GPU-b"].map(ToOwned::to_owned);
+    both.devices = DeviceSelector::Listed(all.to_vec());
+    world.submit(both);
+    assert_eq!(
+        pools(&world),
+        [vec!["CPU-a", "CPU-b"], vec!["GPU-a"], vec!["GPU-b"]]
+    );
+}
+
+#[test]
+fn a_device_whose_worker_has_other_software_leaves_at_once() {
+    // Whichever measures first: most of them are right.
+    for (odd, device) in DEVICES.into_iter().enumerate() {
+        let mut world = three_hosts(20);
+        for agent in 0..3 {
+            world.agents[agent].facts = tells(if agent == odd { "2.11.0" } else { "2.10.0" });
+        }
+        // Every agent accepts, and measures a visit.
+        for agent in [odd, (odd + 1) % 3, (odd + 2) % 3] {
+            assert!(world.ledger.sweeps[0].series[0].plan.departed.is_empty());
+            while world.agents[agent].held.values().all(|it| it.parts == 0) {
+                world.step(agent);
+            }
+        }
+        assert_eq!(
+            departed(&world, device),
+            Some("libtorch 2.11.0 where the others have 2.10.0")
+        );
+        world.run();
+        let series = &world.ledger.sweeps[0].series[0];
+        assert_eq!(series.state, SeriesState::Done, "{}", series.message);
+        let by_odd = series.rounds.iter().filter(|round| {
+            round.record.round.device_id == device && !round.record.blocks.is_empty()
+        });
+        assert_eq!(by_odd.count(), 1, "what it had measured is kept");
+    }
+}
+
+#[test]
+fn two_devices_of_different_software_part_once_both_have_told() {
+    let mut world = three_hosts(6);
+    world.agents[0].facts = tells("2.11.0");
+    world.agents[1].facts = tells("2.10.0");
+    world.disconnect(2);
+    world.agents[2].held.clear();
+    for agent in [1, 0] {
+        world.step(agent);
+        world.step(agent);
+        world.step(agent);
+    }
+    // The round of the first has the lower number.
+    assert_eq!(
+        departed(&world, "GPU-b"),
+        Some("libtorch 2.10.0 where the others have 2.11.0")
+    );
+    assert_eq!(departed(&world, "GPU-a"), None);
+}
