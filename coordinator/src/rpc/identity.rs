@@ -89,7 +89,18 @@ impl<S: Store> IdentityService for IdentityKeeper<S> {
         _request: Request<ListEnrolledRequest>,
     ) -> Result<Response<ListEnrolledResponse>, Status> {
         let agents = self.identities.enrolled().into_iter();
-        let agents = agents.map(|(agent, machine_id)| enrolled_to_wire(agent, machine_id));
+        let agents = agents.map(|(agent, machine_id)| {
+            let refused = self.identities.refusal(agent.agent);
+            let (refused_at, refused_reason) = match refused {
+                Some(refused) => (Some(refused.at.to_string()), refused.reason),
+                None => (None, String::new()),
+            };
+            wire::EnrolledAgent {
+                refused_at,
+                refused_reason,
+                ..enrolled_to_wire(agent, machine_id)
+            }
+        });
         Ok(Response::new(ListEnrolledResponse {
             agents: agents.collect(),
         }))
@@ -122,6 +133,7 @@ fn enrolled_to_wire(agent: EnrolledAgent, machine_id: Option<String>) -> wire::E
         revoked_reason,
         removed: agent.removed,
         machine_id,
+        ..wire::EnrolledAgent::default()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Everything that can happen to the fleet.
 
+use std::collections::BTreeSet;
+
 use batchstep_proto::{
     domain::{AttemptReport, Device, HostFacts, Ineligibility, SweepSpec},
     ids::{AgentId, AttemptId, BootId, RequestId, SweepId},
@@ -107,6 +109,8 @@ pub enum Input {
         drain: bool,
         /// Why, for people.
         reason: String,
+        /// Its enrolment, if it has one: it need not have connected then.
+        enrolled: Option<Enrolled>,
     },
     /// A person takes an agent that is gone off the list.
     Remove {
@@ -114,11 +118,24 @@ pub enum Input {
         reply: ReplyKey,
         /// Which.
         agent: AgentId,
+        /// True: its devices come back with another agent, and what only they can measure waits for that. False: it ends.
+        replaced: bool,
+        /// Its enrolment, if it has one: it need not have connected then.
+        enrolled: Option<Enrolled>,
     },
     /// The time of day, told from time to time; only daily windows look at it.
     TimeOfDay(Timestamp),
     /// Time has passed.
     Tick,
+}
+
+/// What is on record of an agent whether it has connected or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Enrolled {
+    /// What it called its host then.
+    pub hostname: String,
+    /// Ids of the devices that are its own.
+    pub devices: BTreeSet<String>,
 }
 
 /// What an agent says first.
