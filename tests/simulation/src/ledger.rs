@@ -12,6 +12,7 @@ use batchstep_core::fleet::{AttemptState, Disposition, Record, SeriesState, Swee
 use batchstep_proto::{
     domain::AttemptReport,
     ids::{AgentId, AttemptId, RoundId, SeriesId, SweepId},
+    wire,
 };
 
 use crate::chronicle::Chronicle;
@@ -64,6 +65,8 @@ pub struct Ledger {
     visits: BTreeSet<(AttemptId, u32)>,
     /// Blocks that count, by series.
     blocks: BTreeMap<SeriesId, u32>,
+    /// Agents that get no work; true of those that have connected since.
+    restricted: BTreeMap<AgentId, bool>,
 }
 
 impl Ledger {
@@ -78,7 +81,13 @@ impl Ledger {
             keys: BTreeSet::new(),
             visits: BTreeSet::new(),
             blocks: BTreeMap::new(),
+            restricted: BTreeMap::new(),
         }
+    }
+
+    /// True of an agent that must begin nothing: it was restricted, and has said hello since.
+    pub fn must_rest(&self, agent: AgentId) -> bool {
+        self.restricted.get(&agent) == Some(&true)
     }
 
     /// Takes one commit.
@@ -178,7 +187,21 @@ impl Ledger {
                 Some(known) if *known == SweepState::Active => *known = *state,
                 _ => self.broken(format_args!("sweep {sweep} ended twice")),
             },
-            Record::AgentRestricted { .. } | Record::Event(_) => {}
+            Record::AgentRestricted { agent, restriction } => {
+                if restriction.is_lifted() {
+                    self.restricted.remove(agent);
+                } else {
+                    self.restricted.entry(*agent).or_insert(false);
+                }
+            }
+            Record::Event(event) => {
+                if let wire::event::Kind::AgentConnected(connected) = &event.kind
+                    && let Ok(agent) = connected.agent_id.parse()
+                    && let Some(has_connected) = self.restricted.get_mut(&agent)
+                {
+                    *has_connected = true;
+                }
+            }
         }
     }
 
