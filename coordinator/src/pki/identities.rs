@@ -22,7 +22,7 @@ mod refusals;
 
 use claims::Claims;
 pub(crate) use claims::Foreign;
-use refusals::TurnedAway;
+pub(crate) use refusals::TurnedAway;
 
 /// Longest name of a token, characters.
 const NAME_CHARACTERS: usize = 64;

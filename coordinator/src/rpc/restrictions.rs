@@ -17,6 +17,10 @@ use crate::{
     store::Store,
 };
 
+/// Drains an agent, or gives it work again.
+///
+/// # Errors
+/// When there is no such agent, it was revoked, or it cannot be recorded.
 pub(super) async fn drain<S: Store>(
     engine: &Engine,
     identities: &Identities<S>,
@@ -36,6 +40,10 @@ pub(super) async fn drain<S: Store>(
     }
 }
 
+/// Takes an agent off the list, in the fleet first: what refuses it there leaves its host and devices its own.
+///
+/// # Errors
+/// When there is no such agent, it is connected, or it cannot be recorded.
 pub(super) async fn remove<S: Store>(
     engine: &Engine,
     identities: &Identities<S>,
