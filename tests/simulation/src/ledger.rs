@@ -200,6 +200,7 @@ impl Ledger {
                     && let Some(has_connected) = self.restricted.get_mut(&agent)
                 {
                     *has_connected = true;
+                    self.chronicle.count("restricted agents said hello");
                 }
             }
         }
@@ -284,9 +285,42 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use batchstep_core::fleet::{Event, Restriction};
     use batchstep_proto::ids::BootId;
 
     use super::*;
+
+    #[test]
+    fn an_agent_must_rest_from_its_first_hello_after_a_restriction_until_that_is_lifted() {
+        let shared = SharedLedger::new(Arc::default());
+        let agent = AgentId::generate();
+        let restricted = |drain: Option<&str>| Record::AgentRestricted {
+            agent,
+            restriction: Restriction {
+                drain: drain.map(ToOwned::to_owned),
+                ..Restriction::default()
+            },
+        };
+        let connected = Record::Event(Event {
+            sweep: None,
+            kind: wire::event::Kind::AgentConnected(wire::AgentConnected {
+                agent_id: agent.to_string(),
+                hostname: String::new(),
+            }),
+        });
+        for (record, must_rest) in [
+            (&connected, false),
+            (&restricted(Some("fans")), false),
+            (&connected, true),
+            (&restricted(Some("still")), true),
+            (&restricted(None), false),
+            (&connected, false),
+        ] {
+            let mut ledger = shared.lock();
+            ledger.apply(std::slice::from_ref(record));
+            assert_eq!(ledger.must_rest(agent), must_rest, "{record:?}");
+        }
+    }
 
     fn ended(sweep: SweepId) -> Record {
         Record::SweepEnded {

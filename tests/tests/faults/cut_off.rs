@@ -84,8 +84,6 @@ fn an_agent_that_was_drained_while_it_was_cut_off_begins_nothing() {
             (found["state"] == "drained").then_some(())
         },
     );
-    // The others go on.
-    fleet.work_on(2, MOMENT);
     assert_eq!(fleet.rounds_begun_by(0), begun, "{}", fleet.said(0));
     assert!(fleet.said(0).contains("gives this agent no more work"));
     let undrained = fleet.lab.ask(&["agents", "undrain", &agent]);
