@@ -11,7 +11,10 @@ use std::{sync::atomic::Ordering, time::Duration};
 use batchstep_coordinator::store::{Memory, Sqlite, Store as _};
 use batchstep_proto::{
     ids::{AttemptId, RoundId, SweepId},
-    wire::{self, agent_message, event::Kind, report_attempt_response::Disposition},
+    wire::{
+        self, agent_message, attempt_verdict::Verdict, coordinator_message::Message, event::Kind,
+        report_attempt_response::Disposition,
+    },
 };
 use scripted::Scripted;
 use support::{Agent, Coordinator, PATIENCE, hello, measured, soon};
@@ -149,6 +152,72 @@ async fn a_sweep_runs_to_its_table() {
         .into_inner();
     assert_eq!(agents.agents[0].state(), wire::AgentState::Online);
     coordinator.stop().await;
+}
+
+/// Finish what runs, start nothing: also where the stream was cut, or the coordinator restarted, before that could be said.
+#[tokio::test]
+async fn a_drain_holds_from_the_next_hello_on() {
+    for restarts in [false, true] {
+        let store = Memory::new();
+        let mut coordinator = Coordinator::start(store.clone()).await;
+        let mut agent = Agent::connect(&coordinator, "CPU-1").await;
+        // What follows a first round is not known yet: the second sweep's waits behind it.
+        coordinator.submit().await;
+        coordinator.submit().await;
+        let running = agent.assignment().await.unwrap();
+        agent.accept(&running).await;
+        let waiting = agent.assignment().await.unwrap();
+        assert!(waiting.prefetched);
+        agent.accept(&waiting).await;
+        drop(agent);
+        let drain = |drain| wire::DrainAgentRequest {
+            agent_id: support::AGENT.to_owned(),
+            drain,
+            reason: "new fans".to_owned(),
+        };
+        let mut operator = coordinator.operator().await;
+        operator.drain_agent(drain(true)).await.unwrap();
+        if restarts {
+            coordinator.stop().await;
+            coordinator = Coordinator::start(store.clone()).await;
+        }
+        let held = |assignment: &wire::Assignment, state: wire::held_attempt::State| {
+            let attempt_id = assignment.attempt_id.clone();
+            let state = state as i32;
+            wire::HeldAttempt { attempt_id, state }
+        };
+        let mut again = hello("CPU-1");
+        again.held = vec![
+            held(&running, wire::held_attempt::State::Running),
+            held(&waiting, wire::held_attempt::State::Accepted),
+        ];
+        let again = agent_message::Message::Hello(again);
+        let mut agent = Agent::try_connect(&coordinator, again).await.unwrap();
+        let verdicts = agent.welcome.verdicts.iter();
+        let verdicts: Vec<Verdict> = verdicts.map(wire::AttemptVerdict::verdict).collect();
+        assert_eq!(verdicts, [Verdict::Keep, Verdict::Stop]);
+        let told = agent.next().await;
+        assert!(matches!(told, Some(Message::Drain(_))), "{told:?}");
+        let counts = agent.report(measured(&running)).await.unwrap();
+        assert_eq!(counts, Disposition::Accepted);
+        let given_back = wire::AttemptReport {
+            outcome: wire::AttemptOutcome::Stopped as i32,
+            blocks: Vec::new(),
+            measuring_ns: 0,
+            elapsed_ns: 0,
+            ..measured(&waiting)
+        };
+        let counts = agent.report(given_back).await.unwrap();
+        assert_eq!(counts, Disposition::Accepted);
+        let mut operator = coordinator.operator().await;
+        operator.drain_agent(drain(false)).await.unwrap();
+        let next = agent.assignment().await.unwrap();
+        assert_eq!(
+            next.round.unwrap().round_id,
+            waiting.round.unwrap().round_id
+        );
+        coordinator.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -296,7 +296,19 @@ fn an_agent_that_never_connected_is_listed_and_revoked_by_a_part_of_its_id() {
     assert_eq!(states(&["--all"]), (Some("revoked".to_owned()), enrolled()));
     let people = secured.here(&["agents", "list", "--all"]).stdout;
     assert!(people.contains(": stolen"), "{people}");
-    // Of this host there is one left, and it goes by the host's name.
+    // Of this host there is one left, and it goes by the host's name. It can be drained before it was ever there.
+    let drained = secured.here(&["agents", "drain", hostname, "--reason", "new fans"]);
+    assert_eq!(drained.code(), 0, "{}", drained.stderr);
+    assert!(
+        drained.stderr.contains("is not connected"),
+        "{}",
+        drained.stderr
+    );
+    let people = secured.here(&["agents", "list"]).stdout;
+    assert!(people.contains("drained: new fans"), "{people}");
+    let undrained = secured.here(&["agents", "undrain", hostname]);
+    assert_eq!(undrained.code(), 0, "{}", undrained.stderr);
+    assert_eq!(states(&[]), (None, enrolled()));
     let removed = secured.here(&["agents", "remove", hostname]);
     assert_eq!(removed.code(), 0, "{}", removed.stderr);
     assert_eq!(states(&[]), (None, None));

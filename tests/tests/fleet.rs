@@ -116,8 +116,19 @@ fn a_drained_agent_gets_nothing_whatever_restarts() {
     agent.0.signal(Signal::SIGTERM);
     assert_eq!(agent.0.finish().code(), 0);
     agent_in(&lab, "unreachable");
+    assert!(lab.ask(&DETACHED).status.success());
     let removed = lab.ask(&["agents", "remove", &id]);
     assert_eq!(removed.code(), 0, "{}", removed.stderr);
+    assert!(
+        removed.stderr.contains("nobody else has their devices: 1."),
+        "{}",
+        removed.stderr
+    );
+    let why = explanation(&lab);
+    assert!(
+        why.contains("was removed, and no other agent offers it"),
+        "{why}"
+    );
     assert!(agents(&lab).is_empty());
     let unknown = lab.ask(&["agents", "drain", "nobody"]);
     assert_eq!(unknown.code(), 2);
@@ -189,7 +200,8 @@ fn a_round_on_idle_devices_only_makes_room() {
         let is_done = series.iter().any(|series| series["state"] == "done");
         let waits = series.iter().any(|series| {
             let why = series["explanation"].as_str().unwrap_or_default();
-            why.contains("backing off") && why.contains("another process computes")
+            why.starts_with("waits for an idle device: ")
+                && why.contains("another process computes")
         });
         (is_done && waits).then_some(sweep)
     });

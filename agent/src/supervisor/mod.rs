@@ -198,7 +198,7 @@ impl<E: Executor> Supervisor<E> {
                 Verdict::Stop => self.stop_attempt(
                     &verdict.attempt_id,
                     Stop::Gently(
-                        "the coordinator has given the round to another attempt".to_owned(),
+                        "the coordinator does not want it from this agent any more".to_owned(),
                     ),
                 ),
                 Verdict::Keep => self.accept_again(&verdict.attempt_id),
@@ -245,9 +245,9 @@ impl<E: Executor> Supervisor<E> {
             Incoming::Drain(drain) => {
                 info!(
                     reason = drain.reason,
-                    "The coordinator drains this agent: what runs is finished, what waits is given back."
+                    "The coordinator gives this agent no more work: what runs is finished, what waits is given back."
                 );
-                self.give_back_waiting(&format!("the agent is drained: {}", drain.reason));
+                self.give_back_waiting(&format!("the agent gets no more work: {}", drain.reason));
             }
             // The line deals with these itself.
             Incoming::Welcome(_) | Incoming::Closing(_) | Incoming::HeartbeatAck(_) => {}

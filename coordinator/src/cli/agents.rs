@@ -24,7 +24,7 @@ pub(super) enum Command {
     Drain(Drain),
     /// Give an agent work again, whether it was drained or cordoned.
     Undrain(Undrain),
-    /// Take an agent that is gone off the list; its rounds go to others at once.
+    /// Take an agent that is gone off the list; its rounds go to others at once, and what nobody else can measure fails.
     Remove(Remove),
     /// Take an agent's certificates back, at once and for good; its session ends.
     Revoke(Revoke),
@@ -35,7 +35,8 @@ pub(super) enum Command {
 #[command(
     after_help = "States: online; draining and drained, by a person or because the agent is stopping; cordoned, for failing at everything;
 unreachable, silent for three heartbeats; lost, silent for so long that its rounds went to others; enrolled, with a certificate, and not
-heard of since the coordinator started or for longer than it remembers; with --all also revoked and removed.
+heard of since the coordinator started or for longer than it remembers; with --all also revoked and removed. Of one that was turned away
+when it last said hello the list tells when and why.
 
 Examples:
   batchstep agents list
@@ -55,9 +56,14 @@ pub(super) struct List {
 
 /// Flags of `batchstep agents drain`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "What runs is finished, and what waits at the agent behind it is given back. An agent that is not connected, or has never been, learns it when
+it connects, before anything begins there.
+
+Examples:
   batchstep agents drain gpu-07
-  batchstep agents drain 0190d3a0 --reason 'new fans'")]
+  batchstep agents drain 0190d3a0 --reason 'new fans'"
+)]
 pub(super) struct Drain {
     #[command(flatten)]
     coordinator: CoordinatorArgs,
@@ -84,10 +90,13 @@ pub(super) struct Undrain {
 /// Flags of `batchstep agents remove`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Its host and its devices are free for another agent. One that connects again is on the list again.
+    after_help = "Its host and its devices are free for another agent. One that connects again is on the list again. Series that another agent can measure go on
+there. Those that only this one could fail, and keep what was measured; with --replaced they wait, however long, for another agent that
+comes with the same devices: the same host with a new identity, or the host that a card was moved to.
 
 Examples:
-  batchstep agents remove gpu-07"
+  batchstep agents remove gpu-07
+  batchstep agents remove gpu-07 --replaced"
 )]
 pub(super) struct Remove {
     #[command(flatten)]
@@ -95,6 +104,9 @@ pub(super) struct Remove {
     /// Its id, the beginning or end of that, or its host's name, where it is unique.
     #[arg(value_name = "AGENT")]
     agent: String,
+    /// Its devices come back with another agent: what only they can measure waits for that.
+    #[arg(long)]
+    replaced: bool,
 }
 
 /// Flags of `batchstep agents revoke`.
@@ -172,12 +184,17 @@ async fn drain(
         .await
         .map_err(refusal)?;
     let name = agent.name();
-    match (reason, agent.rounds_out()) {
-        (None, _) => eprintln!("{name} is given work again."),
-        (Some(_), 0) => eprintln!("{name} is drained: nothing runs there."),
-        (Some(_), _) => {
-            eprintln!("{name} is draining: what runs there is finished, nothing new begins.")
-        }
+    let drains = reason.is_some();
+    if !drains {
+        eprintln!("{name} is given work again.");
+    } else if !agent.is_connected() {
+        eprintln!(
+            "{name} is not connected: what may run there is finished, and nothing new begins once it is back."
+        );
+    } else if agent.rounds_out() == 0 {
+        eprintln!("{name} is drained: nothing runs there.");
+    } else {
+        eprintln!("{name} is draining: what runs there is finished, nothing new begins.");
     }
     connection.close().await?;
     Ok(Exit::Done)
@@ -188,13 +205,23 @@ async fn remove(options: Remove) -> Result<Exit> {
     let agent = find(&mut connection, &options.agent, Meant::AtWork).await?;
     let request = wire::RemoveAgentRequest {
         agent_id: agent.id().to_owned(),
+        replaced: options.replaced,
     };
-    connection
-        .client
-        .remove_agent(request)
-        .await
-        .map_err(refusal)?;
-    eprintln!("{} is off the list.", agent.name());
+    let answer = connection.client.remove_agent(request).await;
+    let wire::RemoveAgentResponse {
+        series_failed,
+        series_waiting,
+    } = answer.map_err(refusal)?.into_inner();
+    let name = agent.name();
+    eprintln!("{name} is off the list.");
+    if series_failed > 0 {
+        eprintln!(
+            "Series that failed, because nobody else has their devices: {series_failed}. What they measured is kept."
+        );
+    }
+    if series_waiting > 0 {
+        eprintln!("Series that wait for another agent with its devices: {series_waiting}.");
+    }
     connection.close().await?;
     Ok(Exit::Done)
 }

@@ -64,6 +64,17 @@ impl Listed {
         self.known.is_some()
     }
 
+    /// As far as the coordinator knows.
+    pub(super) fn is_connected(&self) -> bool {
+        let state = self.known.as_ref().map(wire::Agent::state);
+        state.is_some_and(|state| {
+            !matches!(
+                state,
+                wire::AgentState::Unreachable | wire::AgentState::Lost
+            )
+        })
+    }
+
     /// For sentences.
     pub(super) fn name(&self) -> String {
         format!("The agent {} on {}", self.short(), self.host())
@@ -105,6 +116,12 @@ impl Listed {
         Some(Duration::from_nanos(age))
     }
 
+    /// When and why it was last turned away; none where that does not matter any more.
+    fn refusal(&self) -> Option<(&String, &str)> {
+        let enrolled = self.enrolled.as_ref().filter(|_| !self.is_revoked())?;
+        Some((enrolled.refused_at.as_ref()?, &enrolled.refused_reason))
+    }
+
     fn why(&self) -> String {
         let known = self.known.as_ref();
         let revoked = self.enrolled.as_ref().and_then(|agent| {
@@ -124,7 +141,11 @@ impl Listed {
                 format!("drained: {reason}")
             }
         });
-        let reasons = [revoked, cordon, drain].into_iter().flatten();
+        let refused = self.refusal().map(|(at, reason)| {
+            let at = sweep_view::when(at);
+            format!("turned away {at}: {reason}")
+        });
+        let reasons = [revoked, cordon, drain, refused].into_iter().flatten();
         reasons.collect::<Vec<_>>().join("; ")
     }
 }
@@ -161,6 +182,8 @@ pub(super) fn as_json(agent: &Listed) -> serde_json::Value {
             "removed": enrolled.removed,
             "revoked_at": enrolled.revoked_at,
             "revoked_reason": enrolled.revoked_at.as_ref().map(|_| &enrolled.revoked_reason),
+            "refused_at": enrolled.refused_at,
+            "refused_reason": enrolled.refused_at.as_ref().map(|_| &enrolled.refused_reason),
         })),
     })
 }
@@ -224,4 +247,32 @@ fn devices(devices: &[wire::Device]) -> String {
         format!("{count}{model}{unfit}")
     });
     models.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_that_was_turned_away_is_listed_with_when_and_why() {
+        let turned_away = wire::EnrolledAgent {
+            agent_id: "0190d3a0-0000-7000-8000-00000000000a".to_owned(),
+            hostname: "gpu-07".to_owned(),
+            refused_at: Some("2026-11-26T06:12:00.5Z".to_owned()),
+            refused_reason: "the host is that of another agent".to_owned(),
+            ..wire::EnrolledAgent::default()
+        };
+        let mut listed = Listed::join(Vec::new(), vec![turned_away]);
+        let why = "turned away 2026-11-26 06:12:00 UTC: the host is that of another agent";
+        assert_eq!(listed[0].why(), why);
+        let table = for_people(&listed);
+        assert!(table.contains(why) && table.contains("enrolled"), "{table}");
+        let json = as_json(&listed[0]);
+        assert_eq!(json["enrolled"]["refused_at"], "2026-11-26T06:12:00.5Z");
+        // Nobody who is revoked is waited for.
+        if let Some(enrolled) = &mut listed[0].enrolled {
+            enrolled.revoked_at = Some("2026-11-26T06:13:00Z".to_owned());
+        }
+        assert_eq!(listed[0].why(), "revoked 2026-11-26 06:13:00 UTC");
+    }
 }

@@ -16,7 +16,9 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use batchstep_core::fleet::{Answer, Census, Disposition, Hello, Input, Refusal, SessionKey};
+use batchstep_core::fleet::{
+    Answer, Census, Disposition, Enrolled, Hello, Input, Refusal, SessionKey,
+};
 use batchstep_proto::{
     domain::{AttemptReport, SweepSpec},
     ids::{AgentId, RequestId, SweepId},
@@ -62,10 +64,16 @@ enum Command {
         agent: AgentId,
         drain: bool,
         reason: String,
+        enrolled: Option<Enrolled>,
         reply: Reply,
     },
     /// A person takes an agent off the list.
-    Remove { agent: AgentId, reply: Reply },
+    Remove {
+        agent: AgentId,
+        replaced: bool,
+        enrolled: Option<Enrolled>,
+        reply: Reply,
+    },
     /// A part of a result.
     Report {
         agent: AgentId,
@@ -116,6 +124,15 @@ impl From<EngineError> for Status {
             EngineError::Refused(Refusal::Conflict(_)) => Self::failed_precondition(message),
         }
     }
+}
+
+/// What became of the series that only a removed agent could run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removed {
+    /// So many failed.
+    pub failed: usize,
+    /// So many wait for another agent with its devices.
+    pub waiting: usize,
 }
 
 /// An open agent stream, from the side of its service.
@@ -208,21 +225,23 @@ impl Engine {
         }
     }
 
-    /// Drains an agent, or takes that back.
+    /// Drains an agent, or takes that back. One that is `enrolled` need not have connected.
     ///
     /// # Errors
-    /// When there is no such agent.
+    /// When there is no such agent, or it cannot be recorded.
     pub async fn drain(
         &self,
         agent: AgentId,
         drain: bool,
         reason: String,
+        enrolled: Option<Enrolled>,
     ) -> Result<(), EngineError> {
         let answer = self
             .ask(|reply| Command::Drain {
                 agent,
                 drain,
                 reason,
+                enrolled,
                 reply,
             })
             .await?;
@@ -232,14 +251,27 @@ impl Engine {
         }
     }
 
-    /// Takes an agent that is gone off the list.
+    /// Takes an agent that is gone off the list. Series that nobody else can run fail, or, where it is `replaced`, wait for another agent with its devices;
+    /// answers with how many did which. One that is `enrolled` need not have connected.
     ///
     /// # Errors
     /// When there is no such agent, it is connected, or it cannot be recorded.
-    pub async fn remove(&self, agent: AgentId) -> Result<(), EngineError> {
-        let answer = self.ask(|reply| Command::Remove { agent, reply }).await?;
+    pub async fn remove(
+        &self,
+        agent: AgentId,
+        replaced: bool,
+        enrolled: Option<Enrolled>,
+    ) -> Result<Removed, EngineError> {
+        let answer = self
+            .ask(|reply| Command::Remove {
+                agent,
+                replaced,
+                enrolled,
+                reply,
+            })
+            .await?;
         match answer {
-            Answer::Removed => Ok(()),
+            Answer::Removed { failed, waiting } => Ok(Removed { failed, waiting }),
             other => Err(unexpected(&other)),
         }
     }

@@ -48,6 +48,14 @@ impl Caller {
         caller.ok_or_else(|| Status::internal("the request did not come through the door"))
     }
 
+    /// Whose certificate the call came with.
+    pub(crate) const fn agent(self) -> Option<AgentId> {
+        match self {
+            Self::Agent(agent) => Some(agent),
+            Self::Local | Self::Nobody | Self::Operator | Self::Monitor => None,
+        }
+    }
+
     /// Holds an agent to its own name; passes where no identity is asked for.
     ///
     /// # Errors

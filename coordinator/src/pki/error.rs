@@ -86,7 +86,7 @@ pub enum PkiError {
     UnknownAgent,
     /// Another agent reports for the host.
     #[error(
-        "the host with machine id {machine_id} is that of agent {holder} ({hostname}), and agent {agent} cannot report for it; if {holder} is no more, `batchstep agents remove {holder}` gives the host up; if it is another host, give one of them a machine id of its own with `systemd-machine-id-setup`"
+        "the host with machine id {machine_id} is that of agent {holder} ({hostname}), and agent {agent} cannot report for it; if {holder} is no more, `batchstep agents remove {holder} --replaced` gives the host up; if it is another host, give one of them a machine id of its own with `systemd-machine-id-setup`"
     )]
     AnothersHost {
         /// Which host.

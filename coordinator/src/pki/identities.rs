@@ -19,9 +19,11 @@ use crate::store::{EnrolledAgent, Revocation, Store, StoredIdentities, StoredTok
 
 mod claims;
 mod endings;
+mod refusals;
 
 use claims::Claims;
 pub(crate) use claims::Foreign;
+pub(crate) use refusals::TurnedAway;
 
 /// Longest name of a token, characters.
 const NAME_CHARACTERS: usize = 64;
@@ -54,6 +56,8 @@ struct Known {
     tokens: BTreeMap<TokenId, StoredToken>,
     agents: BTreeMap<AgentId, EnrolledAgent>,
     claims: Claims,
+    /// Why agents were last turned away, if they have not been welcome since.
+    refusals: BTreeMap<AgentId, TurnedAway>,
     /// The token of local operators: never stored, so that it ends with the process.
     local: Option<StoredToken>,
 }
@@ -71,6 +75,13 @@ pub struct NewToken {
     pub uses: u32,
     /// Join tokens only: the agent to be enrolled again under its old id.
     pub agent: Option<AgentId>,
+}
+
+impl<S> Identities<S> {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Every change is a single insertion.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<S: Store> Identities<S> {
@@ -112,6 +123,7 @@ impl<S: Store> Identities<S> {
                 .map(|agent| (agent.agent, agent))
                 .collect(),
             claims: Claims::from(claims),
+            refusals: BTreeMap::new(),
             local: None,
         };
         Ok(Self {
@@ -128,11 +140,6 @@ impl<S: Store> Identities<S> {
     /// True when everybody has to say who they are.
     pub(crate) const fn are_required(&self) -> bool {
         self.required
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        // Every change is a single insertion.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn authority(&self) -> Result<&Authority, PkiError> {

@@ -19,6 +19,6 @@ pub use authority::{Authority, IssuedCertificate};
 pub use connection::Peer;
 pub use error::PkiError;
 pub use files::{LOCAL_OPERATOR, LocalOperator, PKI_DIRECTORY};
-pub(crate) use identities::Foreign;
+pub(crate) use identities::{Foreign, TurnedAway};
 pub use identities::{Identities, NewToken};
 pub(crate) use server_certificate::ServerCertificate;

@@ -1,9 +1,9 @@
 //! `AgentService`: the session stream, reports and inventories.
 
-use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use batchstep_core::{
-    fleet::{Disposition, HeldAttempt, HeldState, Hello, Input, Progress, SessionKey},
+    fleet::{Disposition, Input, Progress, SessionKey},
     inventory::Greeting,
 };
 use batchstep_proto::{
@@ -14,17 +14,16 @@ use batchstep_proto::{
     wire::{
         self, AgentMessage, CoordinatorMessage, DownloadModelRequest, ReportAttemptRequest,
         ReportAttemptResponse, ReportInventoryRequest, ReportInventoryResponse,
-        agent_message::Message, agent_service_server::AgentService, held_attempt,
-        report_attempt_response,
+        agent_message::Message, agent_service_server::AgentService, report_attempt_response,
     },
 };
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::{id, invalid, models, store_failed};
+use super::{hello, id, invalid, models, store_failed};
 use crate::{
     engine::Engine,
     inventory::{Inventories, ReportError},
@@ -68,22 +67,18 @@ impl<S> Agents<S> {
 
 type Messages = ReceiverStream<Result<CoordinatorMessage, Status>>;
 
-#[tonic::async_trait]
-impl<S: Store> AgentService for Agents<S> {
-    type SessionStream = Messages;
-    type DownloadModelStream = models::Chunks;
-
-    async fn session(
+impl<S: Store> Agents<S> {
+    /// Opens the session of a stream that begins with a hello.
+    async fn open(
         &self,
-        request: Request<Streaming<AgentMessage>>,
-    ) -> Result<Response<Messages>, Status> {
-        let caller = Caller::of(&request)?;
-        let mut inbound = request.into_inner();
+        caller: Caller,
+        mut inbound: Streaming<AgentMessage>,
+    ) -> Result<Messages, Status> {
         let hello = tokio::time::timeout(HELLO_TIMEOUT, inbound.message())
             .await
             .map_err(|_| Status::deadline_exceeded("the stream began without a hello"))??;
         let mut hello = match hello.and_then(|message| message.message) {
-            Some(Message::Hello(message)) => hello_from(message, version::SUPPORTED)?,
+            Some(Message::Hello(message)) => hello::from_wire(message, version::SUPPORTED)?,
             _ => {
                 return Err(invalid(InvalidField::new(
                     "message",
@@ -143,7 +138,32 @@ impl<S: Store> AgentService for Agents<S> {
             // An engine that is gone needs no news.
             let _ = engine.tell(Input::Disconnected { session, reason }).await;
         });
-        Ok(Response::new(ReceiverStream::new(session.messages)))
+        Ok(ReceiverStream::new(session.messages))
+    }
+}
+
+#[tonic::async_trait]
+impl<S: Store> AgentService for Agents<S> {
+    type SessionStream = Messages;
+    type DownloadModelStream = models::Chunks;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<AgentMessage>>,
+    ) -> Result<Response<Messages>, Status> {
+        let caller = Caller::of(&request)?;
+        let opened = self.open(caller, request.into_inner()).await;
+        if let Some(agent) = caller.agent() {
+            match &opened {
+                Ok(_) => self.identities.note_welcome(agent),
+                Err(status) if is_lasting(status) => {
+                    self.identities
+                        .note_refusal(agent, status.message(), Timestamp::now());
+                }
+                Err(_) => {}
+            }
+        }
+        opened.map(Response::new)
     }
 
     async fn report_attempt(
@@ -214,6 +234,14 @@ impl<S: Store> AgentService for Agents<S> {
             Err(error @ ReportError::Stopping) => Err(Status::unavailable(error.to_string())),
         }
     }
+}
+
+/// True of a refusal that stands until somebody does something about it.
+fn is_lasting(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::PermissionDenied | Code::FailedPrecondition | Code::InvalidArgument
+    )
 }
 
 /// What takes an agent's messages.
@@ -288,7 +316,7 @@ impl<S: Store> Listener<S> {
         let before = std::mem::take(&mut self.left_out);
         for Foreign { device, holder } in foreign {
             if !before.contains_key(&device.id) {
-                tracing::warn!(agent = %self.agent, device = device.id, %holder, "An agent offers a device that is another agent's; it is left out until it is that one's no more. If it was moved, start the other agent again, or remove it with `batchstep agents remove`.");
+                tracing::warn!(agent = %self.agent, device = device.id, %holder, "An agent offers a device that is another agent's; it is left out until it is that one's no more. If it was moved, start the other agent again, or remove it with `batchstep agents remove --replaced`.");
             }
             if self.left_out.len() < limits::DEVICES_PER_AGENT {
                 self.left_out.insert(device.id.clone(), device);
@@ -308,63 +336,6 @@ impl<S: Store> Listener<S> {
             self.has_warned = true;
             tracing::warn!(agent = %self.agent, error = chain(&error), "An agent's samples break a rule; they are left out.");
         }
-    }
-}
-
-/// A hello to a coordinator that speaks the protocols `ours`.
-fn hello_from(hello: wire::AgentHello, ours: RangeInclusive<u32>) -> Result<Hello, Status> {
-    let theirs = hello.protocol_min..=hello.protocol_max;
-    let Some(protocol) = version::agree(ours.clone(), theirs) else {
-        return Err(Status::failed_precondition(format!(
-            "this coordinator ({}) speaks protocol {} to {}, the agent {} to {}; update the older of the two",
-            env!("CARGO_PKG_VERSION"),
-            ours.start(),
-            ours.end(),
-            hello.protocol_min,
-            hello.protocol_max,
-        )));
-    };
-    let host = hello
-        .host
-        .ok_or_else(|| invalid(InvalidField::new("hello.host", "is missing")))?;
-    if hello.held.len() > limits::HELD_ATTEMPTS {
-        let problem = format!(
-            "{} entries, more than the {} allowed",
-            hello.held.len(),
-            limits::HELD_ATTEMPTS
-        );
-        return Err(invalid(InvalidField::new("hello.held", problem)));
-    }
-    Ok(Hello {
-        agent: id("hello.agent_id", &hello.agent_id)?,
-        boot: id("hello.boot_id", &hello.boot_id)?,
-        protocol,
-        host: host.try_into().map_err(invalid)?,
-        devices: Device::list(hello.devices).map_err(invalid)?,
-        held: hello
-            .held
-            .iter()
-            .map(|held| {
-                Ok(HeldAttempt {
-                    attempt: id("hello.held.attempt_id", &held.attempt_id)?,
-                    state: held_state(held.state)?,
-                })
-            })
-            .collect::<Result<_, Status>>()?,
-        draining: hello.draining,
-    })
-}
-
-fn held_state(number: i32) -> Result<HeldState, Status> {
-    use held_attempt::State;
-    match State::try_from(number) {
-        Ok(State::Accepted) => Ok(HeldState::Accepted),
-        Ok(State::Running) => Ok(HeldState::Running),
-        Ok(State::Spooled) => Ok(HeldState::Spooled),
-        _ => Err(invalid(InvalidField::new(
-            "hello.held.state",
-            format!("{number} is not a state"),
-        ))),
     }
 }
 
@@ -436,38 +407,7 @@ const fn disposition_to_wire(disposition: Disposition) -> report_attempt_respons
 
 #[cfg(test)]
 mod tests {
-    use batchstep_proto::ids::BootId;
-
     use super::*;
-
-    fn hello(theirs: RangeInclusive<u32>) -> wire::AgentHello {
-        wire::AgentHello {
-            protocol_min: *theirs.start(),
-            protocol_max: *theirs.end(),
-            agent_id: AgentId::generate().to_string(),
-            boot_id: BootId::generate().to_string(),
-            host: Some(wire::HostFacts {
-                hostname: "host".to_owned(),
-                ..wire::HostFacts::default()
-            }),
-            ..wire::AgentHello::default()
-        }
-    }
-
-    /// Every build speaks its own protocol and the one before, so two builds that are one apart always meet, whichever is the older one.
-    #[test]
-    fn builds_that_are_one_protocol_apart_speak_the_older_ones() {
-        for newest in 2..5 {
-            let builds = |newest: u32| newest - 1..=newest;
-            for (ours, theirs) in [(newest, newest + 1), (newest + 1, newest), (newest, newest)] {
-                let agreed = hello_from(hello(builds(theirs)), builds(ours)).unwrap();
-                assert_eq!(agreed.protocol, newest);
-            }
-            let status = hello_from(hello(builds(newest + 2)), builds(newest)).unwrap_err();
-            assert_eq!(status.code(), tonic::Code::FailedPrecondition);
-            assert!(status.message().contains("update the older"), "{status}");
-        }
-    }
 
     #[test]
     fn a_reports_key_is_of_its_sender() {

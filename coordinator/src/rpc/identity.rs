@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status};
 
 use super::{id, invalid, reason};
 use crate::{
-    pki::{Identities, NewToken},
+    pki::{Identities, NewToken, TurnedAway},
     store::{EnrolledAgent, Store, StoredToken},
 };
 
@@ -89,7 +89,10 @@ impl<S: Store> IdentityService for IdentityKeeper<S> {
         _request: Request<ListEnrolledRequest>,
     ) -> Result<Response<ListEnrolledResponse>, Status> {
         let agents = self.identities.enrolled().into_iter();
-        let agents = agents.map(|(agent, machine_id)| enrolled_to_wire(agent, machine_id));
+        let agents = agents.map(|(agent, machine_id)| {
+            let refused = self.identities.refusal(agent.agent);
+            enrolled_to_wire(agent, machine_id, refused)
+        });
         Ok(Response::new(ListEnrolledResponse {
             agents: agents.collect(),
         }))
@@ -108,9 +111,17 @@ impl<S: Store> IdentityService for IdentityKeeper<S> {
     }
 }
 
-fn enrolled_to_wire(agent: EnrolledAgent, machine_id: Option<String>) -> wire::EnrolledAgent {
+fn enrolled_to_wire(
+    agent: EnrolledAgent,
+    machine_id: Option<String>,
+    refused: Option<TurnedAway>,
+) -> wire::EnrolledAgent {
     let (revoked_at, revoked_reason) = match agent.revoked {
         Some(revocation) => (Some(revocation.at.to_string()), revocation.reason),
+        None => (None, String::new()),
+    };
+    let (refused_at, refused_reason) = match refused {
+        Some(refused) => (Some(refused.at.to_string()), refused.reason),
         None => (None, String::new()),
     };
     wire::EnrolledAgent {
@@ -122,6 +133,8 @@ fn enrolled_to_wire(agent: EnrolledAgent, machine_id: Option<String>) -> wire::E
         revoked_reason,
         removed: agent.removed,
         machine_id,
+        refused_at,
+        refused_reason,
     }
 }
 

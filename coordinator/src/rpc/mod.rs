@@ -5,11 +5,13 @@
 mod agent;
 mod enrollment;
 mod export;
+mod hello;
 mod identity;
 mod inventory;
 mod models;
 mod nightly;
 mod operator;
+mod restrictions;
 mod sweeps;
 mod table;
 mod watch;

@@ -5,7 +5,7 @@ use std::{pin::Pin, sync::Arc};
 use batchstep_core::fleet::SweepState;
 use batchstep_proto::{
     domain::{InvalidField, SweepSpec},
-    ids::{AgentId, RequestId, SweepId},
+    ids::{RequestId, SweepId},
     wire::{
         BlockRecord, CancelSweepRequest, CancelSweepResponse, DrainAgentRequest,
         DrainAgentResponse, Event, ExportBlocksRequest, FindModelRequest, FindModelResponse,
@@ -21,10 +21,10 @@ use futures_util::Stream;
 use jiff::Timestamp;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    export, id, invalid, inventory, models, reason, store_failed, sweeps,
+    export, id, invalid, inventory, models, reason, restrictions, store_failed, sweeps,
     table::{self, Filter},
     watch,
 };
@@ -144,29 +144,16 @@ impl<S: Store> OperatorService for Operators<S> {
         &self,
         request: Request<DrainAgentRequest>,
     ) -> Result<Response<DrainAgentResponse>, Status> {
-        let request = request.into_inner();
-        let agent: AgentId = id("agent_id", &request.agent_id)?;
-        let why = reason("reason", request.reason)?;
-        self.engine.drain(agent, request.drain, why).await?;
-        Ok(Response::new(DrainAgentResponse {}))
+        let drained = restrictions::drain(&self.engine, &self.identities, request.into_inner());
+        drained.await.map(Response::new)
     }
 
     async fn remove_agent(
         &self,
         request: Request<RemoveAgentRequest>,
     ) -> Result<Response<RemoveAgentResponse>, Status> {
-        let agent: AgentId = id("agent_id", &request.get_ref().agent_id)?;
-        let removed = self.engine.remove(agent).await.map_err(Status::from);
-        match removed {
-            Err(status) if status.code() != Code::NotFound => return Err(status),
-            // One that was enrolled and is away is not known to the fleet.
-            removed => {
-                if !self.identities.remove_agent(agent).await? {
-                    removed?;
-                }
-            }
-        }
-        Ok(Response::new(RemoveAgentResponse {}))
+        let removed = restrictions::remove(&self.engine, &self.identities, request.get_ref());
+        removed.await.map(Response::new)
     }
 
     async fn get_table(

@@ -4,124 +4,21 @@ use batchstep_coordinator::store::Memory;
 use batchstep_proto::{
     domain::{DeviceSelector, SweepSpec},
     ids::AgentId,
-    wire::{
-        self, agent_message::Message, agent_service_client::AgentServiceClient,
-        coordinator_message::Message as Answer,
-    },
+    wire,
 };
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status, Streaming, transport::Channel};
+use tonic::{Code, Status};
 
 use crate::{
     guarded::{Credentials, Guarded},
-    support::{device, hello, lab::machine, soon, spec},
+    stream::{Stream, devices, gpu},
+    support::{hello, lab::machine, spec},
 };
-
-/// An agent's open stream.
-struct Stream {
-    client: AgentServiceClient<Channel>,
-    outbound: mpsc::Sender<wire::AgentMessage>,
-    inbound: Streaming<wire::CoordinatorMessage>,
-}
-
-impl Stream {
-    /// Says hello from a host with these devices, and waits for the welcome.
-    async fn open(
-        coordinator: &Guarded,
-        credentials: &Credentials,
-        machine_id: &str,
-        devices: &[&str],
-    ) -> Result<Self, Status> {
-        let mut hello = hello("none");
-        hello.agent_id = credentials.agent.to_string();
-        hello.devices = devices.iter().map(|id| gpu(id)).collect();
-        if let Some(host) = &mut hello.host {
-            host.machine_id = machine_id.to_owned();
-        }
-        let (outbound, queue) = mpsc::channel(8);
-        let first = wire::AgentMessage {
-            message: Some(Message::Hello(hello)),
-        };
-        outbound.send(first).await.unwrap();
-        let mut client = coordinator.agents(credentials).await;
-        let answer = soon("a session", client.session(ReceiverStream::new(queue))).await?;
-        let mut stream = Self {
-            client,
-            outbound,
-            inbound: answer.into_inner(),
-        };
-        let welcome = stream.next().await;
-        assert!(matches!(welcome, Some(Answer::Welcome(_))), "{welcome:?}");
-        Ok(stream)
-    }
-
-    async fn next(&mut self) -> Option<Answer> {
-        let message = soon("a message", self.inbound.message()).await.unwrap();
-        message.and_then(|message| message.message)
-    }
-
-    /// The device of the next assignment.
-    async fn assigned(&mut self) -> String {
-        loop {
-            if let Some(Answer::Assignment(assignment)) = self.next().await {
-                return assignment.round.unwrap().device_id;
-            }
-        }
-    }
-
-    /// Offers a device that was not in the hello, and waits until that is taken.
-    async fn offer(&mut self, id: &str) {
-        self.beat(vec![gpu(id)]).await;
-    }
-
-    /// A heartbeat, and its answer.
-    async fn beat(&mut self, changed: Vec<wire::Device>) {
-        let heartbeat = wire::Heartbeat {
-            sequence: 1,
-            draining: false,
-            changed,
-        };
-        let message = wire::AgentMessage {
-            message: Some(Message::Heartbeat(heartbeat)),
-        };
-        self.outbound.send(message).await.unwrap();
-        while !matches!(self.next().await, Some(Answer::HeartbeatAck(_))) {}
-    }
-
-    /// Leaves, and waits until the coordinator has seen it.
-    async fn close(mut self) {
-        drop(self.outbound);
-        soon("the end of the stream", async {
-            while let Ok(Some(_)) = self.inbound.message().await {}
-        })
-        .await;
-    }
-}
-
-fn gpu(id: &str) -> wire::Device {
-    wire::Device {
-        kind: wire::DeviceKind::Cuda as i32,
-        ..device(id).into()
-    }
-}
-
-/// The devices that the coordinator takes for an agent's.
-async fn devices(coordinator: &Guarded, agent: AgentId) -> Vec<String> {
-    let mut operators = coordinator.operators().await;
-    let listed = operators.list_agents(wire::ListAgentsRequest {}).await;
-    let listed = listed.unwrap().into_inner().agents;
-    let found = listed
-        .iter()
-        .find(|listed| listed.agent_id == agent.to_string());
-    let devices = &found.expect("the agent is listed").devices;
-    devices.iter().map(|device| device.id.clone()).collect()
-}
 
 async fn remove(coordinator: &Guarded, agent: AgentId) -> Result<(), Status> {
     let mut operators = coordinator.operators().await;
     let request = wire::RemoveAgentRequest {
         agent_id: agent.to_string(),
+        replaced: true,
     };
     operators.remove_agent(request).await.map(drop)
 }
@@ -130,7 +27,7 @@ async fn remove(coordinator: &Guarded, agent: AgentId) -> Result<(), Status> {
 fn is_anothers(refused: Result<Stream, Status>, agent: &Credentials, holder: &Credentials) {
     let status = refused.map(drop).unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied, "{status}");
-    let remove = format!("`batchstep agents remove {}`", holder.agent);
+    let remove = format!("`batchstep agents remove {} --replaced`", holder.agent);
     for part in [&agent.agent.to_string(), &remove] {
         assert!(status.message().contains(part), "{status}");
     }

@@ -7,7 +7,9 @@ mod claims;
 mod door;
 mod guarded;
 mod people;
+mod restrictions;
 mod secrets;
+mod stream;
 #[path = "../support/mod.rs"]
 mod support;
 mod tokens;

@@ -63,16 +63,20 @@ impl Executions {
         let device = job.device.id.clone();
         self.chronicle
             .note(format_args!("{device} begins attempt {id}"));
-        if !self
-            .ledger
-            .lock()
-            .attempts
-            .get(&id)
-            .is_some_and(|attempt| attempt.accepted)
         {
-            self.chronicle.violation(format_args!(
-                "attempt {id} began before its acceptance was on record"
-            ));
+            let ledger = self.ledger.lock();
+            let attempt = ledger.attempts.get(&id);
+            if !attempt.is_some_and(|attempt| attempt.accepted) {
+                self.chronicle.violation(format_args!(
+                    "attempt {id} began before its acceptance was on record"
+                ));
+            }
+            if let Some(attempt) = attempt.filter(|attempt| ledger.must_rest(attempt.agent)) {
+                self.chronicle.violation(format_args!(
+                    "attempt {id} began at agent {}, which has connected since it was drained",
+                    attempt.agent
+                ));
+            }
         }
         let mut executions = self.lock();
         let running = executions.iter().find(|(_, other)| {

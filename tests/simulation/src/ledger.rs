@@ -12,6 +12,7 @@ use batchstep_core::fleet::{AttemptState, Disposition, Record, SeriesState, Swee
 use batchstep_proto::{
     domain::AttemptReport,
     ids::{AgentId, AttemptId, RoundId, SeriesId, SweepId},
+    wire,
 };
 
 use crate::chronicle::Chronicle;
@@ -66,6 +67,8 @@ pub struct Ledger {
     visits: BTreeSet<(AttemptId, u32)>,
     /// Blocks that count, by series.
     blocks: BTreeMap<SeriesId, u32>,
+    /// Agents that get no work; true of those that have connected since.
+    restricted: BTreeMap<AgentId, bool>,
 }
 
 impl Ledger {
@@ -81,7 +84,13 @@ impl Ledger {
             keys: BTreeSet::new(),
             visits: BTreeSet::new(),
             blocks: BTreeMap::new(),
+            restricted: BTreeMap::new(),
         }
+    }
+
+    /// True of an agent that must begin nothing: it was restricted, and has said hello since.
+    pub fn must_rest(&self, agent: AgentId) -> bool {
+        self.restricted.get(&agent) == Some(&true)
     }
 
     /// Takes one commit.
@@ -193,7 +202,22 @@ impl Ledger {
                     self.broken(format_args!("device {device} left series {series} twice"));
                 }
             }
-            Record::AgentRestricted { .. } | Record::Event(_) => {}
+            Record::AgentRestricted { agent, restriction } => {
+                if restriction.is_lifted() {
+                    self.restricted.remove(agent);
+                } else {
+                    self.restricted.entry(*agent).or_insert(false);
+                }
+            }
+            Record::Event(event) => {
+                if let wire::event::Kind::AgentConnected(connected) = &event.kind
+                    && let Ok(agent) = connected.agent_id.parse()
+                    && let Some(has_connected) = self.restricted.get_mut(&agent)
+                {
+                    *has_connected = true;
+                    self.chronicle.count("restricted agents said hello");
+                }
+            }
         }
     }
 
@@ -276,9 +300,42 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use batchstep_core::fleet::{Event, Restriction};
     use batchstep_proto::ids::BootId;
 
     use super::*;
+
+    #[test]
+    fn an_agent_must_rest_from_its_first_hello_after_a_restriction_until_that_is_lifted() {
+        let shared = SharedLedger::new(Arc::default());
+        let agent = AgentId::generate();
+        let restricted = |drain: Option<&str>| Record::AgentRestricted {
+            agent,
+            restriction: Restriction {
+                drain: drain.map(ToOwned::to_owned),
+                ..Restriction::default()
+            },
+        };
+        let connected = Record::Event(Event {
+            sweep: None,
+            kind: wire::event::Kind::AgentConnected(wire::AgentConnected {
+                agent_id: agent.to_string(),
+                hostname: String::new(),
+            }),
+        });
+        for (record, must_rest) in [
+            (&connected, false),
+            (&restricted(Some("fans")), false),
+            (&connected, true),
+            (&restricted(Some("still")), true),
+            (&restricted(None), false),
+            (&connected, false),
+        ] {
+            let mut ledger = shared.lock();
+            ledger.apply(std::slice::from_ref(record));
+            assert_eq!(ledger.must_rest(agent), must_rest, "{record:?}");
+        }
+    }
 
     fn ended(sweep: SweepId) -> Record {
         Record::SweepEnded {

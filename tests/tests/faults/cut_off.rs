@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use batchstep_tests::eventually;
+
 use crate::{
     fault::Fault,
     fleet::Fleet,
@@ -59,6 +61,33 @@ fn a_slow_line_and_one_that_stands_still_lose_nothing() {
         fleet.work_on(1, MOMENT);
         fault.strike(&mut fleet, A_WHILE);
     }
+    fleet.ends_undisturbed();
+}
+
+/// Finish what runs, start nothing: a drain that nobody could tell the agent holds once it is back.
+#[test]
+fn an_agent_that_was_drained_while_it_was_cut_off_begins_nothing() {
+    let mut fleet = Fleet::new();
+    fleet.submit();
+    fleet.cut_off_between_rounds_of(0);
+    let begun = fleet.rounds_begun_by(0);
+    let agent = fleet.agent_id(0);
+    let drain = ["agents", "drain", &agent, "--reason", "new fans"];
+    assert_eq!(fleet.lab.ask(&drain).code(), 0);
+    fleet.network.set_both(Flow::Free);
+    eventually(
+        "the agent to be back and to have given back everything",
+        || {
+            let listed = fleet.lab.ask_json(&["agents", "list"]);
+            let mut agents = listed["agents"].as_array()?.iter();
+            let found = agents.find(|listed| listed["agent_id"] == *agent)?;
+            (found["state"] == "drained").then_some(())
+        },
+    );
+    assert_eq!(fleet.rounds_begun_by(0), begun, "{}", fleet.said(0));
+    assert!(fleet.said(0).contains("gives this agent no more work"));
+    let undrained = fleet.lab.ask(&["agents", "undrain", &agent]);
+    assert_eq!(undrained.code(), 0, "{}", undrained.stderr);
     fleet.ends_undisturbed();
 }
 

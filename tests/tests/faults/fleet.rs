@@ -225,7 +225,7 @@ impl Fleet {
     }
 
     /// Rounds that one agent has begun.
-    fn rounds_begun_by(&self, index: usize) -> usize {
+    pub fn rounds_begun_by(&self, index: usize) -> usize {
         self.said(index).matches("A round begins.").count()
     }
 
@@ -280,6 +280,31 @@ impl Fleet {
             });
             all.then_some(())
         });
+    }
+
+    /// Cuts all connections while no round of an agent is under way and some wait there, and leaves them cut.
+    pub fn cut_off_between_rounds_of(&mut self, index: usize) {
+        loop {
+            self.work_on_agent(index, 2, Duration::ZERO);
+            self.network.set_both(Flow::Held);
+            self.network.cut();
+            self.wait_until_all_are_cut_off();
+            eventually("what runs to end", || {
+                let ended = self.said(index).matches("A round ended.").count();
+                (ended == self.rounds_begun_by(index)).then_some(())
+            });
+            if books::count(&self.state_dir(index).join("accepted")) > 0 {
+                return;
+            }
+            self.network.set_both(Flow::Free);
+        }
+    }
+
+    /// The identity of an agent that has run.
+    pub fn agent_id(&self, index: usize) -> String {
+        let file = self.state_dir(index).join("agent_id");
+        let id = fs::read_to_string(file).expect("it has an identity");
+        id.trim().to_owned()
     }
 
     /// Reports that wait in an agent's spool.

@@ -1,7 +1,10 @@
 //! Agents: their sessions, their devices, and what becomes of the attempts they hold. Streams carry wake-ups only, so a session that ends changes
 //! nothing but who can be sent to; what ends an agent's attempts is its silence.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use batchstep_proto::{
     domain::{Device, HostFacts},
@@ -11,7 +14,10 @@ use batchstep_proto::{
 
 use super::{
     AttemptState, Effect, HeldAttempt, HeldState, Hello, Record, SessionKey, State, ToAgent,
-    Verdict, attempts::Standing, timers::Timer,
+    Verdict,
+    absent::{Cause, Gone},
+    attempts::Standing,
+    timers::Timer,
 };
 
 /// One agent that has said hello since the coordinator started.
@@ -98,6 +104,7 @@ impl State {
         for attempt in kept {
             self.send(session, ToAgent::Recorded(attempt));
         }
+        self.tell_restriction(id);
         self.expand_waiting_sweeps();
     }
 
@@ -129,21 +136,26 @@ impl State {
     /// Makes the agent offer these devices and no others. A new process may have cured what made its devices pause.
     fn claim(&mut self, id: AgentId, boot: BootId, devices: &[Device]) {
         let is_new_process = self.agents.get(&id).is_none_or(|agent| agent.boot != boot);
-        let before: Vec<String> = self
-            .agents
-            .get(&id)
-            .map(|agent| agent.devices.keys().cloned().collect())
-            .unwrap_or_default();
-        for gone in before {
-            if devices.iter().all(|device| device.id != gone) {
-                self.unclaim(id, &gone);
+        let given_up = |gone: &String| devices.iter().all(|device| device.id != *gone);
+        if let Some(agent) = self.agents.get(&id) {
+            let gone = Gone {
+                agent: id,
+                hostname: agent.host.hostname.clone(),
+                cause: Cause::GivenUp,
+            };
+            let given_away: Vec<String> = agent
+                .devices
+                .keys()
+                .filter(|it| given_up(it))
+                .cloned()
+                .collect();
+            for device in given_away {
+                self.unclaim(&device, &gone);
             }
         }
         for device in devices {
             let lane = self.lane(&device.id);
-            if !lane.claimants.contains(&id) {
-                lane.claimants.push(id);
-            }
+            lane.offered_by(id);
             if is_new_process {
                 lane.back_off = None;
             }
@@ -151,12 +163,16 @@ impl State {
         }
     }
 
-    fn unclaim(&mut self, id: AgentId, device: &str) {
-        if let Some(lane) = self.lanes.get_mut(device) {
-            lane.claimants.retain(|claimant| *claimant != id);
-            if lane.is_unused() {
-                self.lanes.remove(device);
-            }
+    /// Takes a device from the agent that departs.
+    fn unclaim(&mut self, device: &str, gone: &Gone) {
+        let Some(lane) = self.lanes.get_mut(device) else {
+            return;
+        };
+        lane.claimants.retain(|it| *it != gone.agent);
+        if lane.is_unused() {
+            self.lanes.remove(device);
+        } else if lane.claimants.is_empty() {
+            lane.gone = Some(gone.clone());
         }
     }
 
@@ -175,6 +191,15 @@ impl State {
         };
         let limit = self.limit_in_line(id);
         match attempt.standing() {
+            // It would begin the moment the agent is welcome.
+            standing
+                if held.state == HeldState::Accepted && self.restrictions.contains_key(&agent) =>
+            {
+                if standing != Standing::Over {
+                    self.call_back(id);
+                }
+                Verdict::Stop
+            }
             Standing::Offered => {
                 self.record_acceptance(id);
                 Verdict::Keep
@@ -192,7 +217,7 @@ impl State {
                 Verdict::Keep
             }
             Standing::Stopping => {
-                self.set_deadline(id, self.config.stop_limit);
+                self.call_back(id);
                 Verdict::Stop
             }
             Standing::Over => Verdict::Stop,
@@ -270,9 +295,7 @@ impl State {
         self.dirty.insert(device.id.clone());
         if !is_known {
             let lane = self.lanes.entry(device.id.clone()).or_default();
-            if !lane.claimants.contains(&id) {
-                lane.claimants.push(id);
-            }
+            lane.offered_by(id);
         }
         agent.devices.insert(device.id.clone(), device);
     }
@@ -311,16 +334,29 @@ impl State {
         for attempt in self.open.remove(&id).unwrap_or_default() {
             self.expire(attempt, "its agent was lost");
         }
-        self.fail_hopeless_series_of(id);
+        self.fail_hopeless_series(&self.devices_of(id));
     }
 
-    /// Takes a lost agent off the list.
-    pub(super) fn forget_agent(&mut self, id: AgentId) {
+    /// Takes an agent that is gone off the list.
+    pub(super) fn forget_agent(&mut self, id: AgentId, cause: Cause) {
         if let Some(agent) = self.agents.remove(&id) {
+            let gone = Gone {
+                agent: id,
+                hostname: agent.host.hostname,
+                cause,
+            };
             for device in agent.devices.keys() {
-                self.unclaim(id, device);
+                self.unclaim(device, &gone);
             }
         }
+    }
+
+    /// Ids of the devices that an agent offers.
+    pub(super) fn devices_of(&self, id: AgentId) -> BTreeSet<String> {
+        let agent = self.agents.get(&id).into_iter();
+        agent
+            .flat_map(|agent| agent.devices.keys().cloned())
+            .collect()
     }
 
     /// Commits that an attempt is with its agent, whether it is told now or was found at a hello.

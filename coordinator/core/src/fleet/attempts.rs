@@ -9,7 +9,8 @@ use batchstep_proto::{
 };
 
 use super::{
-    AttemptState, Effect, Event, Progress, Record, SessionKey, State, ToAgent, lanes::BackOff,
+    AttemptState, Effect, Event, Progress, Record, SessionKey, State, ToAgent,
+    lanes::{BackOff, PauseCause},
     timers::Timer,
 };
 
@@ -178,6 +179,14 @@ impl State {
         });
     }
 
+    /// Notes that an attempt is told to stop now, and is to be reported soon.
+    pub(super) fn call_back(&mut self, id: AttemptId) {
+        if let Some(attempt) = self.attempts.get_mut(&id) {
+            attempt.stopping = true;
+        }
+        self.set_deadline(id, self.config.stop_limit);
+    }
+
     /// Tells an attempt's agent to stop it, if it can be told; else a hello will.
     pub(super) fn stop(&mut self, id: AttemptId, at_once: bool, reason: &str) {
         let Some(attempt) = self.attempts.get_mut(&id) else {
@@ -288,19 +297,21 @@ impl State {
     /// Pauses a device.
     pub(super) fn back_off(&mut self, device: &str, reason: &str) {
         let lane = self.lanes.get(device);
-        let pause = self.longer_pause(lane.and_then(|lane| lane.back_off.as_ref()), reason);
+        let before = lane.and_then(|lane| lane.back_off.as_ref());
+        let pause = self.longer_pause(before, PauseCause::Failure, reason);
         self.set_timer(pause.until, Timer::Lane(device.to_owned()));
         self.lane(device).back_off = Some(pause);
     }
 
     /// Pauses a series on a device; others may have that meanwhile, and owe it nothing for that.
-    pub(super) fn pause(&mut self, id: SeriesId, device: &str, reason: &str) {
+    pub(super) fn pause(&mut self, id: SeriesId, device: &str, cause: PauseCause, reason: &str) {
         let Some(series) = self.series.get(&id) else {
             return;
         };
         let (sweep, priority) = (series.plan.sweep, series.turn.priority);
         let lane = self.lanes.get(device);
-        let pause = self.longer_pause(lane.and_then(|lane| lane.pauses.get(&id)), reason);
+        let before = lane.and_then(|lane| lane.pauses.get(&id));
+        let pause = self.longer_pause(before, cause, reason);
         self.set_timer(pause.until, Timer::Lane(device.to_owned()));
         if let Some(lane) = self.lanes.get(device) {
             let least = self.least_share(lane, sweep, priority);
@@ -309,12 +320,13 @@ impl State {
         self.lane(device).pauses.insert(id, pause);
     }
 
-    /// The pause after one more failure than the pause before was for.
-    fn longer_pause(&self, before: Option<&BackOff>, reason: &str) -> BackOff {
-        let failures = before.map_or(0, |pause| pause.failures).saturating_add(1);
+    /// The pause after one more attempt than the pause before was for.
+    fn longer_pause(&self, before: Option<&BackOff>, cause: PauseCause, reason: &str) -> BackOff {
+        let attempts = before.map_or(0, |pause| pause.attempts).saturating_add(1);
         BackOff {
-            failures,
-            until: self.now + self.config.back_off(failures),
+            cause,
+            attempts,
+            until: self.now + self.config.back_off(attempts),
             reason: reason.to_owned(),
         }
     }

@@ -17,8 +17,6 @@ use crate::sweep::{RoundRecord, SeriesPlan, odd_software};
 
 /// Rounds in a row whose worker died or was over time without a single block, before their device leaves a shared series: as many as end a series of its own.
 const BROKEN_LIMIT: u32 = 3;
-/// Devices whose reasons are part of the message of a series that none may measure any more.
-const DEVICES_TOLD: usize = 8;
 
 /// What an attempt that is over tells of its device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,30 +161,6 @@ impl State {
             self.stop(attempt, false, reason);
         }
         self.fail_if_abandoned(id);
-    }
-
-    /// Ends a shared series that none of its devices may measure any more, with what keeps each of them from that.
-    pub(super) fn fail_if_abandoned(&mut self, id: SeriesId) {
-        let Some(series) = self.series.get(&id).filter(|it| it.over.is_none()) else {
-            return;
-        };
-        let plan = &series.plan;
-        let reason = |device: &str| {
-            let departed = plan.departed.get(device).cloned();
-            let cordoned = || Some(self.hopeless(device)?.1);
-            departed.or_else(cordoned)
-        };
-        let reasons: Option<Vec<String>> = plan
-            .places()
-            .map(|(device, host)| Some(format!("{device} on {host}: {}", reason(device)?)))
-            .collect();
-        let Some(mut reasons) = reasons else { return };
-        if let Some(more) = reasons.len().checked_sub(DEVICES_TOLD).filter(|it| *it > 0) {
-            reasons.truncate(DEVICES_TOLD);
-            reasons.push(format!("and {more} more devices"));
-        }
-        let message = format!("no device is left to measure it: {}", reasons.join("; "));
-        self.give_up(id, message);
     }
 
     /// True when an attempt's device takes no further part in its series.

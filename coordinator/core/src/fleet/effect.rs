@@ -91,7 +91,7 @@ pub enum ToAgent {
         /// Why, for people.
         reason: String,
     },
-    /// Finish what runs, start nothing.
+    /// Finish what runs, give back what waits.
     Drain {
         /// Why, for people.
         reason: String,
@@ -134,7 +134,12 @@ pub enum Answer {
     /// The agent will drain, or take work again.
     Drained,
     /// The agent is off the list.
-    Removed,
+    Removed {
+        /// Series that ended with it, because nobody else can run them.
+        failed: usize,
+        /// Series that wait for another agent with its devices.
+        waiting: usize,
+    },
     /// It cannot be done.
     Refused(Refusal),
 }

@@ -1,5 +1,7 @@
 //! Everything that can happen to the fleet.
 
+use std::collections::BTreeSet;
+
 use batchstep_proto::{
     domain::{AttemptReport, Device, HostFacts, Ineligibility, SweepSpec},
     ids::{AgentId, AttemptId, BootId, RequestId, SeriesId, SweepId},
@@ -109,6 +111,8 @@ pub enum Input {
         drain: bool,
         /// Why, for people.
         reason: String,
+        /// Its enrolment, if it has one: it need not have connected then.
+        enrolled: Option<Enrolled>,
     },
     /// A person takes an agent that is gone off the list.
     Remove {
@@ -116,6 +120,10 @@ pub enum Input {
         reply: ReplyKey,
         /// Which.
         agent: AgentId,
+        /// True: its devices come back with another agent, and what only they can measure waits for that. False: it ends.
+        replaced: bool,
+        /// Its enrolment, if it has one: it need not have connected then.
+        enrolled: Option<Enrolled>,
     },
     /// What was asked for by [`State::unread`](super::State::unread) was read back from the store. For a series that is forgotten meanwhile, or read, it means
     /// nothing.
@@ -129,6 +137,15 @@ pub enum Input {
     TimeOfDay(Timestamp),
     /// Time has passed.
     Tick,
+}
+
+/// What is on record of an agent whether it has connected or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Enrolled {
+    /// What it called its host then.
+    pub hostname: String,
+    /// Ids of the devices that are its own.
+    pub devices: BTreeSet<String>,
 }
 
 /// What an agent says first.

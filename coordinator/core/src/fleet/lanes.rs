@@ -11,6 +11,8 @@ use std::{
 
 use batchstep_proto::ids::{AgentId, AttemptId, SeriesId, SweepId};
 
+use super::absent::Gone;
+
 /// Attempts that are out on a device at most: one that runs and one that waits, so that the device waits for neither network nor planner.
 const ATTEMPTS_OUT: usize = 2;
 
@@ -40,22 +42,39 @@ struct Share {
 /// A pause after attempts that measured nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BackOff {
+    pub cause: PauseCause,
     /// Attempts in a row that measured nothing.
-    pub failures: u32,
+    pub attempts: u32,
     pub until: Duration,
     pub reason: String,
+}
+
+/// Why nothing starts for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PauseCause {
+    /// Something went wrong, or the device was not to be had.
+    Failure,
+    /// Somebody computes on a device that must be idle.
+    InUse,
 }
 
 impl BackOff {
     /// What it keeps from starting at `now`, for people; `None`: it is over.
     pub fn explain(&self, now: Duration) -> Option<String> {
         let left = self.until.checked_sub(now).filter(|left| !left.is_zero())?;
-        Some(format!(
-            "backing off after {} failures in a row, tries again in {} s: {}",
-            self.failures,
-            left.as_secs_f64().ceil(),
-            self.reason
-        ))
+        let (seconds, attempts) = (left.as_secs_f64().ceil(), self.attempts);
+        let reason = &self.reason;
+        Some(match self.cause {
+            PauseCause::InUse => {
+                format!("waits for an idle device: {reason}; tries again in {seconds} s")
+            }
+            PauseCause::Failure if attempts == 1 => format!(
+                "backing off after an attempt that measured nothing, tries again in {seconds} s: {reason}"
+            ),
+            PauseCause::Failure => format!(
+                "backing off after {attempts} attempts in a row that measured nothing, tries again in {seconds} s: {reason}"
+            ),
+        })
     }
 }
 
@@ -64,6 +83,8 @@ impl BackOff {
 pub(super) struct Lane {
     /// Agents that offer the device, in the order in which they first did: an agent cannot take a device from another that is connected.
     pub claimants: Vec<AgentId>,
+    /// Of the agent that offered it last, while none does.
+    pub gone: Option<Gone>,
     /// The attempt that has the device, and the one that waits behind it.
     pub out: Vec<AttemptId>,
     /// Series that are not over.
@@ -76,6 +97,14 @@ pub(super) struct Lane {
 }
 
 impl Lane {
+    /// Notes that an agent offers the device.
+    pub fn offered_by(&mut self, agent: AgentId) {
+        if !self.claimants.contains(&agent) {
+            self.claimants.push(agent);
+        }
+        self.gone = None;
+    }
+
     /// True when nothing would be lost with it.
     pub fn is_unused(&self) -> bool {
         self.claimants.is_empty() && self.out.is_empty() && self.queue.is_empty()

@@ -5,6 +5,7 @@
 //! fails it drops the state and makes a new one with [`State::restore`], so a state never runs ahead of its store. No clock, no randomness, ordered maps only: the
 //! same inputs give the same effects, in the coordinator and in a simulation.
 
+mod absent;
 mod agents;
 mod attempts;
 mod config;
@@ -32,7 +33,7 @@ mod views;
 
 pub use config::Config;
 pub use effect::{Answer, Disposition, Effect, Event, Refusal, ToAgent, Verdict};
-pub use input::{HeldAttempt, HeldState, Hello, Input, Progress, ReplyKey, SessionKey};
+pub use input::{Enrolled, HeldAttempt, HeldState, Hello, Input, Progress, ReplyKey, SessionKey};
 pub use planner::{Planner, SweepPlanner};
 pub use record::{
     AttemptState, Record, SeriesSnapshot, SeriesState, SeriesSummary, StoredAttempt, StoredRound,
@@ -42,4 +43,4 @@ pub use restore::Kept;
 pub use restrictions::Restriction;
 pub use state::State;
 pub use unread::Unread;
-pub use views::Census;
+pub use views::{Census, shortened};

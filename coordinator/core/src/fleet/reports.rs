@@ -8,7 +8,9 @@ use batchstep_proto::{
     ids::{AgentId, AttemptId, SeriesId},
 };
 
-use super::{Answer, AttemptState, Disposition, Record, Refusal, ReplyKey, State};
+use super::{
+    Answer, AttemptState, Disposition, Record, Refusal, ReplyKey, State, lanes::PauseCause,
+};
 use crate::sweep::RoundRecord;
 
 impl State {
@@ -141,9 +143,12 @@ impl State {
             return;
         }
         if let Some(error) = error {
-            self.pause(series_id, &device, &error);
+            self.pause(series_id, &device, PauseCause::Failure, &error);
         }
         let is_empty = !measured && self.is_round_empty(series_id, index);
+        // What waits at an agent that gets no work comes back.
+        let was_called_back = was_called_back
+            || outcome == AttemptOutcome::Stopped && self.restrictions.contains_key(&agent);
         // What it was told to stop is no failure, nor what it gave back.
         let has_failed = is_empty && !was_called_back && outcome != AttemptOutcome::Stopped;
         let fails_at_everything = has_failed && self.note_failure(agent, series_id);
@@ -153,7 +158,7 @@ impl State {
             if is_empty && !was_called_back {
                 // Somebody came. Whoever did not ask for an idle device goes on beside them.
                 if outcome == AttemptOutcome::Stopped && self.waits_for_idle(series_id) {
-                    self.pause(series_id, &device, &message);
+                    self.pause(series_id, &device, PauseCause::InUse, &message);
                 } else {
                     self.back_off(&device, &message);
                 }

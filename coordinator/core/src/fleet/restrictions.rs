@@ -9,7 +9,10 @@ use batchstep_proto::{
     workload::WorkloadSpec,
 };
 
-use super::{Answer, Record, Refusal, ReplyKey, State, ToAgent};
+use super::{
+    Answer, Enrolled, Record, Refusal, ReplyKey, State, ToAgent,
+    absent::{Cause, Gone},
+};
 
 /// Why an agent gets no work.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +31,16 @@ impl Restriction {
     pub const fn is_lifted(&self) -> bool {
         self.drain.is_none() && self.cordon.is_none()
     }
+
+    /// For its agent.
+    fn reason(&self) -> Option<String> {
+        match (&self.drain, &self.cordon) {
+            (Some(reason), _) if reason.is_empty() => Some("drained".to_owned()),
+            (Some(reason), _) => Some(format!("drained: {reason}")),
+            (None, Some(reason)) => Some(format!("cordoned: {reason}")),
+            (None, None) => None,
+        }
+    }
 }
 
 /// Attempts of an agent in a row that measured nothing.
@@ -39,26 +52,50 @@ pub(super) struct Failing {
 }
 
 impl State {
-    pub(super) fn drain(&mut self, reply: ReplyKey, id: AgentId, drain: bool, reason: String) {
-        if !self.agents.contains_key(&id) && !self.restrictions.contains_key(&id) {
-            let refusal = self.no_such_agent(id);
-            self.reply(reply, Answer::Refused(refusal));
+    /// Drains an agent for a reason, or, without one, gives it work again.
+    pub(super) fn drain(
+        &mut self,
+        reply: ReplyKey,
+        id: AgentId,
+        reason: Option<String>,
+        enrolled: Option<&Enrolled>,
+    ) {
+        if !self.is_listed(id) && enrolled.is_none() {
+            self.reply(reply, Answer::Refused(no_such_agent(id)));
             return;
         }
         let mut restriction = self.restrictions.get(&id).cloned().unwrap_or_default();
-        if drain {
-            restriction.drain = Some(reason.clone());
-        } else {
-            restriction.drain = None;
+        if let Some(enrolled) = enrolled
+            && restriction.hostname.is_empty()
+        {
+            restriction.hostname.clone_from(&enrolled.hostname);
+        }
+        let drains = reason.is_some();
+        restriction.drain = reason;
+        if !drains {
             restriction.cordon = None;
             self.failing.remove(&id);
         }
         self.restrict(id, restriction);
         // To take it back needs no message: an agent takes whatever it is given.
-        if drain && let Some(session) = self.agents.get(&id).and_then(|agent| agent.session) {
-            self.send(session, ToAgent::Drain { reason });
+        if drains {
+            self.tell_restriction(id);
         }
         self.reply(reply, Answer::Drained);
+    }
+
+    /// True of an agent that has connected since the coordinator started, or is restricted.
+    fn is_listed(&self, id: AgentId) -> bool {
+        self.agents.contains_key(&id) || self.restrictions.contains_key(&id)
+    }
+
+    /// Tells an agent that gets no work to finish what runs and to give back what waits, if it can be told; else it is told after its next hello.
+    pub(super) fn tell_restriction(&mut self, id: AgentId) {
+        let session = self.agents.get(&id).and_then(|agent| agent.session);
+        let reason = self.restrictions.get(&id).and_then(Restriction::reason);
+        if let (Some(session), Some(reason)) = (session, reason) {
+            self.send(session, ToAgent::Drain { reason });
+        }
     }
 
     fn restrict(&mut self, id: AgentId, mut restriction: Restriction) {
@@ -87,22 +124,26 @@ impl State {
         }
     }
 
-    pub(super) fn remove(&mut self, reply: ReplyKey, id: AgentId) {
-        let connected = self
-            .agents
-            .get(&id)
-            .filter(|agent| agent.session.is_some())
-            .map(|agent| agent.host.hostname.clone());
-        if let Some(host) = connected {
+    /// Takes an agent off the list for good. What only it could run fails, or, where it is replaced, waits for another agent with its devices.
+    pub(super) fn remove(
+        &mut self,
+        reply: ReplyKey,
+        id: AgentId,
+        replaced: bool,
+        enrolled: Option<Enrolled>,
+    ) {
+        let agent = self.agents.get(&id);
+        if let Some(agent) = agent.filter(|agent| agent.session.is_some()) {
+            let host = &agent.host.hostname;
             let message = format!(
                 "the agent {id} on {host} is connected; stop it first, or drain it and leave it on the list"
             );
             self.reply(reply, Answer::Refused(Refusal::Conflict(message)));
             return;
         }
-        if !self.agents.contains_key(&id) && !self.restrictions.contains_key(&id) {
-            let refusal = self.no_such_agent(id);
-            self.reply(reply, Answer::Refused(refusal));
+        let left = self.left_by(id);
+        if !self.is_listed(id) && enrolled.is_none() && left.is_empty() {
+            self.reply(reply, Answer::Refused(no_such_agent(id)));
             return;
         }
         let out = self.open.get(&id).cloned().unwrap_or_default();
@@ -118,17 +159,20 @@ impl State {
             });
         }
         self.failing.remove(&id);
-        self.forget_agent(id);
-        self.reply(reply, Answer::Removed);
-    }
-
-    fn no_such_agent(&self, id: AgentId) -> Refusal {
-        let known: Vec<String> = self.agents.keys().map(ToString::to_string).collect();
-        Refusal::NotFound(if known.is_empty() {
-            format!("no agent {id}; no agent has connected yet")
-        } else {
-            format!("no agent {id}; known: {}", super::views::shortened(&known))
-        })
+        let enrolled = enrolled.unwrap_or_default();
+        let mut devices = self.devices_of(id);
+        devices.extend(left);
+        devices.extend(enrolled.devices);
+        let cause = Cause::Removed { replaced };
+        self.forget_agent(id, cause);
+        let removed = Gone {
+            agent: id,
+            hostname: enrolled.hostname,
+            cause,
+        };
+        self.note_removal(&removed, &devices);
+        let (failed, waiting) = self.fail_hopeless_series(&devices);
+        self.reply(reply, Answer::Removed { failed, waiting });
     }
 
     /// Notes that an agent has measured something.
@@ -166,7 +210,8 @@ impl State {
             failing.attempts
         ));
         self.restrict(agent, restriction);
-        self.fail_hopeless_series_of(agent);
+        self.tell_restriction(agent);
+        self.fail_hopeless_series(&self.devices_of(agent));
     }
 
     pub(super) fn is_cordoned(&self, agent: AgentId) -> bool {
@@ -190,47 +235,8 @@ impl State {
         });
         siblings.any(|sibling| sibling.summary.blocks > 0)
     }
+}
 
-    /// Ends the series that only a cordoned agent could run: their sweeps are not to wait for somebody to mend a host.
-    pub(super) fn fail_hopeless_series_of(&mut self, id: AgentId) {
-        let Some(agent) = self.agents.get(&id) else {
-            return;
-        };
-        let devices: Vec<String> = agent.devices.keys().cloned().collect();
-        for device in devices {
-            let Some((host, _)) = self.hopeless(&device) else {
-                continue;
-            };
-            let line: Vec<SeriesId> = self
-                .lanes
-                .get(&device)
-                .into_iter()
-                .flat_map(|lane| &lane.queue)
-                .map(|turn| turn.series)
-                .collect();
-            for id in line {
-                if self.series.get(&id).is_some_and(|it| it.plan.is_shared()) {
-                    self.fail_if_abandoned(id);
-                } else {
-                    let message =
-                        format!("the agent on {host} is cordoned: it fails at everything");
-                    self.give_up(id, message);
-                }
-            }
-        }
-    }
-
-    /// The host of a device that nobody but a cordoned agent offers, and why it is cordoned; agents that are lost do not count.
-    pub(super) fn hopeless(&self, device: &str) -> Option<(String, String)> {
-        let claimants = &self.lanes.get(device)?.claimants;
-        let mut here = claimants
-            .iter()
-            .filter(|id| self.agents.get(id).is_some_and(|agent| !agent.lost));
-        let first = *here.next()?;
-        let cordon = self.restrictions.get(&first)?.cordon.as_ref()?;
-        let host = &self.agents.get(&first)?.host.hostname;
-        let reason = format!("its agent is cordoned: {cordon}");
-        here.all(|id| self.is_cordoned(*id))
-            .then(|| (host.clone(), reason))
-    }
+fn no_such_agent(id: AgentId) -> Refusal {
+    Refusal::NotFound(format!("no agent {id}"))
 }

@@ -81,26 +81,6 @@ impl State {
         lane.pauses.get(&series)?.explain(self.now)
     }
 
-    fn absence(&self, device: &str) -> String {
-        let last = self
-            .lanes
-            .get(device)
-            .into_iter()
-            .flat_map(|lane| &lane.claimants)
-            .filter_map(|id| self.agents.get(id))
-            .max_by_key(|agent| agent.heard);
-        match last {
-            Some(agent) => format!(
-                "the agent on {} is not connected; last heard of {} s ago",
-                agent.host.hostname,
-                self.now.saturating_sub(agent.heard).as_secs()
-            ),
-            None => {
-                format!("no agent with device {device} has connected since the coordinator started")
-            }
-        }
-    }
-
     /// Starts what can start on the devices where something changed.
     pub(super) fn assign_ready(&mut self) {
         while let Some(device) = self.dirty.pop_first() {

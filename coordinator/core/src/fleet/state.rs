@@ -125,8 +125,14 @@ impl State {
                 agent,
                 drain,
                 reason,
-            } => self.drain(reply, agent, drain, reason),
-            Input::Remove { reply, agent } => self.remove(reply, agent),
+                enrolled,
+            } => self.drain(reply, agent, drain.then_some(reason), enrolled.as_ref()),
+            Input::Remove {
+                reply,
+                agent,
+                replaced,
+                enrolled,
+            } => self.remove(reply, agent, replaced, enrolled),
             Input::HistoryRead { series, rounds } => self.history_read(series, rounds),
             Input::TimeOfDay(told) => self.time_of_day(told),
             Input::Tick => {}

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use batchstep_proto::ids::{AgentId, AttemptId, SweepId};
 
-use super::{State, attempts::Standing};
+use super::{State, absent::Cause, attempts::Standing};
 
 /// What to look at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +48,7 @@ impl State {
         let Some(agent) = self.agents.get(&id) else {
             return;
         };
+        let silence = self.now.saturating_sub(agent.heard);
         let lost_at = agent.heard + agent.interval * self.config.lost_intervals;
         let forget_at = lost_at + self.config.forget_after;
         if !agent.lost && self.now < lost_at {
@@ -61,7 +62,7 @@ impl State {
             if !agent.lost {
                 self.lose_agent(id);
             }
-            self.forget_agent(id);
+            self.forget_agent(id, Cause::Forgotten { silence });
         }
     }
 

@@ -354,7 +354,8 @@ const fn series_state(state: SeriesState) -> wire::SeriesState {
 }
 
 /// A list for a message: the first few, and how many more there are.
-pub(super) fn shortened(names: &[String]) -> String {
+#[must_use]
+pub fn shortened(names: &[String]) -> String {
     const SHOWN: usize = 16;
     let shown = names[..names.len().min(SHOWN)].join(", ");
     match names.len().checked_sub(SHOWN) {

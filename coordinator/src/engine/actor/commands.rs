@@ -74,6 +74,7 @@ impl<S: Store> Actor<S> {
                 agent,
                 drain,
                 reason,
+                enrolled,
                 reply,
             } => {
                 let reply = self.expect(reply);
@@ -82,11 +83,22 @@ impl<S: Store> Actor<S> {
                     agent,
                     drain,
                     reason,
+                    enrolled,
                 });
             }
-            Command::Remove { agent, reply } => {
+            Command::Remove {
+                agent,
+                replaced,
+                enrolled,
+                reply,
+            } => {
                 let reply = self.expect(reply);
-                self.step(Input::Remove { reply, agent });
+                self.step(Input::Remove {
+                    reply,
+                    agent,
+                    replaced,
+                    enrolled,
+                });
             }
             Command::Report {
                 agent,

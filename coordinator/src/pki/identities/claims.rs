@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use batchstep_core::inventory;
+use batchstep_core::{fleet::Enrolled, inventory};
 use batchstep_proto::{
     domain::{Device, DeviceKind},
     ids::AgentId,
@@ -259,6 +259,28 @@ impl<S: Store> Identities<S> {
             self.known().agents.insert(agent, enrolled);
         }
         Ok(())
+    }
+
+    /// What is on record of an agent, for the fleet; `None`: it was never enrolled.
+    pub(crate) fn enrolment(&self, agent: AgentId) -> Option<Enrolled> {
+        let known = self.known();
+        let enrolled = known.agents.get(&agent)?;
+        let claims = known.claims.by_agent.get(&agent).into_iter().flatten();
+        let devices = claims.filter_map(|claimed| match claimed {
+            Claimed::Device(device) => Some(device.clone()),
+            Claimed::Host(_) => None,
+        });
+        Some(Enrolled {
+            hostname: enrolled.hostname.clone(),
+            devices: devices.collect(),
+        })
+    }
+
+    /// True of an agent whose certificates were taken back.
+    pub(crate) fn is_revoked(&self, agent: AgentId) -> bool {
+        let known = self.known();
+        let enrolled = known.agents.get(&agent);
+        enrolled.is_some_and(|enrolled| enrolled.revoked.is_some())
     }
 
     /// Every agent that was ever enrolled, newest first, with the machine id of its host.

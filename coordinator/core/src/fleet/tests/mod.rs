@@ -1,5 +1,6 @@
 //! The fleet against scripted plans and simulated agents: named scenarios, and random interleavings of everything that can happen.
 
+mod absent;
 mod departures;
 mod devices;
 mod fixtures;

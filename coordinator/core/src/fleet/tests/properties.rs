@@ -1,5 +1,6 @@
 //! Random interleavings of everything that can happen. After every input, [`World::feed`] checks that a store which folds the records has what the
-//! live state has, that no device has two open attempts, and that no block is on record twice.
+//! live state has, that no device has two open attempts, that no block is on record twice, and that nothing begins at a restricted agent once it was told
+//! or has said hello since.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -18,6 +19,8 @@ use crate::fleet::{Answer, Config, Disposition, Effect, Input, ReplyKey, State};
 enum Act {
     Step(usize),
     Disconnect(usize),
+    /// The same, and the coordinator does not notice.
+    Cut(usize),
     Reconnect(usize),
     Restart,
     /// One of the histories that are to be read is, as it is now or as it was at the restart.
@@ -34,8 +37,8 @@ enum Act {
     /// The agent's disk dies.
     Forget(usize),
     Drain(usize, bool),
-    /// A person takes an agent off the list.
-    Remove(usize),
+    /// A person takes an agent off the list, whose devices come back with another one or do not.
+    Remove(usize, bool),
     /// The time of day is told, in hours since some midnight.
     TimeOfDay(u64),
     /// A stored report comes again.
@@ -47,6 +50,7 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         12 => agent.clone().prop_map(Act::Step),
         2 => agent.clone().prop_map(Act::Disconnect),
+        1 => agent.clone().prop_map(Act::Cut),
         2 => agent.clone().prop_map(Act::Reconnect),
         1 => Just(Act::Restart),
         3 => (0..8_usize, any::<bool>()).prop_map(|(which, as_before)| Act::Read(which, as_before)),
@@ -54,7 +58,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (1..100_u64).prop_map(Act::Wait),
         1 => (-1..=1_i32, any::<bool>(), any::<bool>()).prop_map(|(priority, windowed, shared)| Act::Submit(priority, windowed, shared)),
         1 => (0..200_u64).prop_map(Act::TimeOfDay),
-        1 => agent.clone().prop_map(Act::Remove),
+        1 => (agent.clone(), any::<bool>()).prop_map(|(agent, replaced)| Act::Remove(agent, replaced)),
         1 => (0..4_usize).prop_map(Act::Cancel),
         1 => agent.clone().prop_map(Act::Decline),
         1 => (agent.clone(), prop_oneof![
@@ -75,6 +79,7 @@ fn perform(world: &mut World, act: Act) {
             world.step(agent);
         }
         Act::Disconnect(agent) => world.disconnect(agent),
+        Act::Cut(agent) => world.cut(agent),
         Act::Reconnect(agent) => {
             world.connect(agent);
         }
@@ -100,9 +105,15 @@ fn perform(world: &mut World, act: Act) {
             }
         }
         Act::TimeOfDay(hours) => tell_time(world, hours),
-        Act::Remove(agent) => {
-            let (reply, agent) = (ReplyKey(world.key()), world.agents[agent].id);
-            world.feed(Input::Remove { reply, agent });
+        Act::Remove(agent, replaced) => {
+            let (reply, enrolled) = (ReplyKey(world.key()), world.enrolled(agent));
+            let agent = world.agents[agent].id;
+            world.feed(Input::Remove {
+                reply,
+                agent,
+                replaced,
+                enrolled: Some(enrolled),
+            });
         }
         Act::Cancel(sweep) => {
             if let Some(sweep) = world.ledger.sweeps.get(sweep).map(|sweep| sweep.id) {
@@ -121,13 +132,15 @@ fn perform(world: &mut World, act: Act) {
             world.agents[agent].held.clear();
         }
         Act::Drain(agent, drain) => {
-            let (reply, agent) = (ReplyKey(world.key()), world.agents[agent].id);
+            let (reply, enrolled) = (ReplyKey(world.key()), world.enrolled(agent));
+            let agent = world.agents[agent].id;
             let reason = String::new();
             world.feed(Input::Drain {
                 reply,
                 agent,
                 drain,
                 reason,
+                enrolled: Some(enrolled),
             });
         }
         Act::Repeat(report) => repeat(world, report),

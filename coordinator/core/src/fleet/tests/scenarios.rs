@@ -274,6 +274,7 @@ fn draining_agents_get_nothing_new_until_it_is_taken_back() {
             agent,
             drain,
             reason,
+            enrolled: None,
         });
         assert_eq!(answer(&effects), Answer::Drained);
         let told = effects.iter().any(|effect| {
@@ -282,6 +283,7 @@ fn draining_agents_get_nothing_new_until_it_is_taken_back() {
         });
         assert_eq!(told, drain);
     };
+    world.step(0);
     drain(&mut world, true);
     let state = |world: &World| world.state.agents()[0].state;
     assert_eq!(state(&world), wire::AgentState::Draining as i32);

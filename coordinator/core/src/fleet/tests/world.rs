@@ -15,7 +15,7 @@ use super::{
     ledger::{Histories, Ledger},
 };
 use crate::fleet::{
-    Answer, Config, Disposition, Effect, HeldAttempt, HeldState, Hello, Input, ReplyKey,
+    Answer, Config, Disposition, Effect, Enrolled, HeldAttempt, HeldState, Hello, Input, ReplyKey,
     SessionKey, State, ToAgent, Verdict,
 };
 
@@ -37,27 +37,6 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts what may start: one attempt for each device, in the order in which they came.
-    fn start(&mut self) {
-        let mut waiting: Vec<(u64, AttemptId)> = self
-            .held
-            .iter()
-            .filter(|(_, held)| held.state == HeldState::Accepted && held.recorded)
-            .map(|(id, held)| (held.order, *id))
-            .collect();
-        waiting.sort_unstable();
-        for (_, id) in waiting {
-            let device = self.held[&id].round.device_id.clone();
-            let is_busy = self
-                .held
-                .values()
-                .any(|held| held.round.device_id == device && held.state == HeldState::Running);
-            if !is_busy && let Some(held) = self.held.get_mut(&id) {
-                held.state = HeldState::Running;
-            }
-        }
-    }
-
     /// What it would act on next, if it does not just wait: it accepts before it measures, and measures in order. Of what `waits` nothing can be reported.
     fn acts_on(&self, waits: impl Fn(AttemptId) -> bool) -> Option<AttemptId> {
         self.held
@@ -172,13 +151,11 @@ impl World {
     }
 
     fn deliver(&mut self, session: SessionKey, message: &ToAgent) {
-        let Some(agent) = self
-            .agents
-            .iter_mut()
-            .find(|agent| agent.session == Some(session))
-        else {
+        let mut agents = self.agents.iter();
+        let Some(index) = agents.position(|agent| agent.session == Some(session)) else {
             return;
         };
+        let agent = &mut self.agents[index];
         match message {
             ToAgent::Assign {
                 attempt,
@@ -209,33 +186,62 @@ impl World {
                 if let Some(held) = agent.held.get_mut(attempt) {
                     held.recorded = true;
                 }
-                agent.start();
             }
             ToAgent::Stop { attempt, .. } => {
                 *self.stops.entry(*attempt).or_default() += 1;
-                self.stop_held(session, *attempt);
+                self.end(index, *attempt, AttemptOutcome::Stopped, 0);
             }
             ToAgent::Welcome { verdicts, .. } => {
                 for (attempt, verdict) in verdicts {
                     if *verdict == Verdict::Stop {
-                        self.stop_held(session, *attempt);
+                        self.end(index, *attempt, AttemptOutcome::Stopped, 0);
                     }
                 }
             }
-            ToAgent::Drain { .. } | ToAgent::HeartbeatAck(_) => {}
+            ToAgent::Drain { .. } => {
+                let held = agent.held.iter();
+                let waiting: Vec<AttemptId> = held
+                    .filter(|(_, held)| held.state == HeldState::Accepted)
+                    .map(|(attempt, _)| *attempt)
+                    .collect();
+                for attempt in waiting {
+                    self.end(index, attempt, AttemptOutcome::Stopped, 0);
+                }
+            }
+            ToAgent::HeartbeatAck(_) => {}
+        }
+        // Like the real one after every message.
+        self.start(index);
+    }
+
+    /// Starts what may start at an agent with a coordinator: one attempt for each device, in the order in which they came.
+    fn start(&mut self, index: usize) {
+        let agent = &mut self.agents[index];
+        if agent.session.is_none() {
+            return;
+        }
+        let mut waiting: Vec<(u64, AttemptId)> = agent
+            .held
+            .iter()
+            .filter(|(_, held)| held.state == HeldState::Accepted && held.recorded)
+            .map(|(id, held)| (held.order, *id))
+            .collect();
+        waiting.sort_unstable();
+        for (_, id) in waiting {
+            let device = agent.held[&id].round.device_id.clone();
+            let is_busy = agent
+                .held
+                .values()
+                .any(|held| held.round.device_id == device && held.state == HeldState::Running);
+            if !is_busy && let Some(held) = agent.held.get_mut(&id) {
+                held.state = HeldState::Running;
+                let restriction = self.ledger.restrictions.get(&agent.id);
+                assert_eq!(restriction, None, "{id} begins at a restricted agent");
+            }
         }
     }
 
-    fn stop_held(&mut self, session: SessionKey, attempt: AttemptId) {
-        let agent = self
-            .agents
-            .iter()
-            .position(|agent| agent.session == Some(session))
-            .unwrap();
-        self.finish(agent, attempt, AttemptOutcome::Stopped, 0);
-    }
-
-    /// Ends what an agent holds: its final report is spooled.
+    /// Ends what an agent holds, and has it go on with what waits behind that.
     pub fn finish(
         &mut self,
         agent: usize,
@@ -243,6 +249,12 @@ impl World {
         outcome: AttemptOutcome,
         blocks: usize,
     ) {
+        self.end(agent, attempt, outcome, blocks);
+        self.start(agent);
+    }
+
+    /// Ends what an agent holds: its final report is spooled.
+    fn end(&mut self, agent: usize, attempt: AttemptId, outcome: AttemptOutcome, blocks: usize) {
         let Some(held) = self.agents[agent].held.get_mut(&attempt) else {
             return;
         };
@@ -257,7 +269,6 @@ impl World {
             blocks,
             &mut self.blocks,
         ));
-        self.agents[agent].start();
     }
 
     pub fn connect(&mut self, agent: usize) -> Vec<Effect> {
@@ -270,7 +281,7 @@ impl World {
             boot: agent.boot,
             protocol: 1,
             host: HostFacts {
-                hostname: format!("host-{}", agent.id),
+                hostname: host_of(agent.id),
                 physical_cores: Some(2),
                 software: agent.software.clone(),
                 ..HostFacts::default()
@@ -297,6 +308,11 @@ impl World {
         }
     }
 
+    /// The stream breaks, and the coordinator does not notice.
+    pub fn cut(&mut self, agent: usize) {
+        self.agents[agent].session = None;
+    }
+
     pub fn heartbeat(&mut self, agent: usize) {
         if let Some(session) = self.agents[agent].session {
             self.feed(Input::Heartbeat {
@@ -306,6 +322,22 @@ impl World {
                 changed: Vec::new(),
             });
         }
+    }
+
+    /// What is on record of an agent that need not have connected.
+    pub fn enrolled(&self, agent: usize) -> Enrolled {
+        let agent = &self.agents[agent];
+        Enrolled {
+            hostname: host_of(agent.id),
+            devices: agent.devices.iter().map(|it| it.id.clone()).collect(),
+        }
+    }
+
+    /// Cordons an agent as if it had failed at everything.
+    pub fn cordon(&mut self, agent: AgentId) {
+        self.state.cordon(agent, "everything is broken");
+        let effects = self.state.settle();
+        self.carry_out(&effects);
     }
 
     pub fn submit(&mut self, spec: SweepSpec) -> (SweepId, Answer) {
@@ -484,6 +516,10 @@ impl World {
         let sweep = self.state.sweep(sweep).unwrap();
         sweep.series[series].explanation.clone()
     }
+}
+
+fn host_of(agent: AgentId) -> String {
+    format!("host-{agent}")
 }
 
 /// The one answer among the effects.
