@@ -189,11 +189,21 @@ pub fn schedule(random: &mut ChaCha8Rng, agents: usize) -> Vec<(Duration, Fault)
                 let seconds = random.random_range(-400_000..=400_000);
                 add(&mut Duration::ZERO.clone(), Fault::WallClock(seconds), None);
             }
-            _ => add(
-                &mut drains[agent],
-                Fault::Drain(agent, true),
-                Some(Fault::Drain(agent, false)),
-            ),
+            _ => {
+                let is_free = links[agent] <= at && drains[agent] <= at;
+                add(
+                    &mut drains[agent],
+                    Fault::Drain(agent, true),
+                    Some(Fault::Drain(agent, false)),
+                );
+                // Half of them while the agent is away, and for a while after it is back.
+                if silently && is_free {
+                    let back = at + lasts / 2;
+                    links[agent] = back;
+                    schedule.push((at, Fault::Partition(agent, way)));
+                    schedule.push((back, Fault::Repair(agent, way)));
+                }
+            }
         }
     }
     schedule.sort_by_key(|(at, _)| *at);
