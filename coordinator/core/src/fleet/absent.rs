@@ -191,12 +191,14 @@ impl State {
             .iter()
             .filter(|id| self.agents.get(id).is_some_and(|agent| !agent.lost));
         let first = *here.next()?;
-        if !self.is_cordoned(first) || here.any(|id| !self.is_cordoned(*id)) {
+        let restriction = self.restrictions.get(&first);
+        let cordon = restriction.and_then(|restriction| restriction.cordon.as_ref())?;
+        if here.any(|id| !self.is_cordoned(*id)) {
             return None;
         }
         let host = &self.agents.get(&first)?.host.hostname;
         Some(Hopeless {
-            why: format!("the agent on {host} is cordoned: it fails at everything"),
+            why: format!("the agent on {host} is cordoned: it fails at everything ({cordon})"),
             is_awaited: false,
         })
     }

@@ -309,7 +309,7 @@ fn who_is_left_may_still_be_cordoned() {
         panic!("{over:?}");
     };
     assert!(
-        said.contains("its agent is cordoned: ") && said.contains("refused 3 times"),
+        said.contains("everything is broken") && said.contains("refused 3 times"),
         "{said}"
     );
 }
