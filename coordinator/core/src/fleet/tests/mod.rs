@@ -1,6 +1,7 @@
 //! The fleet against scripted plans and simulated agents: named scenarios, and random interleavings of everything that can happen.
 
 mod absent;
+mod agent;
 mod departures;
 mod devices;
 mod fixtures;

@@ -3,50 +3,19 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use batchstep_proto::{
-    domain::{
-        AttemptOutcome, AttemptReport, Device, DeviceKind, HostFacts, Ineligibility, Software,
-        SweepSpec, WorkerFacts,
-    },
-    ids::{AgentId, AttemptId, BootId, RequestId, SeriesId, SweepId},
+    domain::{AttemptOutcome, AttemptReport, HostFacts, Ineligibility, SweepSpec},
+    ids::{AgentId, AttemptId, RequestId, SeriesId, SweepId},
 };
 
 use super::{
-    fixtures::{Held, Script, device, report, uuid},
+    agent::Agent,
+    fixtures::{Held, Script, report, uuid},
     ledger::{Histories, Ledger},
 };
 use crate::fleet::{
     Answer, Config, Disposition, Effect, Enrolled, HeldAttempt, HeldState, Hello, Input, ReplyKey,
     SessionKey, State, ToAgent, Verdict,
 };
-
-/// An agent that behaves: what it holds survives its connection and the coordinator.
-pub struct Agent {
-    pub id: AgentId,
-    pub boot: BootId,
-    pub devices: Vec<Device>,
-    /// What it says its workers measure with.
-    pub software: Option<Software>,
-    /// What its workers tell when they measure.
-    pub facts: Option<WorkerFacts>,
-    pub draining: bool,
-    pub session: Option<SessionKey>,
-    pub closed: Option<bool>,
-    pub held: BTreeMap<AttemptId, Held>,
-    /// Attempts it was ever given.
-    pub given: u64,
-}
-
-impl Agent {
-    /// What it would act on next, if it does not just wait: it accepts before it measures, and measures in order. Of what `waits` nothing can be reported.
-    fn acts_on(&self, waits: impl Fn(AttemptId) -> bool) -> Option<AttemptId> {
-        self.held
-            .iter()
-            .filter(|(_, held)| held.state != HeldState::Accepted || !held.recorded)
-            .filter(|(id, held)| held.state == HeldState::Accepted || !waits(**id))
-            .min_by_key(|(_, held)| (held.state != HeldState::Accepted, held.order))
-            .map(|(id, _)| *id)
-    }
-}
 
 pub struct World {
     pub state: State,
@@ -72,28 +41,7 @@ impl World {
         };
         let agents = (1..)
             .zip(hosts)
-            .map(|(number, devices)| Agent {
-                id: uuid(number),
-                boot: uuid(number),
-                devices: devices
-                    .iter()
-                    .map(|id| {
-                        let kind = match id.split('-').next() {
-                            Some("CPU") => DeviceKind::Cpu,
-                            Some("SIM") => DeviceKind::Simulated,
-                            _ => DeviceKind::Cuda,
-                        };
-                        device(id, kind)
-                    })
-                    .collect(),
-                software: None,
-                facts: None,
-                draining: false,
-                session: None,
-                closed: None,
-                held: BTreeMap::new(),
-                given: 0,
-            })
+            .map(|(number, devices)| Agent::new(number, devices))
             .collect();
         Self {
             state: State::new(Config::default(), script),
@@ -199,12 +147,7 @@ impl World {
                 }
             }
             ToAgent::Drain { .. } => {
-                let held = agent.held.iter();
-                let waiting: Vec<AttemptId> = held
-                    .filter(|(_, held)| held.state == HeldState::Accepted)
-                    .map(|(attempt, _)| *attempt)
-                    .collect();
-                for attempt in waiting {
+                for attempt in agent.waiting() {
                     self.end(index, attempt, AttemptOutcome::Stopped, 0);
                 }
             }
@@ -217,27 +160,9 @@ impl World {
     /// Starts what may start at an agent with a coordinator: one attempt for each device, in the order in which they came.
     fn start(&mut self, index: usize) {
         let agent = &mut self.agents[index];
-        if agent.session.is_none() {
-            return;
-        }
-        let mut waiting: Vec<(u64, AttemptId)> = agent
-            .held
-            .iter()
-            .filter(|(_, held)| held.state == HeldState::Accepted && held.recorded)
-            .map(|(id, held)| (held.order, *id))
-            .collect();
-        waiting.sort_unstable();
-        for (_, id) in waiting {
-            let device = agent.held[&id].round.device_id.clone();
-            let is_busy = agent
-                .held
-                .values()
-                .any(|held| held.round.device_id == device && held.state == HeldState::Running);
-            if !is_busy && let Some(held) = agent.held.get_mut(&id) {
-                held.state = HeldState::Running;
-                let restriction = self.ledger.restrictions.get(&agent.id);
-                assert_eq!(restriction, None, "{id} begins at a restricted agent");
-            }
+        for id in agent.begin() {
+            let restriction = self.ledger.restrictions.get(&agent.id);
+            assert_eq!(restriction, None, "{id} begins at a restricted agent");
         }
     }
 
