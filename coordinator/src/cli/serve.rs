@@ -140,8 +140,8 @@ enum TlsWhere {
 fn tls_where(text: &str) -> Result<TlsWhere, String> {
     match text.to_ascii_lowercase().as_str() {
         "auto" => Ok(TlsWhere::Auto),
-        "true" | "yes" | "on" | "1" => Ok(TlsWhere::Everywhere),
-        "false" | "no" | "off" | "0" => Ok(TlsWhere::Nowhere),
+        "true" | "t" | "yes" | "y" | "on" | "1" => Ok(TlsWhere::Everywhere),
+        "false" | "f" | "no" | "n" | "off" | "0" => Ok(TlsWhere::Nowhere),
         _ => Err("write auto, true or false".to_owned()),
     }
 }

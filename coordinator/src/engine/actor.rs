@@ -133,6 +133,8 @@ impl<S: Store> Actor<S> {
                     None => break,
                 },
                 history = reading::next(&mut self.histories) => self.read_back(history).await,
+                // They are taken below, some after each of the others, too.
+                () = std::future::ready(()), if self.may_take_waiting() => {}
                 () = sleep_until(wake) => self.wake().await,
             }
             self.take_waiting().await;
@@ -327,7 +329,7 @@ impl<S: Store> Actor<S> {
     }
 
     fn refuse_all(&mut self) {
-        for report in self.waiting.take() {
+        while let Some(report) = self.waiting.next() {
             if let Command::Report { reply, .. } = report {
                 respond(reply, Err(EngineError::StoreFailed));
             }

@@ -1,11 +1,13 @@
 //! Reports of attempts that the state machine may know once everything is read back. They wait here until then. Used by the task only.
 
+use std::collections::VecDeque;
+
 use super::{Command, EngineError, INPUTS, reply::respond};
 
 /// Calls that wait, in order.
 #[derive(Default)]
 pub(super) struct Waiting {
-    reports: Vec<Command>,
+    reports: VecDeque<Command>,
 }
 
 impl Waiting {
@@ -15,7 +17,7 @@ impl Waiting {
             self.reports.retain(|waiting| !is_given_up(waiting));
         }
         if self.reports.len() < INPUTS {
-            self.reports.push(report);
+            self.reports.push_back(report);
         } else if let Command::Report { reply, .. } = report {
             respond(reply, Err(EngineError::StillReading));
         }
@@ -25,9 +27,14 @@ impl Waiting {
         self.reports.is_empty()
     }
 
-    /// All of them.
-    pub(super) fn take(&mut self) -> Vec<Command> {
-        std::mem::take(&mut self.reports)
+    /// The first of them whose caller still waits.
+    pub(super) fn next(&mut self) -> Option<Command> {
+        while let Some(report) = self.reports.pop_front() {
+            if !is_given_up(&report) {
+                return Some(report);
+            }
+        }
+        None
     }
 }
 

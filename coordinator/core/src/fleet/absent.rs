@@ -130,6 +130,25 @@ impl State {
         (count, waiting.len())
     }
 
+    /// Takes devices whose agent was removed off the series that they share with others. That is on record, so that a restart does not wait for them.
+    pub(super) fn depart_for_good(&mut self, devices: &BTreeSet<String>) {
+        for device in devices {
+            let Some(lane) = self.lanes.get(device).filter(|it| it.claimants.is_empty()) else {
+                continue;
+            };
+            let Some(gone) = &lane.gone else { continue };
+            let reason = gone.explain(device);
+            let turns = lane.queue.iter().map(|turn| turn.series);
+            let is_shared = |id: &SeriesId| {
+                let series = self.series.get(id);
+                series.is_some_and(|series| series.plan.is_shared())
+            };
+            for id in turns.filter(is_shared).collect::<Vec<_>>() {
+                self.depart(id, device, reason.clone());
+            }
+        }
+    }
+
     /// Ends a shared series that none of its devices may measure any more.
     pub(super) fn fail_if_abandoned(&mut self, id: SeriesId) {
         let goes_on = |it: &&Series| it.over.is_none();

@@ -62,7 +62,9 @@ impl State {
     /// Looks whether a device has failed too often at a series, the last time with `message`: then it leaves it, or ends it where nobody else is left. True:
     /// the series is over.
     pub(super) fn look_at_failures(&mut self, id: SeriesId, device: &str, message: &str) -> bool {
-        let excess = self.series.get(&id).and_then(|series| {
+        // What an unread series has measured may have ended the row; the next failure after the reading is judged with it.
+        let readable = self.series.get(&id).filter(|_| !self.unread.contains(&id));
+        let excess = readable.and_then(|series| {
             let faults = self.faults(series, device);
             excess(&faults, &self.config, &series.plan)
         });
@@ -81,7 +83,7 @@ impl State {
             let Some(record) = series.round(index) else {
                 continue;
             };
-            // Attempts report in their order, each once.
+            // Attempts report in their order, each once: only the latest attempt of a round, or one that nobody came after, may end it late.
             let mut outcomes = record.outcomes.iter();
             let attempts = tries.iter().filter_map(|id| self.attempts.get(id));
             for (number, attempt) in attempts.enumerate() {
@@ -104,7 +106,9 @@ impl State {
 
     /// Takes the devices off a shared series whose workers have told other software than those of the others: what they measure belongs to another answer.
     pub(super) fn look_at_software(&mut self, id: SeriesId) {
-        let Some(series) = self.series.get(&id).filter(|it| it.over.is_none()) else {
+        // Of an unread series those who told theirs before are not known.
+        let is_open = |it: &&Series| it.over.is_none() && !self.unread.contains(&id);
+        let Some(series) = self.series.get(&id).filter(is_open) else {
             return;
         };
         let rounds = series.history.rounds.iter().chain(series.open.values());
@@ -120,7 +124,7 @@ impl State {
     }
 
     /// Takes a device off a series for good, and ends the series where no other is left.
-    fn depart(&mut self, id: SeriesId, device: &str, reason: String) {
+    pub(super) fn depart(&mut self, id: SeriesId, device: &str, reason: String) {
         let Some(series) = self.series.get_mut(&id).filter(|it| it.over.is_none()) else {
             return;
         };

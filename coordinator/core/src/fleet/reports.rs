@@ -142,7 +142,7 @@ impl State {
         if self.close_out(series_id, index) {
             return;
         }
-        if let Some(error) = error {
+        if let Some(error) = error.filter(|_| !self.has_departed(id)) {
             self.pause(series_id, &device, PauseCause::Failure, &error);
         }
         let is_empty = !measured && self.is_round_empty(series_id, index);

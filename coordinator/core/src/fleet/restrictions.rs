@@ -172,6 +172,9 @@ impl State {
         };
         self.note_removal(&removed, &devices);
         let (failed, waiting) = self.fail_hopeless_series(&devices);
+        if !replaced {
+            self.depart_for_good(&devices);
+        }
         self.reply(reply, Answer::Removed { failed, waiting });
     }
 

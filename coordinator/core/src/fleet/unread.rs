@@ -70,6 +70,7 @@ impl State {
             Ok(rounds) => {
                 self.unread.remove(&id);
                 self.add_history(id, rounds);
+                self.look_at_software(id);
                 self.reconsider(id);
             }
             Err(problem) => {

@@ -27,7 +27,10 @@ impl<'a> Told<'a> {
         };
         for record in rounds {
             let device = record.round.device_id.as_str();
-            let Some(facts) = &record.facts else { continue };
+            // A round that brought nothing goes to another device, and keeps what the first one told until that tells its own.
+            let Some(facts) = record.facts.as_ref().filter(|_| !record.is_empty()) else {
+                continue;
+            };
             if plan.departed.contains_key(device) {
                 continue;
             }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use batchstep_core::fleet::State;
 use tokio::time::Instant;
 
-use super::Actor;
+use super::{Actor, BATCH_TIME};
 use crate::{
     engine::histories::{Histories, History, PAUSE},
     store::Store,
@@ -59,13 +59,19 @@ impl<S: Store> Actor<S> {
             (!wanted.is_empty()).then(|| Histories::begin(Arc::clone(&self.store), &wanted, after));
     }
 
-    /// Takes the reports that waited until everything is read back, once it is.
-    pub(super) async fn take_waiting(&mut self) {
+    /// True while reports wait that need not any more.
+    pub(super) fn may_take_waiting(&self) -> bool {
         let must_wait = self.state.as_ref().is_none_or(State::is_reading);
-        if self.waiting.is_empty() || must_wait {
-            return;
-        }
-        for report in self.waiting.take() {
+        !self.waiting.is_empty() && !must_wait
+    }
+
+    /// Takes the reports that waited until everything is read back, once it is, for a short time: each asks the store, and heartbeats wait meanwhile.
+    pub(super) async fn take_waiting(&mut self) {
+        let begun = Instant::now();
+        while begun.elapsed() < BATCH_TIME
+            && self.may_take_waiting()
+            && let Some(report) = self.waiting.next()
+        {
             self.take(report).await;
         }
         self.flush().await;

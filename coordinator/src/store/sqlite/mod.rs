@@ -154,6 +154,10 @@ impl Sqlite {
 
     fn failed(&self, error: impl Into<WriteError>) -> StoreError {
         match error.into() {
+            WriteError::Sqlx(source) if is_damage(&source) => StoreError::Corrupt {
+                what: "row",
+                problem: source.to_string(),
+            },
             WriteError::Sqlx(source) => StoreError::Database {
                 path: self.path.clone(),
                 source,
@@ -181,6 +185,17 @@ impl Sqlite {
             .await?;
         transaction.commit().await?;
         Ok(())
+    }
+}
+
+/// True of a value or a page that will be no better the next time it is read.
+fn is_damage(error: &sqlx::Error) -> bool {
+    /// SQLite's SQLITE_CORRUPT and SQLITE_NOTADB (<https://sqlite.org/rescode.html>).
+    const DAMAGED: [&str; 2] = ["11", "26"];
+    match error {
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| DAMAGED.contains(&&*code)),
+        _ => false,
     }
 }
 

@@ -217,8 +217,14 @@ fn a_shared_series_goes_on_with_the_devices_that_are_left() {
     assert_eq!(remove(&mut world, 0, false), removed(0, 0));
     world.step(1);
     world.disconnect(1);
+    // That one of them is gone for good is on record.
+    world.restart();
+    world.connect(1);
+    world.disconnect(1);
     assert_eq!(remove(&mut world, 1, false), removed(1, 0));
-    assert_eq!(ends(&world)[0].0, SeriesState::Failed);
+    let (state, why) = ends(&world)[0];
+    assert_eq!(state, SeriesState::Failed);
+    assert_eq!(why.matches("was removed").count(), 2, "{why}");
 }
 
 #[test]

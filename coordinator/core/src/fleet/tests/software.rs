@@ -1,6 +1,8 @@
 //! Devices whose workers have different software: who shares a series with whom, and who leaves it.
 
-use batchstep_proto::domain::{DeviceSelector, Software, WorkerFacts};
+use batchstep_proto::domain::{
+    AttemptOutcome, AttemptReport, DeviceSelector, Software, WorkerFacts,
+};
 
 use super::{
     departures::{DEVICES, departed, shared, three_hosts},
@@ -119,4 +121,69 @@ fn two_devices_of_different_software_part_once_both_have_told() {
         Some("libtorch 2.10.0 where the others have 2.11.0")
     );
     assert_eq!(departed(&world, "GPU-a"), None);
+}
+
+#[test]
+fn after_a_restart_nobody_is_judged_before_what_the_others_told_is_read() {
+    let mut world = three_hosts(40);
+    let tell = |world: &mut World, agent: usize| {
+        while world.agents[agent].held.values().all(|it| it.parts == 0) {
+            world.step(agent);
+        }
+    };
+    for agent in 0..3 {
+        world.agents[agent].facts = tells(if agent == 0 { "2.11.0" } else { "2.10.0" });
+    }
+    // Two measure a round each, and begin another.
+    for agent in [1, 2] {
+        let given = world.agents[agent].given;
+        while world.agents[agent].given < given + 2 {
+            world.step(agent);
+        }
+    }
+    world.restart_unread();
+    for agent in [0, 1] {
+        world.connect(agent);
+        tell(&mut world, agent);
+    }
+    for device in DEVICES {
+        assert_eq!(departed(&world, device), None);
+    }
+    world.read_all();
+    let why = Some("libtorch 2.11.0 where the others have 2.10.0");
+    assert_eq!(departed(&world, "GPU-a"), why);
+    assert_eq!(departed(&world, "GPU-b"), None);
+}
+
+#[test]
+fn what_a_device_told_and_did_not_measure_is_not_said_of_the_one_that_takes_its_round() {
+    let mut world = three_hosts(40);
+    for agent in 0..3 {
+        world.agents[agent].facts = tells(if agent == 0 { "2.11.0" } else { "2.10.0" });
+    }
+    // The worker of the first is ready, and stopped before its first block.
+    while world.step(0)
+        && world.agents[0]
+            .held
+            .values()
+            .all(|it| it.order > 0 || !it.recorded)
+    {}
+    let attempt = world.held(0);
+    world.finish(0, attempt, AttemptOutcome::Stopped, 0);
+    let id = world.agents[0].id;
+    let facts = world.agents[0].facts.clone();
+    let last = world.agents[0].held.remove(&attempt).unwrap().last.unwrap();
+    world.send_report(id, AttemptReport { facts, ..last });
+    world.disconnect(0);
+    // The second has it, and has not begun it, when the third tells its own.
+    let given = world.agents[1].given;
+    while world.agents[1].given == given {
+        world.step(1);
+    }
+    for _ in 0..6 {
+        world.step(2);
+    }
+    for device in DEVICES {
+        assert_eq!(departed(&world, device), None);
+    }
 }
