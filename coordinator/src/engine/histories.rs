@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use batchstep_core::fleet::{Input, StoredRound, Unread};
 use batchstep_proto::{causes::chain, ids::SeriesId};
 use tokio::{
-    sync::mpsc,
+    sync::mpsc::{self, error::TryRecvError},
     time::{Instant, sleep},
 };
 
@@ -72,8 +72,8 @@ impl Histories {
     }
 
     /// The next history, if it is here already.
-    pub(super) fn try_next(&mut self) -> Option<History> {
-        self.read.try_recv().ok()
+    pub(super) fn try_next(&mut self) -> Result<History, TryRecvError> {
+        self.read.try_recv()
     }
 }
 

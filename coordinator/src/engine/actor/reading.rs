@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use batchstep_core::fleet::State;
-use tokio::time::Instant;
+use tokio::{sync::mpsc::error::TryRecvError, time::Instant};
 
 use super::{Actor, BATCH_TIME};
 use crate::{
@@ -11,8 +11,9 @@ use crate::{
     store::Store,
 };
 
-/// No further history joins others that are taken together after this: each costs a plan, and other inputs wait meanwhile.
-const HISTORIES_TIME: Duration = Duration::from_millis(5);
+/// No further history joins others that are taken together after this: each costs a plan or two, and other inputs wait meanwhile. As long as those take before it is
+/// the turn of histories again, so that neither keeps the other waiting under any load.
+const HISTORIES_TIME: Duration = Duration::from_millis(20);
 
 impl<S: Store> Actor<S> {
     /// Takes a history and those that wait behind it; `None`: no more will come.
@@ -30,9 +31,13 @@ impl<S: Store> Actor<S> {
     pub(super) fn take_histories(&mut self) {
         let begun = Instant::now();
         while begun.elapsed() < HISTORIES_TIME
-            && let Some(history) = self.histories.as_mut().and_then(Histories::try_next)
+            && let Some(histories) = &mut self.histories
         {
-            self.step(history.into());
+            match histories.try_next() {
+                Ok(history) => self.step(history.into()),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => self.end_reading(),
+            }
         }
     }
 
