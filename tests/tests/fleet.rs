@@ -281,16 +281,8 @@ fn blocks_by_device(lab: &Lab) -> BTreeMap<String, usize> {
     blocks
 }
 
-#[test]
-fn devices_of_one_model_share_a_sweep_and_the_loss_of_one_delays_nothing() {
-    let lab = Lab::new();
-    let coordinator = lab.start_coordinator();
-    let paces = [("one", 1.0), ("two", 1.06), ("three", 0.95)];
-    let mut started: Vec<Agent> = paces
-        .iter()
-        .map(|(name, pace)| simulate(&lab, name, &of_pace(*pace)))
-        .collect();
-    eventually("three agents", || (agents(&lab).len() == 3).then_some(()));
+/// Asks for a sweep that all of them share, with more rounds than it takes until something goes wrong.
+fn share(lab: &Lab) {
     let run = lab.ask(&[
         "sweep",
         "run",
@@ -308,6 +300,19 @@ fn devices_of_one_model_share_a_sweep_and_the_loss_of_one_delays_nothing() {
         "--share-across-model",
     ]);
     assert!(run.status.success(), "{}", run.stderr);
+}
+
+#[test]
+fn devices_of_one_model_share_a_sweep_and_the_loss_of_one_delays_nothing() {
+    let lab = Lab::new();
+    let coordinator = lab.start_coordinator();
+    let paces = [("one", 1.0), ("two", 1.06), ("three", 0.95)];
+    let mut started: Vec<Agent> = paces
+        .iter()
+        .map(|(name, pace)| simulate(&lab, name, &of_pace(*pace)))
+        .collect();
+    eventually("three agents", || (agents(&lab).len() == 3).then_some(()));
+    share(&lab);
     let why = explanation(&lab);
     assert!(why.contains("3 × Sixteen"), "{why}");
     eventually("blocks of all three", || {
@@ -388,23 +393,7 @@ fn one_broken_host_of_three_leaves_a_shared_sweep_and_the_others_finish_it() {
     eventually("three agents", || {
         (self::agents(&lab).len() == 3).then_some(())
     });
-    let run = lab.ask(&[
-        "sweep",
-        "run",
-        "--detach",
-        "--workload",
-        "linear",
-        "--batch-sizes",
-        "1-80",
-        "--budget",
-        "4m",
-        "--strategy",
-        "dense",
-        "--precision",
-        "0.0002",
-        "--share-across-model",
-    ]);
-    assert!(run.status.success(), "{}", run.stderr);
+    share(&lab);
     let reason = eventually("the broken one to leave", || {
         Some(departure(&lab)).filter(|reason| !reason.is_empty())
     });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use batchstep_proto::domain::DeviceSelector;
 
 use super::{
-    fixtures::spec,
+    fixtures::{shared, spec},
     restrictions::drain,
     world::{World, answer},
 };
@@ -209,9 +209,7 @@ fn a_shared_series_goes_on_with_the_devices_that_are_left() {
     let mut world = World::new(6, &[&["GPU-x"], &["GPU-y"]]);
     world.connect(0);
     world.connect(1);
-    let mut shared = spec();
-    shared.scheduling.share_across_model = true;
-    world.submit(shared);
+    world.submit(shared());
     world.disconnect(0);
     world.agents[0].held.clear();
     assert_eq!(remove(&mut world, 0, false), removed(0, 0));
@@ -232,9 +230,7 @@ fn a_shared_series_waits_for_the_one_device_that_is_to_come() {
     let mut world = World::new(6, &[&["GPU-x"], &["GPU-y"], &["GPU-x"]]);
     world.connect(0);
     world.connect(1);
-    let mut shared = spec();
-    shared.scheduling.share_across_model = true;
-    world.submit(shared);
+    world.submit(shared());
     world.disconnect(0);
     // The other device can go on without it.
     assert_eq!(remove(&mut world, 0, true), removed(0, 0));

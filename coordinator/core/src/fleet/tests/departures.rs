@@ -2,22 +2,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use batchstep_proto::{
-    domain::{AttemptOutcome, SweepSpec},
-    wire,
-};
+use batchstep_proto::{domain::AttemptOutcome, wire};
 use proptest::prelude::*;
 
-use super::{fixtures::spec, world::World};
+use super::{fixtures::shared, world::World};
 use crate::fleet::{AttemptState, HeldState, SeriesState, SweepState};
 
 pub const DEVICES: [&str; 3] = ["GPU-a", "GPU-b", "GPU-c"];
-
-pub fn shared() -> SweepSpec {
-    let mut spec = spec();
-    spec.scheduling.share_across_model = true;
-    spec
-}
 
 /// One sweep on three hosts with a GPU of one model each.
 pub fn three_hosts(rounds: usize) -> World {

@@ -126,6 +126,13 @@ pub fn spec() -> SweepSpec {
     }
 }
 
+/// One that devices of a model share.
+pub fn shared() -> SweepSpec {
+    let mut spec = spec();
+    spec.scheduling.share_across_model = true;
+    spec
+}
+
 /// From eight in the evening to six in the morning.
 pub fn night() -> DailyWindow {
     let times: Times = "20:00-06:00".parse().unwrap();

@@ -3,24 +3,18 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use batchstep_proto::{
-    domain::{AttemptOutcome, AttemptReport, SweepSpec, VisitFailure, VisitFailureKind},
+    domain::{AttemptOutcome, AttemptReport, VisitFailure, VisitFailureKind},
     wire,
 };
 
 use super::{
-    fixtures::{report, spec},
+    fixtures::{report, shared, spec},
     world::{ACCEPTED, SUPERSEDED, World},
 };
 use crate::fleet::{Answer, AttemptState, HeldState, SeriesState};
 
-fn shared() -> SweepSpec {
-    let mut spec = spec();
-    spec.scheduling.share_across_model = true;
-    spec
-}
-
 /// The devices of each series, in their order.
-fn pools(world: &World) -> Vec<Vec<String>> {
+pub fn pools(world: &World) -> Vec<Vec<String>> {
     let series = world.ledger.sweeps.iter().flat_map(|sweep| &sweep.series);
     series
         .map(|series| series.plan.devices().map(ToOwned::to_owned).collect())

@@ -5,7 +5,9 @@ use batchstep_proto::domain::{
 };
 
 use super::{
-    departures::{DEVICES, departed, shared, three_hosts},
+    departures::{DEVICES, departed, three_hosts},
+    fixtures::shared,
+    shared::pools,
     world::World,
 };
 use crate::fleet::SeriesState;
@@ -22,14 +24,6 @@ fn tells(libtorch: &str) -> Option<WorkerFacts> {
         software: version(libtorch),
         ..WorkerFacts::default()
     })
-}
-
-/// The devices of each series, in their order.
-fn pools(world: &World) -> Vec<Vec<String>> {
-    let series = world.ledger.sweeps.iter().flat_map(|sweep| &sweep.series);
-    series
-        .map(|series| series.plan.devices().map(ToOwned::to_owned).collect())
-        .collect()
 }
 
 #[test]
