@@ -6,8 +6,10 @@
 #
 # Checks: the inventory field by field against nvidia-ml-py and nvidia-smi, and what reading it costs; TF32 on and off; a real out-of-memory as a result; sweeps; what the hardware predicts about the step;
 # iteration time beside a Python loop. Prints one line per check, "ok" or "WRONG", and exits with the number of wrong ones. A prediction that
-# does not come true is "REFUTED", which is a finding and not an error. Fifteen sweeps of BUDGET=20s each and seven of PREDICTION_BUDGET=40s.
-# PARTS="sweeps tf32 oom predictions ratio" picks some where a call may not take that long; the facts are always checked.
+# does not come true is "REFUTED", which is a finding and not an error. Twelve sweeps of BUDGET=20s, two of TF32_BUDGET=8s, one of up to 20 s, and seven of
+# PREDICTION_BUDGET=40s; with PAIRS=41 each of six ratios takes a minute.
+# PARTS="sweeps tf32 oom predictions ratio" picks some where a call may not take that long, and SWEEPS="cnn linear matmul conv transformer resnet50" some sweeps; the facts are
+# always checked.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -15,6 +17,8 @@ binaries=$(realpath "${1:-.carry}")
 results=${2:-gpu-results}
 budget=${BUDGET:-20s}
 prediction_budget=${PREDICTION_BUDGET:-40s}
+tf32_budget=${TF32_BUDGET:-8s}
+pairs=${PAIRS:-41}
 parts=" ${PARTS:-sweeps tf32 oom predictions ratio} "
 mkdir -p "$results"
 results=$(realpath "$results")
@@ -82,7 +86,7 @@ field() { python3 -c 'import json, sys; row = json.load(open(sys.argv[1]))["rows
 
 # --- sweeps: the article's network and the single layers
 if wanted sweeps; then
-for workload in cnn linear matmul conv transformer resnet50; do
+for workload in ${SWEEPS:-cnn linear matmul conv transformer resnet50}; do
   for dtype in f32 bf16; do
     sweep "$workload-$dtype" --workload "$workload" --dtype "$dtype"
     status=$?
@@ -95,7 +99,7 @@ fi
 
 # --- every timed block of a sweep on a watched GPU tells its clock
 if wanted sweeps; then
-told=$(python3 - "$results/linear-f32/blocks.csv" <<'PY'
+told=$(python3 - "$results/$workload-f32/blocks.csv" <<'PY'
 import csv, sys
 blocks = list(csv.DictReader(open(sys.argv[1])))
 told = sum(1 for block in blocks if block["sm_clock_mhz"] and block["temperature_celsius"] and block["throttle_reasons"] != "")
@@ -109,15 +113,19 @@ fi
 
 # --- TF32 must change the time of a large product, and f32 must not be TF32
 if wanted tf32; then
+sweep_budget=$budget
+budget=$tf32_budget
 sweep tf32-off --workload matmul:rows=1024,k=4096,n=4096 --batch-sizes 1-16 --dtype f32
 sweep tf32-on --workload matmul:rows=1024,k=4096,n=4096 --batch-sizes 1-16 --dtype tf32
 off=$(field "$results/tf32-off.json" 'row["best_throughput"]["samples_per_second"]')
 on=$(field "$results/tf32-on.json" 'row["best_throughput"]["samples_per_second"]')
 python3 -c "import sys; sys.exit(0 if $on > 2 * $off else 1)"
 check "TF32 on is more than twice as fast as off" $? "$off and $on samples/s"
+budget=$sweep_budget
 fi
 
-# --- a real out-of-memory bounds the sweep: another process holds half of the memory, which the worker's own limit (90 % of all of it) does not foresee
+# --- a real out-of-memory bounds the sweep: another process holds half of the memory, which the worker's own limit (90 % of all of it) does not foresee.
+# Each sample is a product of 4 GiB that takes milliseconds, so that memory ends before the time that the budget allows.
 if wanted oom; then
 python3 -c '
 import sys, torch
@@ -128,7 +136,10 @@ sys.stdin.read()' <"$work/hold" >"$work/held" &
 holder=$!
 exec 8>"$work/hold"
 for _ in $(seq 60); do grep -q held "$work/held" && break; sleep 1; done
-BATCHSTEP_SHARE_GPUS=true sweep oom --workload matmul:rows=65536,k=16384,n=16384 --batch-sizes 1,2,3,4,5,6,7,8,10,12,14,16,20,24,28,32
+sweep_budget=$budget
+budget=20s
+BATCHSTEP_SHARE_GPUS=true sweep oom --workload matmul:rows=65536,k=64,n=16384 --batch-sizes 1,2,3,4,5,6,7,8,10,12,14,16,20,24,28,32
+budget=$sweep_budget
 exec 8>&-
 wait "$holder"
 bound=$(python3 - "$work/data-oom/coordinator.db" <<'PY'
@@ -156,13 +167,13 @@ sms=$(python3 -c 'import torch; print(torch.cuda.get_device_properties(0).multi_
 sweep_budget=$budget
 budget=$prediction_budget
 
-# As many column tiles as SMs: each further tile of rows is a wave of its own.
-sweep one-wave --workload "matmul:rows=1,k=1024,n=$((sms * 128))" --dtype bf16 --mode infer --batch-sizes 16-1536:16
+# As many column tiles as SMs: each further tile of rows is a wave of its own, and long enough that the host is ahead of it.
+sweep one-wave --workload "matmul:rows=1,k=8192,n=$((sms * 128))" --dtype bf16 --mode infer --batch-sizes 16-1536:16
 holds one-wave 'row["step"] in (128.0, 256.0)'
 predict "matmul with $sms x 128 columns steps every 128 or 256 rows" $? "$(answer one-wave)"
 
 # Independent tiles, 1, 2 and 4 for each sample: the period is SMs times occupancy over tiles, in the ratio 4 : 2 : 1.
-python3 - "$work" <<'PY'
+cat >"$work/models.py" <<'PY'
 import sys
 import torch
 
@@ -188,6 +199,7 @@ torch.jit.script(Tiles()).save(f"{sys.argv[1]}/tiles.pt")
 torch.jit.script(Elementwise()).save(f"{sys.argv[1]}/elementwise.pt")
 torch.jit.script(torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))).save(f"{sys.argv[1]}/mlp.pt")
 PY
+python3 "$work/models.py" "$work"
 check "models for the predictions" $? "$work"
 for tiles in 1 2 4; do
   sweep "tiles-$tiles" --workload "torchscript:path=$work/tiles.pt,input=${tiles}x128x512" --mode infer --batch-sizes "$((8 / tiles))-$((2400 / tiles)):$((8 / tiles))"
@@ -200,7 +212,7 @@ PY
 predict "1, 2 and 4 independent tiles a sample step in the ratio 4 : 2 : 1" $? "$(answer tiles-1) $(answer tiles-2) $(answer tiles-4)"
 
 # Work that is not tiled by samples, or too small for the device to fill.
-sweep elementwise --workload "torchscript:path=$work/elementwise.pt,input=1024" --mode infer --batch-sizes 1-128
+sweep elementwise --workload "torchscript:path=$work/elementwise.pt,input=1048576" --mode infer --batch-sizes 16-128
 holds elementwise 'row["verdict"] == "no_step"'
 predict "elementwise work has no step" $? "$(answer elementwise)"
 sweep tiny-mlp --workload "torchscript:path=$work/mlp.pt,input=64" --mode infer --batch-sizes 1-128
@@ -216,7 +228,7 @@ fi
 
 # --- our iteration time beside a Python loop of the same network
 if wanted ratio; then
-python3 tests/bench/figures.py --only ratio --device cuda --loop "$binaries/loop" --output "$results/ratio.json" | tee "$results/ratio.txt"
+python3 tests/bench/figures.py --only ratio --device cuda --pairs "$pairs" --loop "$binaries/loop" --output "$results/ratio.json" | tee "$results/ratio.txt"
 check "ratio to the Python loop" "${PIPESTATUS[0]}" "see ratio.txt"
 fi
 

@@ -21,7 +21,7 @@ MOVING = {
     "memory_free_bytes": 0.05,
     "sm_clock_mhz": None,
     "memory_clock_mhz": None,
-    "energy_joules": 0.01,
+    "energy_joules": 0.01,  # and what is used meanwhile
     "gpu_utilization_percent": None,
     "memory_utilization_percent": None,
     "pcie_generation": None,
@@ -32,6 +32,8 @@ MOVING = {
     "power_limit_enforced_watts": 0.2,
 }
 DEGREES = 5.0
+# Of the counter of energy, which starts with the driver: ten seconds of a kilowatt.
+JOULES = 10_000.0
 
 
 def same(name, ours, theirs):
@@ -40,8 +42,8 @@ def same(name, ours, theirs):
     if name.endswith("_celsius"):
         return abs(ours - theirs) <= DEGREES
     if name in MOVING:
-        tolerance = MOVING[name]
-        return tolerance is None or abs(ours - theirs) <= tolerance * max(abs(ours), abs(theirs)) + 1
+        tolerance, least = MOVING[name], JOULES if name == "energy_joules" else 1.0
+        return tolerance is None or abs(ours - theirs) <= tolerance * max(abs(ours), abs(theirs)) + least
     if isinstance(ours, float) or isinstance(theirs, float):
         return abs(float(ours) - float(theirs)) < 0.01
     return ours == theirs
