@@ -3,18 +3,16 @@
 
 use std::time::Duration;
 
-use batchstep_proto::domain::Round;
-
-use crate::sweep::{self, History, Next, RoundRecord, SeriesPlan};
+use crate::sweep::{self, Ahead, History, Next, RoundRecord, SeriesPlan};
 
 /// Decides what a series measures. Must be a function of its arguments alone: after a restart the same answers are asked for again.
 pub trait Planner: Send {
     /// What comes after the rounds of the history. A round's index is the number of rounds in the history, and its id is derived from that.
     fn next(&self, plan: &SeriesPlan, history: &History) -> Next;
 
-    /// The same while `open` rounds, ascending by index, are out: what is wanted whatever they bring. `None`: that is not known before they are over. The
-    /// index of a round is the number of rounds in both.
-    fn ahead(&self, plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Option<Round>;
+    /// The same while `open` rounds, ascending by index, are out, and as far as it can be said. `None`: not before they are over. The index of the first
+    /// round is the number of rounds in both.
+    fn ahead(&self, plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Option<Ahead>;
 
     /// Device time the series will still take at most.
     fn remaining(&self, plan: &SeriesPlan, history: &History) -> Duration;
@@ -29,7 +27,7 @@ impl Planner for SweepPlanner {
         sweep::next(plan, &sweep::comparable(plan, history))
     }
 
-    fn ahead(&self, plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Option<Round> {
+    fn ahead(&self, plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Option<Ahead> {
         sweep::ahead(plan, &sweep::comparable(plan, history), open)
     }
 

@@ -11,7 +11,7 @@ use batchstep_proto::{
 };
 
 use super::{Record, SeriesState, SeriesSummary, State, attempts::Attempt, lanes::Turn};
-use crate::sweep::{History, Next, RoundRecord, SeriesPlan};
+use crate::sweep::{Ahead, History, Next, RoundRecord, SeriesPlan};
 
 /// One series of an active sweep.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub(super) struct Series {
     pub open: BTreeMap<u32, RoundRecord>,
     /// Attempts of each round, by index and number.
     pub tries: Vec<Vec<AttemptId>>,
+    /// Rounds below this index are wanted whatever the ones before them bring, as long as every visit is timed; 0 where that was not said.
+    pub foreseen: u32,
     /// What follows the rounds that are out is not known before one of them is over.
     pub must_wait: bool,
     /// How and why it ended.
@@ -42,6 +44,7 @@ impl Series {
             history: History::default(),
             open: BTreeMap::new(),
             tries: Vec::new(),
+            foreseen: 0,
             must_wait: false,
             over: None,
             summary: SeriesSummary::default(),
@@ -83,6 +86,26 @@ impl Series {
         self.open.insert(round.index, RoundRecord::new(round));
     }
 
+    /// True when a round that is over changes nothing: it brought all it was asked for, and one that is open is wanted whatever it brought.
+    fn goes_on_after(&self, index: u32) -> bool {
+        let is_complete = self.round(index).is_some_and(RoundRecord::is_complete);
+        let mut open = self.open.keys();
+        is_complete && open.any(|index| *index < self.foreseen) && !self.remaining.is_zero()
+    }
+
+    /// Forgets the rounds that nobody but the planner knows of, which are the last ones.
+    fn forget_planned(&mut self) {
+        let tries = &mut self.tries;
+        self.open.retain(|index, _| {
+            let is_known = tries.get(*index as usize).is_some_and(|it| !it.is_empty());
+            if !is_known {
+                tries.truncate(*index as usize);
+            }
+            is_known
+        });
+        self.foreseen = 0;
+    }
+
     /// Says what the attempts of a round are; of rounds before it none are known where nobody said.
     pub fn set_tries(&mut self, index: u32, tries: Vec<AttemptId>) {
         let place = index as usize;
@@ -114,6 +137,7 @@ impl State {
             return;
         };
         series.must_wait = false;
+        series.forget_planned();
         series.remaining = self.planner.remaining(&series.plan, &series.history);
         match self.planner.next(&series.plan, &series.history) {
             Next::Round(round) => {
@@ -174,7 +198,13 @@ impl State {
         }
         let open: Vec<&RoundRecord> = series.open.values().collect();
         match self.planner.ahead(&series.plan, &series.history, &open) {
-            Some(round) => series.plan_round(round),
+            Some(Ahead { round, further }) => {
+                if let Some(last) = further.last() {
+                    series.foreseen = last.index + 1;
+                }
+                series.plan_round(round);
+                further.into_iter().for_each(|it| series.plan_round(it));
+            }
             None => series.must_wait = true,
         }
         !series.must_wait
@@ -249,7 +279,17 @@ impl State {
             series: Some(self.series_view(series)),
         });
         self.journal(Some(sweep), event);
-        if !(is_empty && self.look_at_failures(id, &device, message)) {
+        if is_empty && self.look_at_failures(id, &device, message) {
+            return;
+        }
+        let Some(series) = self.series.get_mut(&id) else {
+            return;
+        };
+        if series.goes_on_after(index) {
+            series.must_wait = false;
+            self.dirty
+                .extend(series.plan.devices().map(ToOwned::to_owned));
+        } else {
             self.reconsider(id);
         }
     }

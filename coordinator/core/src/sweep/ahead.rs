@@ -1,8 +1,8 @@
 //! Looking ahead: which round to give out while others are still being measured.
 //!
 //! Called by `fleet` so that a device has its next round before the last one has reported, and so that several devices can share a series. The rounds that
-//! are out are assumed to end as everything so far predicts; the planner then says what comes after them. Where that is not known, as in a probe, or would be the end,
-//! nothing is given out: the truth is waited for.
+//! are out are assumed to end as everything so far predicts; the planner then says what comes after them, and how far that holds whatever they bring. Where that is not known, as
+//! in a probe, or would be the end, nothing is given out: the truth is waited for.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,14 +14,28 @@ use batchstep_proto::domain::{
 };
 
 use super::{
-    History, Next, RoundRecord, SeriesPlan, cost::Costs, history::Past, levels::Levels,
-    plan::following, standing::Standing,
+    History, Next, RoundRecord, SeriesPlan,
+    cost::Costs,
+    history::Past,
+    levels::Levels,
+    plan::{Course, following},
+    standing::Standing,
 };
 
-/// The round that follows those of the history and those that are out; `None`: wait for them. `open` ascends by index and, with the history, has every
+/// What to give out while other rounds are still being measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ahead {
+    /// Follows those that are out, if they end as expected.
+    pub round: Round,
+    /// The rounds behind that one, ascending by index. Where there are any, they and it are wanted whatever the rounds before them bring, as long as
+    /// every visit of those is timed: nobody needs to be asked before.
+    pub further: Vec<Round>,
+}
+
+/// The rounds that follow those of the history and those that are out; `None`: wait for them. `open` ascends by index and, with the history, has every
 /// index up to its last.
 #[must_use]
-pub fn ahead(plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Option<Round> {
+pub fn ahead(plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Option<Ahead> {
     if open.iter().any(|it| it.round.kind != RoundKind::Measure) {
         return None;
     }
@@ -46,8 +60,9 @@ pub fn ahead(plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Opt
         past.rounds.sort_by_key(|record| record.round.index);
         standing = Standing::of(plan, &past);
     }
-    match following(plan, &past, &standing) {
-        Next::Round(round) => Some(round),
+    let Course { next, further } = following(plan, &past, &standing);
+    match next {
+        Next::Round(round) => Some(Ahead { round, further }),
         Next::Done(_) | Next::Failed(_) => None,
     }
 }
@@ -215,7 +230,8 @@ mod tests {
                     let over = history.rounds.iter().filter(|other| other.round.index <= until);
                     let over = over.filter(|other| other.round.index != record.round.index);
                     let past = History { rounds: over.cloned().collect() };
-                    prop_assert_eq!(ahead(&plan, &past, &[&open]), plain(&plan, &past, &[&open]));
+                    let planned = ahead(&plan, &past, &[&open]).map(|it| it.round);
+                    prop_assert_eq!(planned, plain(&plan, &past, &[&open]));
                 }
             }
         }

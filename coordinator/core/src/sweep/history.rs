@@ -128,6 +128,13 @@ impl RoundRecord {
         self.blocks.is_empty() && self.failures.is_empty()
     }
 
+    /// True once the first attempt has finished and every visit has a block.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let has_finished = matches!(self.outcomes.as_slice(), [(AttemptOutcome::Finished, _)]);
+        has_finished && self.failures.is_empty() && self.blocks.len() == self.round.visits.len()
+    }
+
     /// Adds a part of an attempt's report.
     pub fn add(&mut self, report: AttemptReport) {
         self.blocks.extend(report.blocks);

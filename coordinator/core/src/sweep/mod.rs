@@ -28,7 +28,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
-pub use ahead::ahead;
+pub use ahead::{Ahead, ahead};
 pub use budget::{as_option, left_out, remaining, spent, sufficient_budget};
 pub use correct::{Corrected, CorrectedBlock, Flag, Quality, correct, undisturbed};
 pub use history::{History, PoolDevice, RoundRecord, SeriesPlan};

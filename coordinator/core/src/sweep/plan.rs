@@ -26,6 +26,10 @@ use super::{
 const DISPROPORTION: f64 = 2.0;
 /// Passes over imprecise points before their precision is looked at again.
 const REFINING_PASSES: usize = 3;
+/// Rounds that are planned at once at most: one costs a kilobyte, and with so many the planner's time no longer counts.
+const FORESEEN: usize = 8;
+/// Share of the rest of a budget that rounds planned at once may take: a device that becomes twice as slow meanwhile still keeps to it.
+const FORESEEN_SHARE: f64 = 0.5;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +44,23 @@ pub enum Next {
     Done(Conclusion),
     /// Nothing: the series cannot go on; the message says why.
     Failed(String),
+}
+
+/// A plan with what it implies.
+pub(super) struct Course {
+    /// What to do next.
+    pub next: Next,
+    /// The rounds behind that one, ascending by index, which are wanted too whatever it and they bring, as long as every visit of theirs is timed.
+    pub further: Vec<Round>,
+}
+
+impl From<Next> for Course {
+    fn from(next: Next) -> Self {
+        Self {
+            next,
+            further: Vec::new(),
+        }
+    }
 }
 
 /// Why a series is done.
@@ -70,41 +91,42 @@ pub enum ConclusionReason {
 #[must_use]
 pub fn next(plan: &SeriesPlan, history: &History) -> Next {
     let past = history.past();
-    following(plan, &past, &Standing::of(plan, &past))
+    following(plan, &past, &Standing::of(plan, &past)).next
 }
 
 /// What comes after `past`, in which the batch sizes stand so.
-pub(super) fn following(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Next {
-    let mut next = wanted_next(plan, past, standing);
-    if let Next::Done(conclusion) = &mut next
+pub(super) fn following(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Course {
+    let mut course = course(plan, past, standing);
+    if let Next::Done(conclusion) = &mut course.next
         && let Some(note) = standing::quarantine_note(&standing.quarantined_sizes())
     {
         conclusion.message.push_str("; ");
         conclusion.message.push_str(&note);
     }
-    next
+    course
 }
 
-fn wanted_next(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Next {
+fn course(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Course {
     if let Some(message) = standing::gives_up(plan, past) {
-        return Next::Failed(message);
+        return Next::Failed(message).into();
     }
     let index = u32::try_from(past.rounds.len()).unwrap_or(u32::MAX);
     let unprobed = range::unprobed(plan, standing);
     if !unprobed.is_empty() {
-        return if past.remaining(plan).is_zero() {
+        let next = if past.remaining(plan).is_zero() {
             Next::Done(spent_with(plan, past, standing, 0))
         } else {
             Next::Round(rounds::probe(plan, index, &unprobed))
         };
+        return next.into();
     }
     if standing.probed.is_empty() {
-        return nothing_timed(plan, past, standing);
+        return nothing_timed(plan, past, standing).into();
     }
     let window = range::window(plan, past, standing);
     let costs = Costs::of(plan, past, standing);
     let Some(reference) = reference(past, standing, &costs, &window) else {
-        return match standing.last_error() {
+        let next = match standing.last_error() {
             Some(message) if standing.measured.is_empty() => {
                 Next::Failed(format!("every batch size failed: {message}"))
             }
@@ -113,6 +135,7 @@ fn wanted_next(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Next 
                 "no batch size is left that the device can run".to_owned(),
             ),
         };
+        return next.into();
     };
     let seen = Seen::of(plan, past);
     // Learning the drift is most of what a plan costs, and matters only once the times decide.
@@ -125,7 +148,7 @@ fn wanted_next(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Next 
             Ask::Enough { why, step } => {
                 match wider(plan, past, standing, &costs, &aimed, reference) {
                     Some(look) if !step => Ask::Measure(look),
-                    _ => return Next::Done(with_omissions(plan, past, standing, why)),
+                    _ => return Next::Done(with_omissions(plan, past, standing, why)).into(),
                 }
             }
             ask => ask,
@@ -136,10 +159,12 @@ fn wanted_next(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Next 
             if costs.passes(&adaptive::passes(&with_least), reference) <= payable {
                 let wanted = Wanted {
                     passes: adaptive::passes(&missing),
+                    certain: 0,
                     payable,
                 };
                 let sizes = fitted(plan, index, standing, &costs, &wanted, reference);
-                return Next::Round(rounds::measure(plan, index, &sizes, reference, &costs));
+                let round = rounds::measure(plan, index, &sizes, reference, &costs);
+                return Next::Round(round).into();
             }
             // What is left does not pay for it: complete what was begun, the smallest batch sizes first.
             (aimed, certain) = (situation.begun(), false);
@@ -157,16 +182,51 @@ fn wanted_next(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Next 
         reference,
     ) {
         Ok(wanted) => wanted,
-        Err(_) if !certain => return Next::Done(spent_with(plan, past, standing, aim.least())),
+        Err(_) if !certain => {
+            return Next::Done(spent_with(plan, past, standing, aim.least())).into();
+        }
         Err(conclusion) => {
-            return Next::Done(with_omissions(plan, past, standing, conclusion));
+            return Next::Done(with_omissions(plan, past, standing, conclusion)).into();
         }
     };
     let sizes = fitted(plan, index, standing, &costs, &wanted, reference);
     if sizes.is_empty() {
-        return Next::Done(spent_with(plan, past, standing, aim.least()));
+        return Next::Done(spent_with(plan, past, standing, aim.least())).into();
     }
-    Next::Round(rounds::measure(plan, index, &sizes, reference, &costs))
+    Course {
+        further: further(plan, index, &sizes, standing, &costs, &wanted, reference),
+        next: Next::Round(rounds::measure(plan, index, &sizes, reference, &costs)),
+    }
+}
+
+/// The rounds like round `index`, which visits `sizes`, that are certainly wanted behind it.
+fn further(
+    plan: &SeriesPlan,
+    index: u32,
+    sizes: &[u32],
+    standing: &Standing,
+    costs: &Costs,
+    wanted: &Wanted,
+    reference: u32,
+) -> Vec<Round> {
+    let pass = wanted.passes.first().map_or(&[][..], Vec::as_slice);
+    let is_whole = !pass.is_empty() && sizes.len().is_multiple_of(pass.len());
+    if !is_whole || !standing.crashes.is_empty() {
+        return Vec::new();
+    }
+    let passes = sizes.len() / pass.len();
+    let payable = wanted.payable * FORESEEN_SHARE / costs.round(sizes, reference);
+    let rounds = (wanted.certain / passes)
+        .min(payable as usize)
+        .min(FORESEEN);
+    (index..)
+        .take(rounds)
+        .skip(1)
+        .map(|index| {
+            let sizes = ordered(plan, index, &vec![pass.to_vec(); passes]);
+            rounds::measure(plan, index, &sizes, reference, costs)
+        })
+        .collect()
 }
 
 /// The first look into a wider range than `window`, where the budget pays for it and what would follow.
@@ -188,6 +248,8 @@ fn wider(
 pub(super) struct Wanted {
     /// The batch sizes of each pass that is of use within one round, ascending; no pass holds what the one before does not.
     pub passes: Vec<Vec<u32>>,
+    /// How many passes over the batch sizes of the first are wanted whatever they bring; 0 where that cannot be said.
+    pub certain: usize,
     /// Seconds of device time the round may take.
     pub payable: f64,
 }
@@ -202,29 +264,36 @@ fn wanted<'c, 'a: 'c>(
     reference: u32,
 ) -> Result<Wanted, Conclusion> {
     let required = required_rounds(&plan.spec);
+    // What an adaptive sweep wants may change with every round, and the ascending order leaves nothing for a further one.
+    let is_steady =
+        plan.spec.strategy == Strategy::Dense && plan.spec.visit_order == VisitOrder::Random;
     if aim.least() < required {
+        let behind = aim.behind();
+        let missing = (required - aim.least()) as usize;
+        let are_even = behind.len() == aim.counts.len();
         return Ok(Wanted {
-            passes: vec![aim.behind(); (required - aim.least()) as usize],
+            certain: if is_steady && are_even { missing } else { 0 },
+            passes: vec![behind; missing],
             payable: aim.payable,
         });
     }
     let window = aim.sizes();
-    let is_dense = plan.spec.strategy == Strategy::Dense;
-    let sizes = if is_dense && seen.is_surely_imprecise(&window, plan.spec.precision) {
+    let lacking = match plan.spec.strategy {
+        Strategy::Dense => seen.surely_lacking(&window, plan.spec.precision),
+        Strategy::Adaptive => None,
+    };
+    let sizes = if lacking.is_some() {
         window
     } else {
         let corrected = corrected();
         refine::refined(plan, past, corrected, standing, costs, &window, reference)?
     };
+    let count = |size: &u32| aim.counts.get(size).copied().unwrap_or(0);
     let sizes: Vec<u32> = sizes
         .into_iter()
-        .filter(|size| {
-            aim.counts
-                .get(size)
-                .is_none_or(|&count| count < MOST_REPEATS)
-        })
+        .filter(|size| count(size) < MOST_REPEATS)
         .collect();
-    if sizes.is_empty() {
+    let Some(most) = sizes.iter().map(count).max() else {
         return Err(Conclusion {
             reason: ConclusionReason::RepeatsExhausted,
             message: format!(
@@ -232,9 +301,11 @@ fn wanted<'c, 'a: 'c>(
                 plan.spec.precision * 100.0
             ),
         });
-    }
+    };
+    let certain = lacking.filter(|_| is_steady).unwrap_or(0);
     Ok(Wanted {
         passes: vec![sizes; REFINING_PASSES],
+        certain: certain.min(MOST_REPEATS - most) as usize,
         payable: past.remaining(plan).as_secs_f64(),
     })
 }

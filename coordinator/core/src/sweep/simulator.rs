@@ -3,7 +3,7 @@
 //! Only compiled for tests.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -19,7 +19,7 @@ use batchstep_simulated::{
     Behaviour, Contention, Event, Faults, Machine, Throttling, Timings, Window,
 };
 
-use super::{History, Next, PoolDevice, RoundRecord, SeriesPlan, ahead, next};
+use super::{Ahead, History, Next, PoolDevice, RoundRecord, SeriesPlan, ahead, next, remaining};
 
 /// A sweep of `linear` with everything at its default.
 pub(crate) fn spec(batch_sizes: &str, budget_seconds: u64) -> SweepSpec {
@@ -153,25 +153,65 @@ impl<'a> Simulator<'a> {
         panic!("the series did not end within 2000 rounds");
     }
 
-    /// The same with a device that has the next round, where it can be known, before it reports the last one; and how many rounds that were.
-    pub(crate) fn run_ahead(&self, plan: &SeriesPlan) -> (History, Next, usize) {
+    /// The same with a device that has the next round, where it can be known, before it reports the last one.
+    pub(crate) fn run_ahead(&self, plan: &SeriesPlan) -> Prefetched {
         let mut machine = self.machine();
         let mut history = History::default();
-        let (mut waiting, mut prefetched) = (None, 0);
+        let mut waiting = VecDeque::new();
+        let (mut foreseen, mut prefetched, mut questions) = (0, 0, 0);
         for _ in 0..2000 {
-            // What waits is started before the planner has seen the last round; it is called back when nothing more is wanted.
-            let round = match (next(plan, &history), waiting.take()) {
-                (Next::Round(_), Some(round)) => round,
-                (Next::Round(round), None) => round,
-                (end, _) => return (history, end, prefetched),
+            let last = history.rounds.last();
+            let is_complete = last.is_some_and(RoundRecord::is_complete);
+            let is_foreseen = |round: &Round| round.index < foreseen;
+            let goes_on = is_complete && waiting.front().is_some_and(is_foreseen);
+            if !(goes_on && !remaining(plan, &history).is_zero()) {
+                questions += 1;
+                match next(plan, &history) {
+                    // What waits is started before the planner has seen the last round; it is called back when nothing more is wanted.
+                    Next::Round(round) => {
+                        waiting.truncate(1);
+                        if waiting.is_empty() {
+                            waiting.push_back(round);
+                        }
+                    }
+                    end => {
+                        return Prefetched {
+                            history,
+                            end,
+                            prefetched,
+                            questions,
+                        };
+                    }
+                }
+            }
+            let Some(round) = waiting.pop_front() else {
+                break;
             };
             check(plan, &round);
-            waiting = ahead(plan, &history, &[&RoundRecord::new(round.clone())]);
-            prefetched += usize::from(waiting.is_some());
+            if waiting.is_empty() {
+                questions += 1;
+                let open = RoundRecord::new(round.clone());
+                if let Some(Ahead { round, further }) = ahead(plan, &history, &[&open]) {
+                    foreseen = further.last().map_or(foreseen, |last| last.index + 1);
+                    waiting.push_back(round);
+                    waiting.extend(further);
+                }
+            }
+            prefetched += usize::from(!waiting.is_empty());
             history.rounds.push(executed(&mut machine, round));
         }
         panic!("the series did not end within 2000 rounds");
     }
+}
+
+/// What came of a series on a device that has its next round early.
+pub(crate) struct Prefetched {
+    pub history: History,
+    pub end: Next,
+    /// Rounds that waited for the one before.
+    pub prefetched: usize,
+    /// How often the planner was asked.
+    pub questions: usize,
 }
 
 /// A series of `spec` that devices of these names share.
@@ -220,7 +260,7 @@ pub(crate) fn run_shared(devices: &[Simulator<'_>], plan: &SeriesPlan) -> (Histo
                     .into_iter()
                     .map(|record| RoundRecord::new(record.round.clone()))
                     .collect();
-                ahead(plan, &history, &open.iter().collect::<Vec<_>>())
+                ahead(plan, &history, &open.iter().collect::<Vec<_>>()).map(|it| it.round)
             };
             let Some(mut round) = round else { break };
             check(plan, &round);

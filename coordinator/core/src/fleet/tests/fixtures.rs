@@ -13,7 +13,7 @@ use batchstep_proto::{
 
 use crate::{
     fleet::{HeldState, Planner},
-    sweep::{Conclusion, ConclusionReason, History, Next, RoundRecord, SeriesPlan},
+    sweep::{Ahead, Conclusion, ConclusionReason, History, Next, RoundRecord, SeriesPlan},
 };
 
 /// So many rounds of two visits; the batch sizes depend on what was measured, so that a wrong history shows in the plan.
@@ -74,10 +74,18 @@ impl Planner for Script {
         Next::Round(Self::round(plan, history.rounds.len(), blocks(history)))
     }
 
-    fn ahead(&self, plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Option<Round> {
+    fn ahead(&self, plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Option<Ahead> {
         let index = history.rounds.len() + open.len();
         let expected = blocks(history) + 2 * open.len();
-        (!self.fails && index < self.rounds).then(|| Self::round(plan, index, expected))
+        // Now and then it sees further.
+        let further = index % 4;
+        let mut rounds = (0..=further)
+            .map(|more| Self::round(plan, index + more, expected + 2 * more))
+            .take_while(|round| !self.fails && (round.index as usize) < self.rounds);
+        Some(Ahead {
+            round: rounds.next()?,
+            further: rounds.collect(),
+        })
     }
 
     fn remaining(&self, _: &SeriesPlan, history: &History) -> Duration {

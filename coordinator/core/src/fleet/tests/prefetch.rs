@@ -35,6 +35,31 @@ fn a_device_has_its_next_round_while_it_measures() {
     assert!(world.state.idle());
 }
 
+/// The planner foresees the second round together with the first, and its batch sizes tell what it took to be measured.
+#[test]
+fn a_round_that_is_foreseen_is_planned_again_when_another_brings_something_else() {
+    for (blocks, first_size) in [(2, 5), (1, 4)] {
+        let mut world = World::new(8, &[&["GPU-x"]]);
+        world.connect(0);
+        world.submit(spec());
+        world.step(0);
+        world.step(0);
+        let series = world.state.series.values().next().unwrap();
+        let open: Vec<u32> = series.open.keys().copied().collect();
+        assert_eq!((open, series.foreseen), (vec![0, 1, 2], 3));
+        let running = world.held(0);
+        world.finish(0, running, AttemptOutcome::Finished, blocks);
+        world.step(0);
+        world.step(0);
+        let held = world.agents[0].held.values();
+        let last = held.max_by_key(|held| held.round.index).unwrap();
+        let sizes = (last.round.index, last.round.visits[0].batch_size);
+        assert_eq!(sizes, (2, first_size), "after {blocks} blocks");
+        world.run();
+        assert_eq!(world.ledger.blocks(), [14 + blocks]);
+    }
+}
+
 #[test]
 fn what_waits_is_called_back_when_nothing_more_is_wanted() {
     let mut world = World::new(5, &[&["GPU-x"]]);

@@ -7,7 +7,7 @@ use batchstep_proto::domain::{AttemptOutcome, Strategy};
 
 use super::super::{
     History, Next, RoundRecord, SeriesPlan, ahead, correct, next, settled,
-    simulator::{Simulator, plan, spec, staircase},
+    simulator::{Prefetched, Simulator, plan, spec, staircase},
     spent,
 };
 
@@ -28,19 +28,45 @@ fn planning_ahead_changes_no_answer_and_wastes_little() {
         let plan = series(strategy);
         let device = Simulator::new(staircase(16));
         let (history, _) = device.run(&plan);
-        let (with_ahead, end, prefetched) = device.run_ahead(&plan);
-        assert!(matches!(end, Next::Done(_)), "{end:?}");
-        let (usual, other) = (answer(&plan, &history), answer(&plan, &with_ahead));
+        let early = device.run_ahead(&plan);
+        assert!(matches!(early.end, Next::Done(_)), "{:?}", early.end);
+        let (usual, other) = (answer(&plan, &history), answer(&plan, &early.history));
         assert_eq!((other.verdict, other.step), (usual.verdict, usual.step));
         // An adaptive sweep is short, and looks before it goes on.
-        let rounds = with_ahead.rounds.len();
+        let (rounds, prefetched) = (early.history.rounds.len(), early.prefetched);
         let enough = strategy == Strategy::Adaptive || prefetched * 2 >= rounds;
         assert!(enough, "{prefetched} of {rounds}: {strategy:?}");
-        let (usual, other) = (spent(&history), spent(&with_ahead));
+        let (usual, other) = (spent(&history), spent(&early.history));
         assert!(
             other <= usual.mul_f64(1.25),
             "{other:?} for {usual:?}: {strategy:?}"
         );
+    }
+}
+
+/// A device that is too noisy for the precision asked for is not looked at again after every round; one that is nearly precise is.
+#[test]
+fn the_planner_is_asked_seldom_where_much_is_lacking() {
+    let series = |precision: f64| {
+        let mut spec = spec("1-48", 100_000);
+        (spec.strategy, spec.precision) = (Strategy::Dense, precision);
+        plan(spec, "SIM-a")
+    };
+    let mut device = Simulator::new(staircase(4));
+    device.noise = 0.05;
+    let far = device.run_ahead(&series(0.001));
+    let rounds = far.history.rounds.len();
+    assert!(far.questions * 4 < rounds, "{} {rounds}", far.questions);
+    // What is wanted in any case is no more than without foresight.
+    let (usual, _) = device.run(&series(0.001));
+    assert!(rounds <= usual.rounds.len() + 1, "{rounds}");
+    for noise in [0.005, 0.01, 0.02, 0.03] {
+        device.noise = noise;
+        let plan = series(0.01);
+        let (usual, _) = device.run(&plan);
+        let early = device.run_ahead(&plan);
+        let (usual, early) = (usual.rounds.len(), early.history.rounds.len());
+        assert!(early <= usual + 1, "{early} for {usual}: {noise}");
     }
 }
 
@@ -73,7 +99,7 @@ fn a_batch_size_that_crashes_is_in_two_rounds() {
     let plan = series(Strategy::Dense);
     let mut device = Simulator::new(staircase(16));
     device.crashes_at = BTreeSet::from([24]);
-    let (history, end, _) = device.run_ahead(&plan);
+    let Prefetched { history, end, .. } = device.run_ahead(&plan);
     assert!(matches!(end, Next::Done(_)), "{end:?}");
     let is_broken = |record: &&RoundRecord| {
         let mut ends = record.outcomes.iter();
