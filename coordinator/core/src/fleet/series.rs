@@ -13,6 +13,15 @@ use batchstep_proto::{
 use super::{Record, SeriesState, SeriesSummary, State, attempts::Attempt, lanes::Turn};
 use crate::sweep::{Ahead, History, Next, RoundRecord, SeriesPlan};
 
+/// Rounds that are wanted whatever the ones before them bring, as long as every visit of those is timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Foreseen {
+    /// The index of one of them, which is planned; all are like it.
+    pub like: u32,
+    /// The index behind the last.
+    pub end: u32,
+}
+
 /// One series of an active sweep.
 #[derive(Debug, Clone)]
 pub(super) struct Series {
@@ -24,8 +33,8 @@ pub(super) struct Series {
     pub open: BTreeMap<u32, RoundRecord>,
     /// Attempts of each round, by index and number.
     pub tries: Vec<Vec<AttemptId>>,
-    /// Rounds below this index are wanted whatever the ones before them bring, as long as every visit is timed; 0 where that was not said.
-    pub foreseen: u32,
+    /// What the planner wants whatever comes; `None` where it did not say so.
+    pub foreseen: Option<Foreseen>,
     /// What follows the rounds that are out is not known before one of them is over.
     pub must_wait: bool,
     /// How and why it ended.
@@ -44,7 +53,7 @@ impl Series {
             history: History::default(),
             open: BTreeMap::new(),
             tries: Vec::new(),
-            foreseen: 0,
+            foreseen: None,
             must_wait: false,
             over: None,
             summary: SeriesSummary::default(),
@@ -89,8 +98,18 @@ impl Series {
     /// True when a round that is over changes nothing: it brought all it was asked for, and one that is open is wanted whatever it brought.
     fn goes_on_after(&self, index: u32) -> bool {
         let is_complete = self.round(index).is_some_and(RoundRecord::is_complete);
-        let mut open = self.open.keys();
-        is_complete && open.any(|index| *index < self.foreseen) && !self.remaining.is_zero()
+        let is_foreseen = self.foreseen.is_some_and(|it| {
+            let mut open = self.open.keys();
+            open.any(|index| *index < it.end)
+        });
+        is_complete && is_foreseen && !self.remaining.is_zero()
+    }
+
+    /// The round to repeat for the next index, and that index, where that one is foreseen.
+    fn repeats(&self) -> Option<(&Round, u32)> {
+        let index = u32::try_from(self.history.rounds.len() + self.open.len()).ok()?;
+        let foreseen = self.foreseen.filter(|it| index < it.end)?;
+        Some((&self.round(foreseen.like)?.round, index))
     }
 
     /// Forgets the rounds that nobody but the planner knows of, which are the last ones.
@@ -103,7 +122,7 @@ impl Series {
             }
             is_known
         });
-        self.foreseen = 0;
+        self.foreseen = None;
     }
 
     /// Says what the attempts of a round are; of rounds before it none are known where nobody said.
@@ -196,14 +215,19 @@ impl State {
         if series.over.is_some() || series.must_wait || self.unread.contains(&id) {
             return false;
         }
+        if let Some((round, index)) = series.repeats() {
+            let round = self.planner.repeated(&series.plan, round, index);
+            series.plan_round(round);
+            return true;
+        }
         let open: Vec<&RoundRecord> = series.open.values().collect();
         match self.planner.ahead(&series.plan, &series.history, &open) {
             Some(Ahead { round, further }) => {
-                if let Some(last) = further.last() {
-                    series.foreseen = last.index + 1;
+                let (like, end) = (round.index, round.index.saturating_add(further + 1));
+                if further > 0 {
+                    series.foreseen = Some(Foreseen { like, end });
                 }
                 series.plan_round(round);
-                further.into_iter().for_each(|it| series.plan_round(it));
             }
             None => series.must_wait = true,
         }

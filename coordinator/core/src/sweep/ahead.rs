@@ -27,9 +27,9 @@ use super::{
 pub struct Ahead {
     /// Follows those that are out, if they end as expected.
     pub round: Round,
-    /// The rounds behind that one, ascending by index. Where there are any, they and it are wanted whatever the rounds before them bring, as long as
-    /// every visit of those is timed: nobody needs to be asked before.
-    pub further: Vec<Round>,
+    /// How many more like it, with the indices that follow, are wanted behind it. Where there are any, they and it are wanted whatever the rounds before
+    /// them bring, as long as every visit of those is timed: nobody needs to be asked before.
+    pub further: u32,
 }
 
 /// The rounds that follow those of the history and those that are out; `None`: wait for them. `open` ascends by index and, with the history, has every

@@ -35,6 +35,7 @@ pub use history::{History, PoolDevice, RoundRecord, SeriesPlan};
 pub use levels::{Contribution, contributions};
 pub use misfit::{Misfit, misfits};
 pub use plan::{Conclusion, ConclusionReason, Next, next};
+pub use rounds::repeated;
 pub use rules::{REQUIRED_ROUNDS, TIMING_PROTOCOL, required_rounds};
 pub use settled::{Unsettled, settled};
 pub use software::{comparable, odd_software};

@@ -26,9 +26,7 @@ use super::{
 const DISPROPORTION: f64 = 2.0;
 /// Passes over imprecise points before their precision is looked at again.
 const REFINING_PASSES: usize = 3;
-/// Rounds that are planned at once at most: one costs a kilobyte, and with so many the planner's time no longer counts.
-const FORESEEN: usize = 8;
-/// Share of the rest of a budget that rounds planned at once may take: a device that becomes twice as slow meanwhile still keeps to it.
+/// Share of the rest of a budget that rounds may take before the planner is asked again: a device that becomes twice as slow meanwhile still keeps to it.
 const FORESEEN_SHARE: f64 = 0.5;
 
 /// What to do next.
@@ -50,16 +48,13 @@ pub enum Next {
 pub(super) struct Course {
     /// What to do next.
     pub next: Next,
-    /// The rounds behind that one, ascending by index, which are wanted too whatever it and they bring, as long as every visit of theirs is timed.
-    pub further: Vec<Round>,
+    /// How many more rounds like that one are wanted behind it whatever it and they bring, as long as every visit of theirs is timed.
+    pub further: u32,
 }
 
 impl From<Next> for Course {
     fn from(next: Next) -> Self {
-        Self {
-            next,
-            further: Vec::new(),
-        }
+        Self { next, further: 0 }
     }
 }
 
@@ -194,39 +189,27 @@ fn course(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Course {
         return Next::Done(spent_with(plan, past, standing, aim.least())).into();
     }
     Course {
-        further: further(plan, index, &sizes, standing, &costs, &wanted, reference),
+        further: further(&sizes, standing, &costs, &wanted, reference),
         next: Next::Round(rounds::measure(plan, index, &sizes, reference, &costs)),
     }
 }
 
-/// The rounds like round `index`, which visits `sizes`, that are certainly wanted behind it.
+/// How many rounds like one that visits `sizes` are certainly wanted behind it.
 fn further(
-    plan: &SeriesPlan,
-    index: u32,
     sizes: &[u32],
     standing: &Standing,
     costs: &Costs,
     wanted: &Wanted,
     reference: u32,
-) -> Vec<Round> {
-    let pass = wanted.passes.first().map_or(&[][..], Vec::as_slice);
-    let is_whole = !pass.is_empty() && sizes.len().is_multiple_of(pass.len());
+) -> u32 {
+    let pass = wanted.passes.first().map_or(0, Vec::len);
+    let is_whole = pass > 0 && sizes.len().is_multiple_of(pass);
     if !is_whole || !standing.crashes.is_empty() {
-        return Vec::new();
+        return 0;
     }
-    let passes = sizes.len() / pass.len();
     let payable = wanted.payable * FORESEEN_SHARE / costs.round(sizes, reference);
-    let rounds = (wanted.certain / passes)
-        .min(payable as usize)
-        .min(FORESEEN);
-    (index..)
-        .take(rounds)
-        .skip(1)
-        .map(|index| {
-            let sizes = ordered(plan, index, &vec![pass.to_vec(); passes]);
-            rounds::measure(plan, index, &sizes, reference, costs)
-        })
-        .collect()
+    let certain = wanted.certain / (sizes.len() / pass) as u32;
+    certain.min(payable as u32).saturating_sub(1)
 }
 
 /// The first look into a wider range than `window`, where the budget pays for it and what would follow.
@@ -249,7 +232,7 @@ pub(super) struct Wanted {
     /// The batch sizes of each pass that is of use within one round, ascending; no pass holds what the one before does not.
     pub passes: Vec<Vec<u32>>,
     /// How many passes over the batch sizes of the first are wanted whatever they bring; 0 where that cannot be said.
-    pub certain: usize,
+    pub certain: u32,
     /// Seconds of device time the round may take.
     pub payable: f64,
 }
@@ -269,11 +252,11 @@ fn wanted<'c, 'a: 'c>(
         plan.spec.strategy == Strategy::Dense && plan.spec.visit_order == VisitOrder::Random;
     if aim.least() < required {
         let behind = aim.behind();
-        let missing = (required - aim.least()) as usize;
+        let missing = required - aim.least();
         let are_even = behind.len() == aim.counts.len();
         return Ok(Wanted {
             certain: if is_steady && are_even { missing } else { 0 },
-            passes: vec![behind; missing],
+            passes: vec![behind; missing as usize],
             payable: aim.payable,
         });
     }
@@ -305,7 +288,7 @@ fn wanted<'c, 'a: 'c>(
     let certain = lacking.filter(|_| is_steady).unwrap_or(0);
     Ok(Wanted {
         passes: vec![sizes; REFINING_PASSES],
-        certain: certain.min(MOST_REPEATS - most) as usize,
+        certain: certain.min(MOST_REPEATS - most),
         payable: past.remaining(plan).as_secs_f64(),
     })
 }

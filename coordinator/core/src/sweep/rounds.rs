@@ -2,7 +2,7 @@
 //!
 //! Called by the planner; the order comes from the sweep's seed, the series and the round's index, and from nothing else.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use batchstep_proto::{
     domain::{Round, RoundKind, Timing, Visit, VisitOrder, VisitRole},
@@ -76,36 +76,75 @@ pub(super) fn measure(
     reference: u32,
     costs: &Costs,
 ) -> Round {
-    let visit = |batch_size: u32, role: VisitRole| Visit {
-        batch_size,
-        role,
-        iterations: Some(costs.iterations(batch_size, role == VisitRole::Reference)),
-    };
-    let with_reference = plan.spec.visit_order == VisitOrder::Random;
-    let mut visits = Vec::with_capacity(sizes.len() + sizes.len() / REFERENCE_EVERY + 2);
-    for chunk in sizes.chunks(REFERENCE_EVERY) {
-        if with_reference {
-            visits.push(visit(reference, VisitRole::Reference));
-        }
-        visits.extend(chunk.iter().map(|&size| visit(size, VisitRole::Measure)));
-    }
-    if with_reference {
-        visits.push(visit(reference, VisitRole::Reference));
-    }
     let timing = rules::timing(plan);
     let estimate = Duration::from_secs_f64(
         (costs.round(sizes, reference) * TIME_LIMIT_FACTOR).clamp(0.0, 1e9),
     );
+    let with_reference = plan.spec.visit_order == VisitOrder::Random;
+    let reference = with_reference.then_some(reference);
+    let visits = visits(sizes, reference, |batch_size, role| {
+        Some(costs.iterations(batch_size, role == VisitRole::Reference))
+    });
     let time_limit = START_ALLOWANCE + timing.device_warm_up_max + estimate;
     round(
         plan,
         index,
         RoundKind::Measure,
-        with_reference.then_some(reference),
+        reference,
         visits,
         timing,
         time_limit,
     )
+}
+
+/// A measuring round like `round`, which holds one or more passes: the same visits for as long, in the order of another index.
+#[must_use]
+pub fn repeated(plan: &SeriesPlan, round: &Round, index: u32) -> Round {
+    let mut counts = BTreeMap::new();
+    let mut iterations = BTreeMap::new();
+    for visit in &round.visits {
+        iterations.insert((visit.batch_size, visit.role), visit.iterations);
+        if visit.role == VisitRole::Measure {
+            *counts.entry(visit.batch_size).or_insert(0) += 1;
+        }
+    }
+    let passes = counts.values().copied().max().unwrap_or(0);
+    let pass = |number| {
+        let within = counts.iter().filter(move |&(_, &count)| number < count);
+        within.map(|(&size, _)| size).collect()
+    };
+    let passes: Vec<Vec<u32>> = (0..passes).map(pass).collect();
+    let sizes = ordered(plan, index, &passes);
+    Round {
+        id: RoundId::of(plan.id, index),
+        device_id: plan.device.id.clone(),
+        index,
+        visits: visits(&sizes, round.reference_batch_size, |batch_size, role| {
+            iterations.get(&(batch_size, role)).copied().flatten()
+        }),
+        ..round.clone()
+    }
+}
+
+/// Visits to `sizes` in the order given; with a reference that one first, last and every eight visits.
+fn visits(
+    sizes: &[u32],
+    reference: Option<u32>,
+    iterations: impl Fn(u32, VisitRole) -> Option<u32>,
+) -> Vec<Visit> {
+    let visit = |batch_size: u32, role: VisitRole| Visit {
+        batch_size,
+        role,
+        iterations: iterations(batch_size, role),
+    };
+    let reference = reference.map(|size| visit(size, VisitRole::Reference));
+    let mut visits = Vec::with_capacity(sizes.len() + sizes.len() / REFERENCE_EVERY + 2);
+    for chunk in sizes.chunks(REFERENCE_EVERY) {
+        visits.extend(reference);
+        visits.extend(chunk.iter().map(|&size| visit(size, VisitRole::Measure)));
+    }
+    visits.extend(reference);
+    visits
 }
 
 fn round(

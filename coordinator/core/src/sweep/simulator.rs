@@ -19,7 +19,9 @@ use batchstep_simulated::{
     Behaviour, Contention, Event, Faults, Machine, Throttling, Timings, Window,
 };
 
-use super::{Ahead, History, Next, PoolDevice, RoundRecord, SeriesPlan, ahead, next, remaining};
+use super::{
+    Ahead, History, Next, PoolDevice, RoundRecord, SeriesPlan, ahead, next, remaining, repeated,
+};
 
 /// A sweep of `linear` with everything at its default.
 pub(crate) fn spec(batch_sizes: &str, budget_seconds: u64) -> SweepSpec {
@@ -192,9 +194,16 @@ impl<'a> Simulator<'a> {
                 questions += 1;
                 let open = RoundRecord::new(round.clone());
                 if let Some(Ahead { round, further }) = ahead(plan, &history, &[&open]) {
-                    foreseen = further.last().map_or(foreseen, |last| last.index + 1);
+                    let behind = round.index + 1..=round.index + further;
+                    foreseen = if further > 0 {
+                        behind.end() + 1
+                    } else {
+                        foreseen
+                    };
+                    let behind: Vec<_> =
+                        behind.map(|index| repeated(plan, &round, index)).collect();
                     waiting.push_back(round);
-                    waiting.extend(further);
+                    waiting.extend(behind);
                 }
             }
             prefetched += usize::from(!waiting.is_empty());

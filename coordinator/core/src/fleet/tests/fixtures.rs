@@ -77,15 +77,21 @@ impl Planner for Script {
     fn ahead(&self, plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Option<Ahead> {
         let index = history.rounds.len() + open.len();
         let expected = blocks(history) + 2 * open.len();
+        if self.fails || index >= self.rounds {
+            return None;
+        }
         // Now and then it sees further.
-        let further = index % 4;
-        let mut rounds = (0..=further)
-            .map(|more| Self::round(plan, index + more, expected + 2 * more))
-            .take_while(|round| !self.fails && (round.index as usize) < self.rounds);
+        let further = (index % 4).min(self.rounds - index - 1);
         Some(Ahead {
-            round: rounds.next()?,
-            further: rounds.collect(),
+            round: Self::round(plan, index, expected),
+            further: u32::try_from(further).unwrap(),
         })
+    }
+
+    fn repeated(&self, plan: &SeriesPlan, round: &Round, index: u32) -> Round {
+        let before = round.visits[0].batch_size - 1;
+        let expected = before + 2 * (index - round.index);
+        Self::round(plan, index as usize, expected as usize)
     }
 
     fn remaining(&self, _: &SeriesPlan, history: &History) -> Duration {

@@ -46,7 +46,8 @@ fn a_round_that_is_foreseen_is_planned_again_when_another_brings_something_else(
         world.step(0);
         let series = world.state.series.values().next().unwrap();
         let open: Vec<u32> = series.open.keys().copied().collect();
-        assert_eq!((open, series.foreseen), (vec![0, 1, 2], 3));
+        assert_eq!(open, [0, 1]);
+        assert_eq!(series.foreseen.map(|it| it.end), Some(3));
         let running = world.held(0);
         world.finish(0, running, AttemptOutcome::Finished, blocks);
         world.step(0);

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 
 use batchstep_inference::{Inference, Options, Trace, infer};
-use batchstep_proto::domain::{AttemptOutcome, Strategy};
+use batchstep_proto::{
+    domain::{AttemptOutcome, Round, RoundKind, Strategy, Visit},
+    ids::RoundId,
+};
 
 use super::super::{
-    History, Next, RoundRecord, SeriesPlan, ahead, correct, next, settled,
+    History, Next, RoundRecord, SeriesPlan, ahead, correct, next, repeated, settled,
     simulator::{Prefetched, Simulator, plan, spec, staircase},
     spent,
 };
@@ -67,6 +70,31 @@ fn the_planner_is_asked_seldom_where_much_is_lacking() {
         let early = device.run_ahead(&plan);
         let (usual, early) = (usual.rounds.len(), early.history.rounds.len());
         assert!(early <= usual + 1, "{early} for {usual}: {noise}");
+    }
+}
+
+/// With its own index a round is itself, so that what is repeated is what the planner would have said.
+#[test]
+fn a_repeated_round_differs_in_its_order_alone() {
+    let plan = series(Strategy::Dense);
+    let (history, _) = Simulator::new(staircase(16)).run(&plan);
+    let rounds = history.rounds.iter().map(|record| &record.round);
+    let measuring: Vec<_> = rounds
+        .filter(|round| round.kind == RoundKind::Measure)
+        .collect();
+    assert!(measuring.len() > 3);
+    for round in measuring {
+        assert_eq!(repeated(&plan, round, round.index), *round);
+        let next = repeated(&plan, round, round.index + 1);
+        assert_eq!(next.id, RoundId::of(plan.id, next.index));
+        assert_ne!(next.visits, round.visits);
+        let sorted = |round: &Round| {
+            let visit = |it: &Visit| (it.batch_size, it.role, it.iterations);
+            let mut visits: Vec<_> = round.visits.iter().map(visit).collect();
+            visits.sort_unstable();
+            visits
+        };
+        assert_eq!(sorted(&next), sorted(round));
     }
 }
 
