@@ -11,9 +11,9 @@ use batchstep_proto::{
 };
 
 use super::{Record, SeriesState, SeriesSummary, State, attempts::Attempt, lanes::Turn};
-use crate::sweep::{Ahead, History, Next, RoundRecord, SeriesPlan};
+use crate::sweep::{Ahead, History, Next, RoundRecord, SeriesPlan, time_of};
 
-/// Rounds that are wanted whatever the ones before them bring, as long as every visit of those is timed.
+/// Rounds that are taken to be wanted whatever the ones before them bring, as long as every visit of those is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Foreseen {
     /// The index of one of them, which is planned; all are like it.
@@ -95,14 +95,16 @@ impl Series {
         self.open.insert(round.index, RoundRecord::new(round));
     }
 
-    /// True when a round that is over changes nothing: it brought all it was asked for, and one that is open is wanted whatever it brought.
+    /// True when a round that is over changes nothing: it brought all it was asked for, and one that is open is wanted whatever it brought, unless what is left of the
+    /// budget would not pay for as many rounds as long as this one.
     fn goes_on_after(&self, index: u32) -> bool {
-        let is_complete = self.round(index).is_some_and(RoundRecord::is_complete);
-        let is_foreseen = self.foreseen.is_some_and(|it| {
-            let mut open = self.open.keys();
-            open.any(|index| *index < it.end)
-        });
-        is_complete && is_foreseen && !self.remaining.is_zero()
+        let (Some(record), Some(foreseen)) = (self.round(index), self.foreseen) else {
+            return false;
+        };
+        let left = foreseen.end.saturating_sub(index + 1);
+        let is_payable = time_of(record).saturating_mul(left) <= self.remaining;
+        let mut open = self.open.keys();
+        record.is_complete() && is_payable && open.any(|index| *index < foreseen.end)
     }
 
     /// The round to repeat for the next index, and that index, where that one is foreseen.
@@ -114,15 +116,15 @@ impl Series {
 
     /// Forgets the rounds that nobody but the planner knows of, which are the last ones.
     fn forget_planned(&mut self) {
-        let tries = &mut self.tries;
-        self.open.retain(|index, _| {
-            let is_known = tries.get(*index as usize).is_some_and(|it| !it.is_empty());
-            if !is_known {
-                tries.truncate(*index as usize);
-            }
-            is_known
-        });
         self.foreseen = None;
+        while let Some(last) = self.open.last_entry() {
+            let index = *last.key() as usize;
+            if self.tries.get(index).is_some_and(|it| !it.is_empty()) {
+                break;
+            }
+            last.remove();
+            self.tries.truncate(index);
+        }
     }
 
     /// Says what the attempts of a round are; of rounds before it none are known where nobody said.

@@ -27,8 +27,8 @@ use super::{
 pub struct Ahead {
     /// Follows those that are out, if they end as expected.
     pub round: Round,
-    /// How many more like it, with the indices that follow, are wanted behind it. Where there are any, they and it are wanted whatever the rounds before
-    /// them bring, as long as every visit of those is timed: nobody needs to be asked before.
+    /// How many more like it, with the indices that follow, are wanted behind it. Where there are any, they and it are taken to be wanted whatever the rounds
+    /// before them bring, as long as every visit of those is timed and they take no longer than expected: nobody needs to be asked before.
     pub further: u32,
 }
 

@@ -128,7 +128,7 @@ impl RoundRecord {
         self.blocks.is_empty() && self.failures.is_empty()
     }
 
-    /// True once the first attempt has finished and every visit has a block.
+    /// True once every visit has a block, of an attempt that finished; no other has brought anything.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let has_finished = matches!(self.outcomes.as_slice(), [(AttemptOutcome::Finished, _)]);

@@ -13,30 +13,42 @@ use super::{
 
 /// What rounding may do to a standard error, relative, and much more.
 const ROUNDING: f64 = 1e-9;
-/// Of the blocks that a batch size lacks by its standard error, the share that is taken for granted. Of five blocks the error is known to a third, so what
-/// follows from its square may be twice too much.
+/// Of the blocks that a batch size lacks by its standard error, the share that is taken for granted: of few blocks the error is known badly, and its square worse.
 const GRANTED: f64 = 0.5;
+/// The blocks that are taken for granted at most, as a share of those there are. The error is that of a median: where disturbed blocks are no longer half of
+/// them it falls at once, and not with the square root of their number.
+const GROWTH: f64 = 0.5;
 
 impl Seen<'_, '_> {
-    /// `None` unless [`Corrected::observations`] are of a batch size in `window`, ascending, whose relative standard error is above `precision`; then how many
-    /// more blocks of it will leave that so. The error falls with the square root of their number, and half of what follows from that is believed.
+    /// `None` unless [`Corrected::observations`] are of a batch size in `window`, ascending, whose relative standard error is above `precision`; then the number
+    /// of further blocks that half of the batch sizes lack, as far as that is taken for granted: single ones may be imprecise by accident.
     ///
     /// [`Corrected::observations`]: super::Corrected::observations
     pub(super) fn surely_lacking(&self, window: &[u32], precision: f64) -> Option<u32> {
         let leveled = self.leveled();
         let possible = Possible::of(&leveled, self.references())?;
-        let repeats = possible.repeats();
-        repeats.into_iter().find_map(|blocks| {
-            let (_, place) = blocks.first()?;
-            let size = self.block(*place).batch_size;
-            window.binary_search(&size).ok()?;
+        let middle = window.len() / 2;
+        let (mut lacking, mut others) = (Vec::with_capacity(window.len()), 0);
+        for blocks in possible.repeats() {
+            let size = blocks
+                .first()
+                .map(|&(_, place)| self.block(place).batch_size);
+            if size.is_none_or(|size| window.binary_search(&size).is_err()) {
+                continue;
+            }
             let counting = self.counting(&blocks);
-            let errors = possible.seconds(&counting).map(|seconds| error(&seconds));
-            let least = errors.fold(f64::INFINITY, f64::min);
-            let is_sure = !counting.is_empty() && least > precision * (1.0 + ROUNDING);
-            let lacking = ((least / precision).powi(2) - 1.0) * counting.len() as f64;
-            is_sure.then_some((lacking * GRANTED) as u32)
-        })
+            match granted(&possible, &counting, precision) {
+                Some(blocks) => lacking.push(blocks),
+                None => others += 1,
+            }
+            if others > middle && !lacking.is_empty() {
+                return Some(0);
+            }
+        }
+        lacking.sort_unstable();
+        let least = lacking.first()?;
+        let of_the_middle = middle.checked_sub(others).map(|at| lacking.get(at));
+        Some(of_the_middle.map_or(0, |it| *it.unwrap_or(least)))
     }
 
     /// Those of the blocks that are observations: not throttled, and of steady rounds where these are enough.
@@ -55,6 +67,17 @@ impl Seen<'_, '_> {
         }
         unthrottled().map(|&(at, _)| at).collect()
     }
+}
+
+/// How many more blocks beside those that count a batch size lacks for certain, where it is less precise than asked for in every way to learn the drift.
+fn granted(possible: &Possible, counting: &[usize], precision: f64) -> Option<u32> {
+    let errors = possible.seconds(counting).map(|seconds| error(&seconds));
+    let least = errors.fold(f64::INFINITY, f64::min);
+    // A single block has no finite error.
+    let is_sure = least.is_finite() && least > precision * (1.0 + ROUNDING);
+    let blocks = counting.len() as f64;
+    let lacking = ((least / precision).powi(2) - 1.0) * blocks;
+    is_sure.then_some((lacking * GRANTED).min(blocks * GROWTH) as u32)
 }
 
 /// Relative standard error of repeats; 0 where there is none to speak of.

@@ -1,6 +1,6 @@
 //! The planner: from what is known of a series to its next round, or to its end.
 //!
-//! A pure function that `fleet` calls whenever a round is over, and again after a restart. First an ascending probe finds the range. Then the adaptive
+//! A pure function that `fleet` calls whenever a round is over and it did not say beforehand what follows, and again after a restart. First an ascending probe finds the range. Then the adaptive
 //! strategy says which batch sizes matter, for as long as the budget pays for them. Otherwise, and in a dense sweep, rounds visit the least measured
 //! batch sizes first until each has the required blocks; then the points that still matter are refined until they are precise or the budget is spent.
 
@@ -26,7 +26,7 @@ use super::{
 const DISPROPORTION: f64 = 2.0;
 /// Passes over imprecise points before their precision is looked at again.
 const REFINING_PASSES: usize = 3;
-/// Share of the rest of a budget that rounds may take before the planner is asked again: a device that becomes twice as slow meanwhile still keeps to it.
+/// Share of the rest of a budget that rounds may take before the planner is asked again: a device that becomes twice as slow meanwhile can still pay for them.
 const FORESEEN_SHARE: f64 = 0.5;
 
 /// What to do next.
@@ -48,7 +48,7 @@ pub enum Next {
 pub(super) struct Course {
     /// What to do next.
     pub next: Next,
-    /// How many more rounds like that one are wanted behind it whatever it and they bring, as long as every visit of theirs is timed.
+    /// How many more rounds like that one are taken to be wanted behind it whatever it and they bring, as long as every visit of theirs is timed.
     pub further: u32,
 }
 
@@ -231,7 +231,7 @@ fn wider(
 pub(super) struct Wanted {
     /// The batch sizes of each pass that is of use within one round, ascending; no pass holds what the one before does not.
     pub passes: Vec<Vec<u32>>,
-    /// How many passes over the batch sizes of the first are wanted whatever they bring; 0 where that cannot be said.
+    /// How many passes over the batch sizes of the first are taken to be wanted whatever they bring; 0 where that cannot be said.
     pub certain: u32,
     /// Seconds of device time the round may take.
     pub payable: f64,
@@ -254,8 +254,11 @@ fn wanted<'c, 'a: 'c>(
         let behind = aim.behind();
         let missing = required - aim.least();
         let are_even = behind.len() == aim.counts.len();
+        // Where the budget may not last, each round may be the one that shows how much of the window it pays for.
+        let all = f64::from(missing) * costs.round(&behind, reference);
+        let is_certain = is_steady && are_even && all <= aim.payable * FORESEEN_SHARE;
         return Ok(Wanted {
-            certain: if is_steady && are_even { missing } else { 0 },
+            certain: if is_certain { missing } else { 0 },
             passes: vec![behind; missing as usize],
             payable: aim.payable,
         });

@@ -21,6 +21,7 @@ use batchstep_simulated::{
 
 use super::{
     Ahead, History, Next, PoolDevice, RoundRecord, SeriesPlan, ahead, next, remaining, repeated,
+    time_of,
 };
 
 /// A sweep of `linear` with everything at its default.
@@ -81,6 +82,8 @@ pub(crate) struct Simulator<'a> {
     pub law: Box<dyn Fn(u32) -> f64 + 'a>,
     /// Relative standard deviation of a block.
     pub noise: f64,
+    /// Share of blocks that something else slows down.
+    pub bursts: f64,
     /// Factor on the time at a moment in seconds.
     pub drift: Box<dyn Fn(f64) -> f64 + 'a>,
     pub out_of_memory_at: u32,
@@ -98,6 +101,7 @@ impl<'a> Simulator<'a> {
         Self {
             law: Box::new(law),
             noise: 0.001,
+            bursts: 0.0,
             drift: Box::new(|_| 1.0),
             out_of_memory_at: u32::MAX,
             crashes_at: BTreeSet::new(),
@@ -112,7 +116,10 @@ impl<'a> Simulator<'a> {
     /// Started anew.
     fn machine(&self) -> Machine<impl Fn(u32, Duration) -> f64> {
         let behaviour = Behaviour {
-            scatter: Scatter::quiet(self.noise),
+            scatter: Scatter {
+                bursts: self.bursts,
+                ..Scatter::quiet(self.noise)
+            },
             throttling: Vec::from_iter(self.throttle_reasons.map(|reasons| Throttling {
                 window: Window::ALWAYS,
                 slowdown: 1.0,
@@ -160,18 +167,22 @@ impl<'a> Simulator<'a> {
         let mut machine = self.machine();
         let mut history = History::default();
         let mut waiting = VecDeque::new();
-        let (mut foreseen, mut prefetched, mut questions) = (0, 0, 0);
+        let (mut foreseen, mut prefetched, mut questions) = (0_u32, 0, 0);
         for _ in 0..2000 {
-            let last = history.rounds.last();
-            let is_complete = last.is_some_and(RoundRecord::is_complete);
-            let is_foreseen = |round: &Round| round.index < foreseen;
-            let goes_on = is_complete && waiting.front().is_some_and(is_foreseen);
-            if !(goes_on && !remaining(plan, &history).is_zero()) {
+            // As the fleet does.
+            let goes_on = history.rounds.last().is_some_and(|last| {
+                let left = foreseen.saturating_sub(last.round.index + 1);
+                let is_payable = time_of(last) * left <= remaining(plan, &history);
+                let is_foreseen = |round: &Round| round.index < foreseen;
+                last.is_complete() && is_payable && waiting.front().is_some_and(is_foreseen)
+            });
+            if !goes_on {
                 questions += 1;
                 match next(plan, &history) {
                     // What waits is started before the planner has seen the last round; it is called back when nothing more is wanted.
                     Next::Round(round) => {
                         waiting.truncate(1);
+                        foreseen = 0;
                         if waiting.is_empty() {
                             waiting.push_back(round);
                         }

@@ -59,18 +59,46 @@ fn the_planner_is_asked_seldom_where_much_is_lacking() {
     device.noise = 0.05;
     let far = device.run_ahead(&series(0.001));
     let rounds = far.history.rounds.len();
-    assert!(far.questions * 4 < rounds, "{} {rounds}", far.questions);
-    // What is wanted in any case is no more than without foresight.
+    assert!(far.questions * 5 < rounds * 2, "{} {rounds}", far.questions);
     let (usual, _) = device.run(&series(0.001));
     assert!(rounds <= usual.rounds.len() + 1, "{rounds}");
-    for noise in [0.005, 0.01, 0.02, 0.03] {
-        device.noise = noise;
+    // Single disturbed blocks make few batch sizes look worse than they are, and not for long.
+    for (noise, bursts) in [
+        (0.0005, 0.05),
+        (0.001, 0.1),
+        (0.005, 0.0),
+        (0.01, 0.0),
+        (0.01, 0.1),
+        (0.02, 0.0),
+        (0.03, 0.0),
+    ] {
+        (device.noise, device.bursts) = (noise, bursts);
         let plan = series(0.01);
         let (usual, _) = device.run(&plan);
         let early = device.run_ahead(&plan);
-        let (usual, early) = (usual.rounds.len(), early.history.rounds.len());
-        assert!(early <= usual + 1, "{early} for {usual}: {noise}");
+        let (usual, rounds) = (usual.rounds.len(), early.history.rounds.len());
+        println!(
+            "noise {noise}, bursts {bursts}: {usual} rounds, {rounds} with foresight and {} questions",
+            early.questions
+        );
+        assert!(
+            rounds <= usual + 2,
+            "{rounds} for {usual}: {noise} {bursts}"
+        );
     }
+}
+
+/// One block has no error that could be too large, and fixed iterations ask for no more than one.
+#[test]
+fn nothing_is_foreseen_from_a_single_block() {
+    let mut spec = spec("1-32", 3600);
+    (spec.iterations, spec.precision) = (Some(50), 0.02);
+    let plan = plan(spec, "SIM-a");
+    let device = Simulator::new(staircase(4));
+    let (usual, _) = device.run(&plan);
+    let early = device.run_ahead(&plan);
+    let (usual, rounds) = (usual.rounds.len(), early.history.rounds.len());
+    assert!(rounds <= usual + 1, "{rounds} for {usual}");
 }
 
 /// With its own index a round is itself, so that what is repeated is what the planner would have said.

@@ -83,10 +83,11 @@ fn a_device_that_becomes_slower_gets_fewer_batch_sizes_rather_than_too_few_block
     plan.spec.strategy = Strategies::Dense;
     let mut device = Simulator::new(linear);
     device.drift = Box::new(|now| if now > 10.0 { 2.0 } else { 1.0 });
-    let (history, _) = device.run(&plan);
-    let (all, settled) = (counts(&history).len(), settled(&history).len());
-    assert!((20..all).contains(&settled), "{settled} of {all}");
-    assert!(within(&plan, &history), "{:?}", spent(&history));
+    for history in [device.run(&plan).0, device.run_ahead(&plan).history] {
+        let (all, settled) = (counts(&history).len(), settled(&history).len());
+        assert!((20..all).contains(&settled), "{settled} of {all}");
+        assert!(within(&plan, &history), "{:?}", spent(&history));
+    }
 }
 
 #[test]
