@@ -166,9 +166,11 @@ sys.exit(0 if eval(sys.argv[2], {"row": row, "sms": int(sys.argv[3])}) else 1)' 
 sms=$(python3 -c 'import torch; print(torch.cuda.get_device_properties(0).multi_processor_count)')
 sweep_budget=$budget
 budget=$prediction_budget
+# Listed batch sizes are all measured unless the sweep may choose among them.
+foretold() { sweep "$@" --strategy adaptive; }
 
 # As many column tiles as SMs: each further tile of rows is a wave of its own, and long enough that the host is ahead of it.
-sweep one-wave --workload "matmul:rows=1,k=8192,n=$((sms * 128))" --dtype bf16 --mode infer --batch-sizes 16-1536:16
+foretold one-wave --workload "matmul:rows=1,k=8192,n=$((sms * 128))" --dtype bf16 --mode infer --batch-sizes 16-1536:16
 holds one-wave 'row["step"] in (128.0, 256.0)'
 predict "matmul with $sms x 128 columns steps every 128 or 256 rows" $? "$(answer one-wave)"
 
@@ -202,7 +204,7 @@ PY
 python3 "$work/models.py" "$work"
 check "models for the predictions" $? "$work"
 for tiles in 1 2 4; do
-  sweep "tiles-$tiles" --workload "torchscript:path=$work/tiles.pt,input=${tiles}x128x512" --mode infer --batch-sizes "$((8 / tiles))-$((2400 / tiles)):$((8 / tiles))"
+  foretold "tiles-$tiles" --workload "torchscript:path=$work/tiles.pt,input=${tiles}x128x512" --mode infer --batch-sizes "$((8 / tiles))-$((2400 / tiles)):$((8 / tiles))"
 done
 python3 - "$results" <<'PY'
 import json, sys
@@ -212,15 +214,15 @@ PY
 predict "1, 2 and 4 independent tiles a sample step in the ratio 4 : 2 : 1" $? "$(answer tiles-1) $(answer tiles-2) $(answer tiles-4)"
 
 # Work that is not tiled by samples, or too small for the device to fill.
-sweep elementwise --workload "torchscript:path=$work/elementwise.pt,input=1048576" --mode infer --batch-sizes 16-128
+foretold elementwise --workload "torchscript:path=$work/elementwise.pt,input=1048576" --mode infer --batch-sizes 16-128
 holds elementwise 'row["verdict"] == "no_step"'
 predict "elementwise work has no step" $? "$(answer elementwise)"
-sweep tiny-mlp --workload "torchscript:path=$work/mlp.pt,input=64" --mode infer --batch-sizes 1-128
+foretold tiny-mlp --workload "torchscript:path=$work/mlp.pt,input=64" --mode infer --batch-sizes 1-128
 holds tiny-mlp 'row["verdict"] == "no_step"'
 predict "a tiny perceptron has no step" $? "$(answer tiny-mlp)"
 
 # The article's 16, a hypothesis for today's devices.
-sweep article --workload cnn --batch-sizes 1-96
+foretold article --workload cnn --batch-sizes 1-96
 holds article 'row["step"] == 16.0'
 predict "the article's network steps by 16" $? "$(answer article)"
 budget=$sweep_budget
