@@ -28,7 +28,7 @@ use batchstep_proto::{
 use jiff::Timestamp;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
 };
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
@@ -68,6 +68,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const CALLS_PER_CONNECTION: u32 = 128;
 /// Largest request for an identity, in bytes: anybody may send one.
 const ENROLLMENT_BYTES: usize = 64 << 10;
+/// Connections that may wait for the coordinator to take them: a part of a fleet that comes back. The kernel may allow fewer.
+const BACKLOG: u32 = 4096;
 /// Longest wait for calls that are under way when the coordinator stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait after that for the tasks that write: as long as the store waits for the lock of another process, and a little more.
@@ -116,19 +118,26 @@ pub enum ServeError {
 ///
 /// # Errors
 /// When the address can be reached from other hosts, or is taken.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+pub fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     refuse_open_network(address)?;
-    bind_for_tls(address).await
+    bind_for_tls(address)
 }
 
 /// Listens on any address, for [`serve_tls`].
 ///
 /// # Errors
 /// When the address is taken, or not one of this host.
-pub async fn bind_for_tls(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| ServeError::Bind { address, source })
+pub fn bind_for_tls(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let listen = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|source| ServeError::Bind { address, source })
 }
 
 /// Opens the store in a data directory, which is made when it is absent, with room for models within `models`.

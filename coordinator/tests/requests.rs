@@ -239,10 +239,10 @@ async fn health_and_reflection_answer() {
 
 #[tokio::test]
 async fn addresses_that_cannot_be_used_are_refused() {
-    let taken = serve::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
-    let error = serve::bind(taken.local_addr().unwrap()).await.unwrap_err();
+    let taken = serve::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let error = serve::bind(taken.local_addr().unwrap()).unwrap_err();
     assert!(matches!(error, ServeError::Bind { .. }), "{error}");
     assert!(error.to_string().contains("--listen"), "{error}");
-    let error = serve::bind(([0, 0, 0, 0], 0).into()).await.unwrap_err();
+    let error = serve::bind(([0, 0, 0, 0], 0).into()).unwrap_err();
     assert!(matches!(error, ServeError::NotLoopback { .. }), "{error}");
 }

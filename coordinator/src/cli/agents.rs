@@ -185,7 +185,11 @@ async fn drain(
         .map_err(refusal)?;
     let name = agent.name();
     let drains = reason.is_some();
-    if !drains {
+    if !drains && agent.is_revoked() {
+        eprintln!(
+            "{name} is no longer drained, but was revoked: it gets no work unless it enrols again."
+        );
+    } else if !drains {
         eprintln!("{name} is given work again.");
     } else if !agent.is_connected() {
         eprintln!(

@@ -84,7 +84,7 @@ impl Listed {
         self.known.as_ref().map_or(0, |agent| agent.attempts)
     }
 
-    fn is_revoked(&self) -> bool {
+    pub(super) fn is_revoked(&self) -> bool {
         let enrolled = self.enrolled.as_ref();
         enrolled.is_some_and(|agent| agent.revoked_at.is_some())
     }

@@ -142,7 +142,7 @@ impl Embedded {
 
     async fn start_as(data_dir: &Path, models: ModelLimits, authority: Authority) -> Result<Self> {
         let store = serve::open_store(data_dir, models).await?;
-        let listener = serve::bind(([127, 0, 0, 1], 0).into()).await?;
+        let listener = serve::bind(([127, 0, 0, 1], 0).into())?;
         let address = listener
             .local_addr()
             .context("cannot tell the address of the embedded coordinator")?;

@@ -207,7 +207,7 @@ pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
     let manager = ServiceManager::from_environment()?;
     let mut interrupts = Interrupts::catch()?;
     descriptors::raise_limit();
-    let listener = serve::bind_for_tls(options.listen).await?;
+    let listener = serve::bind_for_tls(options.listen)?;
     let address = listener
         .local_addr()
         .context("cannot tell the address that is listened on")?;

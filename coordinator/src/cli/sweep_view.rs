@@ -238,7 +238,7 @@ fn does(device: &wire::SharingDevice) -> String {
     format!("{} on {}{what}", device.device_id, device.hostname)
 }
 
-/// The device of a series; where others of its model are part of the sweep, too, with the beginning of its id and its host.
+/// The device of a series; where others of its model are part of the sweep, too, with as much of its id as tells it from theirs, and its host.
 fn device_among(series: &wire::Series, all: &[wire::Series]) -> String {
     const SHOWN: usize = 12;
     let name = text::device(series);
@@ -248,7 +248,11 @@ fn device_among(series: &wire::Series, all: &[wire::Series]) -> String {
     if is_unique {
         return name;
     }
-    let id: String = series.device_id.chars().take(SHOWN).collect();
+    let own = series.device_id.as_str();
+    let others = || all.iter().filter(|other| other.device_id != own);
+    let mut beginnings = own.char_indices().skip(SHOWN).map(|(end, _)| &own[..end]);
+    let telling = |it: &&str| others().all(|other| !other.device_id.starts_with(it));
+    let id = beginnings.find(telling).unwrap_or(own);
     format!("{name} {id} on {}", series.hostname)
 }
 
@@ -367,11 +371,14 @@ mod tests {
             series("GPU-11111111-aaaa", "NVIDIA H200"),
             series("GPU-22222222-bbbb", "NVIDIA H200"),
             series("GPU-33333333-cccc", "Tesla T4"),
+            series("SIM-44444444-1", "Sixteen"),
+            series("SIM-44444444-2", "Sixteen"),
         ];
         assert_eq!(
             device_among(&all[1], &all),
             "NVIDIA H200 GPU-22222222 on node1"
         );
+        assert!(device_among(&all[4], &all).ends_with(" SIM-44444444-2 on node1"));
         assert_eq!(device_among(&all[2], &all), text::device(&all[2]));
         // Further series of the same device are no reason to say more.
         assert_eq!(

@@ -1,7 +1,8 @@
 //! Takes TCP connections, does their TLS handshakes beside each other, and hands on those that are done. Every handshake has a deadline and every kind of
-//! connection its own number of places, so that nobody who only connects keeps others out.
+//! connection its own number of places, so that nobody who only connects keeps others out: a handshake that stalls gives way to the next connection when
+//! there is no place left.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls::{
     RootCertStore, ServerConfig,
@@ -11,8 +12,9 @@ use rustls::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, mpsc},
-    time::{sleep, timeout},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::AbortHandle,
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::{Stream, wrappers::ReceiverStream};
@@ -24,8 +26,14 @@ use super::{
 
 /// From the first byte to the end of a handshake: two round trips on the worst of networks.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Handshakes under way; further ones wait in the kernel's queue. A whole fleet that comes back needs many for a moment.
+/// Handshakes under way. A whole fleet that comes back needs many for a moment.
 const HANDSHAKES: usize = 1024;
+/// What every handshake has at least, however many wait behind it in the kernel's queue: several round trips.
+const UNDISTURBED: Duration = Duration::from_millis(500);
+/// While a fleet comes back handshakes end all the time. Where none has ended for so long, those under way wait for peers that say nothing.
+const STANDSTILL: Duration = Duration::from_millis(50);
+/// Handshakes that gave way are told of once in so long.
+const CROWDED_EVERY: Duration = Duration::from_secs(60);
 /// Connections with an agent's certificate.
 const AGENTS: usize = 32_768;
 /// Connections without one: operators, monitors, agents that enrol, and whoever only tries.
@@ -75,7 +83,6 @@ pub(crate) fn accept(
     let (done, connections) = mpsc::channel(DONE);
     let door = Arc::new(Door {
         acceptor: TlsAcceptor::from(Arc::new(config)),
-        handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
         agents: Arc::new(Semaphore::new(AGENTS)),
         others: Arc::new(Semaphore::new(OTHERS)),
         done,
@@ -84,9 +91,57 @@ pub(crate) fn accept(
     Ok(ReceiverStream::new(connections))
 }
 
+/// The places of handshakes, and the handshakes that have one or had, the oldest first.
+struct Handshakes {
+    places: Arc<Semaphore>,
+    begun: VecDeque<(Instant, AbortHandle)>,
+    /// When it was last said that some gave way.
+    told: Option<Instant>,
+}
+
+impl Handshakes {
+    fn new(most: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(most)),
+            begun: VecDeque::new(),
+            told: None,
+        }
+    }
+
+    /// Waits for a place. When none comes free, the handshakes that have had their time give theirs.
+    async fn place(&mut self) -> Option<OwnedSemaphorePermit> {
+        loop {
+            let place = Arc::clone(&self.places).acquire_owned();
+            if let Ok(place) = timeout(STANDSTILL, place).await {
+                // The semaphore is never closed.
+                return place.ok();
+            }
+            self.begun.retain(|(_, task)| !task.is_finished());
+            let old = |(began, _): &(Instant, _)| began.elapsed() >= UNDISTURBED;
+            let stalled = self.begun.partition_point(old);
+            for (_, task) in self.begun.drain(..stalled) {
+                task.abort();
+            }
+            if stalled > 0 && self.told.is_none_or(|told| told.elapsed() >= CROWDED_EVERY) {
+                self.told = Some(Instant::now());
+                tracing::warn!(
+                    handshakes = stalled,
+                    "All places for TLS handshakes are taken by peers that say nothing; the oldest handshakes are given up for new connections."
+                );
+            }
+        }
+    }
+
+    fn began(&mut self, task: AbortHandle) {
+        while self.begun.front().is_some_and(|(_, it)| it.is_finished()) {
+            self.begun.pop_front();
+        }
+        self.begun.push_back((Instant::now(), task));
+    }
+}
+
 struct Door {
     acceptor: TlsAcceptor,
-    handshakes: Arc<Semaphore>,
     agents: Arc<Semaphore>,
     others: Arc<Semaphore>,
     done: mpsc::Sender<Result<Connection, io::Error>>,
@@ -94,22 +149,23 @@ struct Door {
 
 impl Door {
     async fn keep(self: Arc<Self>, listener: TcpListener) {
+        let mut handshakes = Handshakes::new(HANDSHAKES);
         loop {
-            // The semaphore is never closed.
-            let Ok(turn) = Arc::clone(&self.handshakes).acquire_owned().await else {
-                return;
-            };
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = self.done.closed() => return,
             };
             match accepted {
                 Ok((stream, address)) => {
+                    let Some(place) = handshakes.place().await else {
+                        return;
+                    };
                     let door = Arc::clone(&self);
-                    tokio::spawn(async move {
+                    let task = tokio::spawn(async move {
                         door.open(stream, address).await;
-                        drop(turn);
+                        drop(place);
                     });
+                    handshakes.began(task.abort_handle());
                 }
                 Err(error) => {
                     tracing::warn!(%error, "A connection could not be taken.");
@@ -147,5 +203,48 @@ impl Door {
             .done
             .send(Ok(Connection::new(stream, peer, place)))
             .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn handshakes_that_stall_give_way_and_only_after_their_time() {
+        let mut handshakes = Handshakes::new(3);
+        let start = Instant::now();
+        let mut tasks = Vec::new();
+        for _ in 0..5 {
+            let place = handshakes.place().await.unwrap();
+            let task = tokio::spawn(async move {
+                pending::<()>().await;
+                drop(place);
+            });
+            handshakes.began(task.abort_handle());
+            tasks.push(task);
+        }
+        assert!(start.elapsed() >= UNDISTURBED, "{:?}", start.elapsed());
+        for task in tasks.drain(..3) {
+            assert!(task.await.unwrap_err().is_cancelled());
+        }
+        assert!(tasks.iter().all(|task| !task.is_finished()));
+    }
+
+    #[tokio::test]
+    async fn handshakes_that_end_leave_their_places() {
+        let mut handshakes = Handshakes::new(3);
+        for _ in 0..100 {
+            let place = handshakes.place().await.unwrap();
+            let task = tokio::spawn(async move { drop(place) });
+            handshakes.began(task.abort_handle());
+            task.await.unwrap();
+        }
+        assert!(
+            handshakes.begun.len() <= 1,
+            "those that are over are forgotten"
+        );
     }
 }

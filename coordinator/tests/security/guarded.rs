@@ -81,7 +81,7 @@ impl Guarded {
     }
 
     async fn start_in(directory: TempDir, store: Memory) -> Self {
-        let listener = serve::bind_for_tls(([127, 0, 0, 1], 0).into()).await;
+        let listener = serve::bind_for_tls(([127, 0, 0, 1], 0).into());
         let listener = listener.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();

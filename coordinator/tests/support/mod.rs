@@ -167,7 +167,7 @@ pub struct Coordinator {
 
 impl Coordinator {
     pub async fn start(store: impl Store) -> Self {
-        let listener: TcpListener = serve::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let listener: TcpListener = serve::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(serve::serve(store, listener, shutdown.clone()));

@@ -9,7 +9,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::random::seed;
+use crate::{books, random::seed};
 
 /// Twelve batch sizes of a small network, one block of a fixed length each: quick, and answered however busy this machine is.
 const SWEEP: [&str; 17] = [
@@ -44,7 +44,7 @@ impl Measuring {
     fn begin() -> Self {
         let lab = Lab::new();
         let coordinator = lab.start_coordinator();
-        let agent = lab.start_agent("agent");
+        let agent = lab.start_agent_with("agent", &["--log-format", "json"]);
         let end = lab.ask(&SWEEP);
         assert_eq!(end.code(), 0, "{}", end.stderr);
         let mut watch = lab.batchstep(&["sweep", "watch", "last", "--format", "json"]);
@@ -69,9 +69,11 @@ impl Measuring {
         })
     }
 
-    /// Every batch size is measured, whatever happened.
+    /// Every batch size is measured, whatever happened, and all that was measured is on record once.
     fn answers_everything(self) {
         let end = self.watch.finish();
+        let states = [self.lab.path("agent")];
+        books::kept(&self.lab, "last", &states, |_| self.agent.0.stderr());
         let row = end.json()["rows"][0].clone();
         assert_eq!(row["batch_sizes_measured"], 12, "{row}\n{}", end.stderr);
         let blocks = self.lab.ask(&["export", "last", "--format", "csv"]).stdout;

@@ -1,9 +1,14 @@
 //! What must be true once a sweep is over, whatever happened: nothing that was measured is lost, nothing counts twice, and the table is that of an
 //! undisturbed run. Reads the agents' state directories, their logs and the coordinator's database.
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use batchstep_tests::{Process, eventually};
+use batchstep_tests::{Lab, Process, eventually};
 use serde_json::Value;
 
 use crate::fleet::{AGENTS, Fleet, Outcome};
@@ -79,21 +84,26 @@ pub struct Range {
     pub seconds: [f64; 2],
 }
 
-/// Checks that nothing was lost and nothing is there twice.
+/// Checks that nothing of a fleet's sweep was lost and nothing is there twice.
 pub fn balance(fleet: &Fleet, sweep: &str) {
-    for index in 0..AGENTS {
-        let state = fleet.state_dir(index);
+    let states: Vec<PathBuf> = (0..AGENTS).map(|index| fleet.state_dir(index)).collect();
+    kept(&fleet.lab, sweep, &states, |index| fleet.said(index));
+}
+
+/// The same for agents with these state directories, which have `said` so much.
+pub fn kept(lab: &Lab, sweep: &str, states: &[PathBuf], said: impl Fn(usize) -> String) {
+    for state in states {
         eventually("agents to deliver everything", || {
-            (spooled(&state) == 0 && count(&state.join("accepted")) == 0).then_some(())
+            (spooled(state) == 0 && count(&state.join("accepted")) == 0).then_some(())
         });
         assert_eq!(count(&state.join("spool/set-aside")), 0, "{sweep}");
     }
     for (meaning, query) in IMPOSSIBLE {
-        let found = ask(fleet, query);
+        let found = ask(lab, query);
         assert!(found.is_empty(), "{meaning}: {found:?}");
     }
     let stored: BTreeMap<String, u64> = ask(
-        fleet,
+        lab,
         "SELECT attempt_id, SUM((SELECT COUNT(*) FROM block WHERE report_seq = seq) + (SELECT COUNT(*) FROM visit_failure WHERE report_seq = seq)) \
          FROM report GROUP BY 1",
     )
@@ -103,7 +113,7 @@ pub fn balance(fleet: &Fleet, sweep: &str) {
         (attempt.to_owned(), row[1].as_u64().expect("a count"))
     })
     .collect();
-    for (attempt, visits) in (0..AGENTS).flat_map(|index| measured(&fleet.said(index))) {
+    for (attempt, visits) in (0..states.len()).flat_map(|index| measured(&said(index))) {
         assert_eq!(
             stored.get(&attempt),
             Some(&visits),
@@ -146,7 +156,7 @@ pub fn blocks(fleet: &Fleet, sweep: &str) -> Vec<Range> {
         "SELECT device_model, batch_size, MIN(seconds_per_iteration), MAX(seconds_per_iteration) FROM measurement \
          WHERE sweep_id LIKE '{sweep}%' GROUP BY 1, 2 ORDER BY 1, 2"
     );
-    ask(fleet, &query)
+    ask(&fleet.lab, &query)
         .iter()
         .map(|row| Range {
             model: row[0].as_str().expect("a name").to_owned(),
@@ -157,14 +167,14 @@ pub fn blocks(fleet: &Fleet, sweep: &str) -> Vec<Range> {
 }
 
 /// Rows of a query, read beside the running coordinator.
-pub fn ask(fleet: &Fleet, query: &str) -> Vec<Vec<Value>> {
+pub fn ask(lab: &Lab, query: &str) -> Vec<Vec<Value>> {
     const ASK: &str = "import json, sqlite3, sys\n\
         database = sqlite3.connect(f'file:{sys.argv[1]}?mode=ro', uri=True)\n\
         print(json.dumps(database.execute(sys.argv[2]).fetchall()))";
     let mut python = Command::new("python3");
     python
         .args(["-c", ASK])
-        .arg(fleet.lab.path("data/coordinator.db"))
+        .arg(lab.path("data/coordinator.db"))
         .arg(query);
     let end = Process::run("python3", &mut python);
     assert_eq!(end.code(), 0, "{query}\n{}", end.stderr);

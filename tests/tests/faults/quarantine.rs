@@ -40,7 +40,7 @@ fn a_batch_size_that_kills_its_worker_is_quarantined_and_the_others_are_answered
     // Two rounds on each device ended with it, and what was out behind them at most.
     let at_24 = "SELECT COUNT(*) FROM report WHERE outcome = 'broken' AND message LIKE '%batch size 24%' \
         GROUP BY (SELECT series_id FROM round WHERE round.id = round_id)";
-    let crashes = books::ask(&fleet, at_24);
+    let crashes = books::ask(&fleet.lab, at_24);
     let crashes: Vec<u64> = crashes
         .iter()
         .filter_map(|row| row.first().and_then(Value::as_u64))

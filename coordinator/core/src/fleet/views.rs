@@ -173,7 +173,7 @@ impl State {
     }
 
     /// The devices that share a series and what each of them does; none where it has one of its own.
-    fn sharing_devices(&self, series: &Series) -> Vec<wire::SharingDevice> {
+    pub(super) fn sharing_devices(&self, series: &Series) -> Vec<wire::SharingDevice> {
         let places = series.plan.places().filter(|_| series.plan.is_shared());
         places
             .map(|(device, hostname)| {

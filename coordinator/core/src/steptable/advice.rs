@@ -3,10 +3,12 @@
 use batchstep_proto::domain::VisitFailureKind;
 
 use super::rows::SeriesResult;
-use crate::sweep::{as_option, sufficient_budget};
+use crate::sweep::{Next, as_option, comparable, next, sufficient_budget};
 
 /// What to do about a cancelled series.
 const CANCELLED: &str = "submit the same sweep again and let it finish";
+/// What to do about one that had time left and ended, as when its agent was removed.
+const CUT_SHORT: &str = "submit the same sweep again: this one ended before its budget was spent";
 
 /// What to do when too little was measured.
 pub(super) fn more_measuring(series: &SeriesResult<'_>) -> String {
@@ -16,9 +18,18 @@ pub(super) fn more_measuring(series: &SeriesResult<'_>) -> String {
     if series.cancelled {
         return CANCELLED.to_owned();
     }
+    if was_cut_short(series) {
+        return CUT_SHORT.to_owned();
+    }
     let budget = sufficient_budget(series.plan, series.history)
         .unwrap_or_else(|| series.plan.spec.budget.saturating_mul(4));
     format!("give --budget {}", as_option(budget))
+}
+
+/// True where a series ended that the planner would have gone on with. What was measured elsewhere has no end to explain.
+fn was_cut_short(series: &SeriesResult<'_>) -> bool {
+    let history = comparable(series.plan, series.history);
+    series.message.is_some() && matches!(next(series.plan, &history), Next::Round(_))
 }
 
 /// What to do where already the smallest batch size asked for met a limit of time or memory, or the budget ended before it was timed; `None` where
@@ -56,7 +67,10 @@ pub(super) fn out_of_reach(series: &SeriesResult<'_>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::{super::rows, *};
-    use crate::sweep::simulator::{Simulator, plan, spec, staircase};
+    use crate::sweep::{
+        History,
+        simulator::{Simulator, plan, spec, staircase},
+    };
 
     fn action(device: &Simulator<'_>) -> String {
         let plan = plan(spec("4096-8192:1024", 5), "SIM-a");
@@ -81,6 +95,25 @@ mod tests {
                 && said.ends_with("or ask for --batch-sizes below 4096"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn a_series_that_had_time_left_is_to_be_measured_again() {
+        let plan = plan(spec("1-32", 600), "SIM-a");
+        let (mut history, _) = Simulator::new(staircase(8)).run(&plan);
+        let advised = |history: &History| {
+            let result = SeriesResult {
+                plan: &plan,
+                history,
+                finished: true,
+                cancelled: false,
+                message: Some("its agent was removed"),
+            };
+            rows(&[result], false).remove(0).row.next_action
+        };
+        assert_ne!(advised(&history).as_deref(), Some(CUT_SHORT));
+        history.rounds.truncate(3);
+        assert_eq!(advised(&history).as_deref(), Some(CUT_SHORT));
     }
 
     #[test]

@@ -45,10 +45,13 @@ impl Seen<'_, '_> {
                 return Some(0);
             }
         }
+        if lacking.is_empty() {
+            return None;
+        }
         lacking.sort_unstable();
-        let least = lacking.first()?;
-        let of_the_middle = middle.checked_sub(others).map(|at| lacking.get(at));
-        Some(of_the_middle.map_or(0, |it| *it.unwrap_or(least)))
+        // The others, which lack nothing, come before them.
+        let at = middle.checked_sub(others);
+        Some(at.and_then(|at| lacking.get(at)).copied().unwrap_or(0))
     }
 
     /// Those of the blocks that are observations: not throttled, and of steady rounds where these are enough.

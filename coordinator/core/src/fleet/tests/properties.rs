@@ -215,7 +215,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_nothing_is_lost_or_counted_twice(acts in prop::collection::vec(act(), 1..120), settles: bool, shared: bool) {
+    fn whatever_happens_nothing_is_lost_or_counted_twice(acts in prop::collection::vec(act(), 1..240), settles: bool, shared: bool) {
         let mut world = World::new(3, &[&["GPU-a", "GPU-b"], &["CPU-c"], &["GPU-b", "GPU-d"]]);
         world.script.settles = settles;
         world.state.planner = Box::new(world.script);

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use batchstep_proto::{
     domain::{AttemptOutcome, AttemptReport, HostFacts, Ineligibility, SweepSpec},
     ids::{AgentId, AttemptId, RequestId, SeriesId, SweepId},
+    wire,
 };
 
 use super::{
@@ -79,6 +80,13 @@ impl World {
         for series in self.state.series.values().filter(|it| it.over.is_none()) {
             let ready = self.state.ready_round(series);
             assert!(!series.must_wait || ready.is_none(), "a round waits");
+            let view = self.state.series_view(series);
+            let runs = view.state() == wire::SeriesState::Running;
+            assert!(runs || !view.explanation.is_empty(), "no reason: {view:?}");
+            for device in self.state.sharing_devices(series) {
+                let is_explained = device.round.is_some() || !device.explanation.is_empty();
+                assert!(is_explained, "no reason: {device:?}");
+            }
         }
         for effect in effects {
             match effect {
