@@ -6,4 +6,9 @@
 #[path = "timings/cli.rs"]
 mod cli;
 
+// What the command line's sources ask of their crate.
+#[allow(dead_code)]
+#[path = "../../../coordinator/src/shell.rs"]
+mod shell;
+
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| cli::read(bytes));
