@@ -132,7 +132,7 @@ enum Command {
   batchstep token list"
     )]
     Token(tokens::Command),
-    /// List agents, drain them and take that back, revoke their certificates.
+    /// List agents, drain them and take that back, remove those that are gone, revoke certificates.
     #[command(
         subcommand,
         after_help = "Examples:
