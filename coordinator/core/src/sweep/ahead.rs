@@ -60,7 +60,7 @@ pub fn ahead(plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Opt
         past.rounds.sort_by_key(|record| record.round.index);
         standing = Standing::of(plan, &past);
     }
-    let Course { next, further } = following(plan, &past, &standing);
+    let Course { next, further } = following(plan, &past, &standing, true);
     match next {
         Next::Round(round) => Some(Ahead { round, further }),
         Next::Done(_) | Next::Failed(_) => None,

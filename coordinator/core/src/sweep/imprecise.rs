@@ -18,40 +18,40 @@ const GRANTED: f64 = 0.5;
 /// The blocks that are taken for granted at most, as a share of those there are. The error is that of a median: where disturbed blocks are no longer half of
 /// them it falls at once, and not with the square root of their number.
 const GROWTH: f64 = 0.5;
+/// Batch sizes that are asked for how much is lacking: of five, two may be wrong.
+const ASKED: usize = 5;
 
 impl Seen<'_, '_> {
     /// `None` unless [`Corrected::observations`] are of a batch size in `window`, ascending, whose relative standard error is above `precision`; then the number
-    /// of further blocks that half of the batch sizes lack, as far as that is taken for granted: single ones may be imprecise by accident.
+    /// of further blocks that most batch sizes lack, as far as that is taken for granted: single ones may be imprecise by accident, and [`ASKED`] of them
+    /// speak for all. Without `foresight` that is not asked, and 0.
     ///
     /// [`Corrected::observations`]: super::Corrected::observations
-    pub(super) fn surely_lacking(&self, window: &[u32], precision: f64) -> Option<u32> {
+    pub(super) fn surely_lacking(
+        &self,
+        window: &[u32],
+        precision: f64,
+        foresight: bool,
+    ) -> Option<u32> {
         let leveled = self.leveled();
         let possible = Possible::of(&leveled, self.references())?;
-        let middle = window.len() / 2;
-        let (mut lacking, mut others) = (Vec::with_capacity(window.len()), 0);
-        for blocks in possible.repeats() {
+        let mut repeats = possible.repeats();
+        repeats.retain(|blocks| {
             let size = blocks
                 .first()
                 .map(|&(_, place)| self.block(place).batch_size);
-            if size.is_none_or(|size| window.binary_search(&size).is_err()) {
-                continue;
-            }
-            let counting = self.counting(&blocks);
-            match granted(&possible, &counting, precision) {
-                Some(blocks) => lacking.push(blocks),
-                None => others += 1,
-            }
-            if others > middle && !lacking.is_empty() {
-                return Some(0);
-            }
+            size.is_some_and(|size| window.binary_search(&size).is_ok())
+        });
+        let lacking = |blocks: &Vec<_>| granted(&possible, &self.counting(blocks), precision);
+        let first = repeats.iter().find_map(lacking)?;
+        if !foresight || first == 0 {
+            return Some(0);
         }
-        if lacking.is_empty() {
-            return None;
-        }
+        let every = repeats.len().div_ceil(ASKED);
+        let asked = repeats.iter().step_by(every);
+        let mut lacking: Vec<u32> = asked.map(|it| lacking(it).unwrap_or(0)).collect();
         lacking.sort_unstable();
-        // The others, which lack nothing, come before them.
-        let at = middle.checked_sub(others);
-        Some(at.and_then(|at| lacking.get(at)).copied().unwrap_or(0))
+        lacking.get((lacking.len() - 1) / 2).copied()
     }
 
     /// Those of the blocks that are observations: not throttled, and of steady rounds where these are enough.
@@ -130,11 +130,11 @@ mod tests {
             let window: Vec<u32> = WINDOW.collect();
             let seen = Seen::of(&plan, &past);
             for precision in errors().chain([0.0, worst * 0.5, worst * 0.9]) {
-                let is_sure = seen.surely_lacking(&window, precision).is_some();
+                let is_sure = seen.surely_lacking(&window, precision, true).is_some();
                 prop_assert!(!is_sure || worst > precision, "{worst} {precision}");
             }
             // Nothing repeats so well that it has no error at all, and without gaps in the reference that is seen.
-            prop_assert!(killed_every > 0 || seen.surely_lacking(&window, 0.0).is_some());
+            prop_assert!(killed_every > 0 || seen.surely_lacking(&window, 0.0, true).is_some());
         }
     }
 }

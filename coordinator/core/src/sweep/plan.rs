@@ -86,12 +86,17 @@ pub enum ConclusionReason {
 #[must_use]
 pub fn next(plan: &SeriesPlan, history: &History) -> Next {
     let past = history.past();
-    following(plan, &past, &Standing::of(plan, &past)).next
+    following(plan, &past, &Standing::of(plan, &past), false).next
 }
 
-/// What comes after `past`, in which the batch sizes stand so.
-pub(super) fn following(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Course {
-    let mut course = course(plan, past, standing);
+/// What comes after `past`, in which the batch sizes stand so, and with `foresight` how far that holds.
+pub(super) fn following(
+    plan: &SeriesPlan,
+    past: &Past<'_>,
+    standing: &Standing,
+    foresight: bool,
+) -> Course {
+    let mut course = course(plan, past, standing, foresight);
     if let Next::Done(conclusion) = &mut course.next
         && let Some(note) = standing::quarantine_note(&standing.quarantined_sizes())
     {
@@ -101,7 +106,7 @@ pub(super) fn following(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing)
     course
 }
 
-fn course(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Course {
+fn course(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing, foresight: bool) -> Course {
     if let Some(message) = standing::gives_up(plan, past) {
         return Next::Failed(message).into();
     }
@@ -174,7 +179,7 @@ fn course(plan: &SeriesPlan, past: &Past<'_>, standing: &Standing) -> Course {
         standing,
         &costs,
         &aim,
-        reference,
+        (reference, foresight),
     ) {
         Ok(wanted) => wanted,
         Err(_) if !certain => {
@@ -244,7 +249,7 @@ fn wanted<'c, 'a: 'c>(
     standing: &Standing,
     costs: &Costs,
     aim: &Aim,
-    reference: u32,
+    (reference, foresight): (u32, bool),
 ) -> Result<Wanted, Conclusion> {
     let required = required_rounds(&plan.spec);
     // What an adaptive sweep wants may change with every round, and the ascending order leaves nothing for a further one.
@@ -265,7 +270,7 @@ fn wanted<'c, 'a: 'c>(
     }
     let window = aim.sizes();
     let lacking = match plan.spec.strategy {
-        Strategy::Dense => seen.surely_lacking(&window, plan.spec.precision),
+        Strategy::Dense => seen.surely_lacking(&window, plan.spec.precision, foresight),
         Strategy::Adaptive => None,
     };
     let sizes = if lacking.is_some() {
