@@ -11,7 +11,7 @@ use batchstep_proto::{
 };
 
 use super::{Record, SeriesState, SeriesSummary, State, attempts::Attempt, lanes::Turn};
-use crate::sweep::{Ahead, History, Next, RoundRecord, SeriesPlan, time_of};
+use crate::sweep::{Ahead, History, Next, RoundRecord, SeriesPlan};
 
 /// Rounds that are taken to be wanted whatever the ones before them bring, as long as every visit of those is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,9 +102,8 @@ impl Series {
             return false;
         };
         let left = foreseen.end.saturating_sub(index + 1);
-        let is_payable = time_of(record).saturating_mul(left) <= self.remaining;
         let mut open = self.open.keys();
-        record.is_complete() && is_payable && open.any(|index| *index < foreseen.end)
+        record.is_as_foreseen(left, self.remaining) && open.any(|index| *index < foreseen.end)
     }
 
     /// The round to repeat for the next index, and that index, where that one is foreseen.

@@ -32,7 +32,7 @@ const ROUND_BUDGETS_SECONDS: [u64; 14] = [
 
 /// Device time of one round. Where it was ended because it was over time, only what it measured counts: a worker that hangs for a minute must not
 /// spend a budget of half a minute, and how often a series waits for one is bounded by its quarantine.
-pub(crate) fn time_of(record: &RoundRecord) -> Duration {
+pub(super) fn time_of(record: &RoundRecord) -> Duration {
     let worked = record.measuring + record.warm_up;
     match record.outcomes.last() {
         Some((AttemptOutcome::TimedOut, _)) => worked,

@@ -11,6 +11,8 @@ use batchstep_proto::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::budget::time_of;
+
 /// What one series measures: one workload of a sweep on one device, or on several of one model that share its rounds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeriesPlan {
@@ -133,6 +135,13 @@ impl RoundRecord {
     pub fn is_complete(&self) -> bool {
         let has_finished = matches!(self.outcomes.as_slice(), [(AttemptOutcome::Finished, _)]);
         has_finished && self.failures.is_empty() && self.blocks.len() == self.round.visits.len()
+    }
+
+    /// True when nobody needs to be asked after this round, behind which `left` more are foreseen: it brought all it was asked for, and what is `remaining` of
+    /// the budget pays for as many that take as long.
+    #[must_use]
+    pub fn is_as_foreseen(&self, left: u32, remaining: Duration) -> bool {
+        self.is_complete() && time_of(self).saturating_mul(left) <= remaining
     }
 
     /// Adds a part of an attempt's report.

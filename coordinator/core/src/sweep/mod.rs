@@ -41,5 +41,4 @@ pub use settled::{Unsettled, settled};
 pub use software::{comparable, odd_software};
 pub use standing::{quarantine_note, quarantined};
 
-pub(crate) use budget::time_of;
 pub(crate) use medians::median;

@@ -21,7 +21,6 @@ use batchstep_simulated::{
 
 use super::{
     Ahead, History, Next, PoolDevice, RoundRecord, SeriesPlan, ahead, next, remaining, repeated,
-    time_of,
 };
 
 /// A sweep of `linear` with everything at its default.
@@ -172,9 +171,9 @@ impl<'a> Simulator<'a> {
             // As the fleet does.
             let goes_on = history.rounds.last().is_some_and(|last| {
                 let left = foreseen.saturating_sub(last.round.index + 1);
-                let is_payable = time_of(last) * left <= remaining(plan, &history);
                 let is_foreseen = |round: &Round| round.index < foreseen;
-                last.is_complete() && is_payable && waiting.front().is_some_and(is_foreseen)
+                last.is_as_foreseen(left, remaining(plan, &history))
+                    && waiting.front().is_some_and(is_foreseen)
             });
             if !goes_on {
                 questions += 1;
