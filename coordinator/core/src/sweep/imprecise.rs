@@ -15,8 +15,8 @@ use super::{
 const ROUNDING: f64 = 1e-9;
 /// Of the blocks that a batch size lacks by its standard error, the share that is taken for granted: of few blocks the error is known badly, and its square worse.
 const GRANTED: f64 = 0.5;
-/// The blocks that are taken for granted at most, as a share of those there are. The error is that of a median: where disturbed blocks are no longer half of
-/// them it falls at once, and not with the square root of their number.
+/// The blocks that are taken for granted at most, as a share of those there are, whether they count or not: where rounds drift, few of those that follow will. The
+/// error is that of a median: where disturbed blocks are no longer half of them it falls at once, and not with the square root of their number.
 const GROWTH: f64 = 0.5;
 /// Batch sizes that are asked for how much is lacking: of five, two may be wrong.
 const ASKED: usize = 5;
@@ -42,7 +42,10 @@ impl Seen<'_, '_> {
                 .map(|&(_, place)| self.block(place).batch_size);
             size.is_some_and(|size| window.binary_search(&size).is_ok())
         });
-        let lacking = |blocks: &Vec<_>| granted(&possible, &self.counting(blocks), precision);
+        let lacking = |blocks: &Vec<_>| {
+            let granted = granted(&possible, &self.counting(blocks), precision)?;
+            Some(granted.min(blocks.len() as f64 * GROWTH) as u32)
+        };
         let first = repeats.iter().find_map(lacking)?;
         if !foresight || first == 0 {
             return Some(0);
@@ -73,14 +76,14 @@ impl Seen<'_, '_> {
 }
 
 /// How many more blocks beside those that count a batch size lacks for certain, where it is less precise than asked for in every way to learn the drift.
-fn granted(possible: &Possible, counting: &[usize], precision: f64) -> Option<u32> {
+fn granted(possible: &Possible, counting: &[usize], precision: f64) -> Option<f64> {
     let errors = possible.seconds(counting).map(|seconds| error(&seconds));
     let least = errors.fold(f64::INFINITY, f64::min);
     // A single block has no finite error.
     let is_sure = least.is_finite() && least > precision * (1.0 + ROUNDING);
     let blocks = counting.len() as f64;
     let lacking = ((least / precision).powi(2) - 1.0) * blocks;
-    is_sure.then_some((lacking * GRANTED).min(blocks * GROWTH) as u32)
+    is_sure.then_some(lacking * GRANTED)
 }
 
 /// Relative standard error of repeats; 0 where there is none to speak of.
