@@ -8,13 +8,16 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::store::Disk;
 
-/// Faults begin after this, and all of them are over at the end of it.
+/// Faults begin after this, but for clocks that are off, and all of them are over at the end of it.
 const FIRST: Duration = Duration::from_secs(2);
 const LAST: Duration = Duration::from_secs(180);
 /// Longest that one lasts.
 const LONGEST: f64 = 60.0;
 /// Shortest, seconds.
 const SHORTEST: f64 = 0.05;
+
+/// Most that a wall clock jumps by, either way: four and a half days.
+const WALL_CLOCK_SECONDS: i64 = 400_000;
 
 /// A host that may fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +56,8 @@ pub enum Fault {
     Slow(usize, Duration),
     /// The coordinator's disk.
     Disk(Disk),
-    /// The wall clock jumps by so many seconds.
-    WallClock(i64),
+    /// The wall clock of a host jumps by so many seconds.
+    WallClock(Target, i64),
     /// An operator drains an agent, or takes that back.
     Drain(usize, bool),
 }
@@ -77,7 +80,7 @@ impl Fault {
             Self::Disk(Disk::Full) => "disk full",
             Self::Disk(Disk::Refuses) => "disk refuses",
             Self::Disk(Disk::FailsAfterwards) => "disk fails afterwards",
-            Self::WallClock(_) => "wall clock jumps",
+            Self::WallClock(..) => "wall clock jumps",
             Self::Drain(_, true) => "agent drained",
             Self::Start(_)
             | Self::Repair(..)
@@ -101,6 +104,11 @@ pub fn schedule(random: &mut ChaCha8Rng, agents: usize) -> Vec<(Duration, Fault)
     let mut coordinator = Duration::ZERO;
     let mut broken = Duration::ZERO;
     let mut drains = vec![Duration::ZERO; agents];
+    // Agents' clocks never agree with the coordinator's.
+    for agent in 0..agents {
+        let off = Fault::WallClock(Target::Agent(agent), seconds(random));
+        schedule.push((Duration::ZERO, off));
+    }
     let mut at = FIRST;
     // Quiet worlds and stormy ones.
     let pause = random.random_range(1.0..20.0);
@@ -186,8 +194,13 @@ pub fn schedule(random: &mut ChaCha8Rng, agents: usize) -> Vec<(Duration, Fault)
                 Some(Fault::Disk(Disk::Well)),
             ),
             17 | 18 => {
-                let seconds = random.random_range(-400_000..=400_000);
-                add(&mut Duration::ZERO.clone(), Fault::WallClock(seconds), None);
+                let whose = if silently {
+                    Target::Coordinator
+                } else {
+                    Target::Agent(agent)
+                };
+                let jump = Fault::WallClock(whose, seconds(random));
+                add(&mut Duration::ZERO.clone(), jump, None);
             }
             _ => {
                 let is_free = links[agent] <= at && drains[agent] <= at;
@@ -208,4 +221,9 @@ pub fn schedule(random: &mut ChaCha8Rng, agents: usize) -> Vec<(Duration, Fault)
     }
     schedule.sort_by_key(|(at, _)| *at);
     schedule
+}
+
+/// By how much a wall clock jumps.
+fn seconds(random: &mut ChaCha8Rng) -> i64 {
+    random.random_range(-WALL_CLOCK_SECONDS..=WALL_CLOCK_SECONDS)
 }

@@ -120,7 +120,7 @@ impl Scenario {
         }
     }
 
-    /// The same without anything that goes wrong but the wall clock, which must not matter, and nobody who changes their mind.
+    /// The same without anything that goes wrong but the wall clocks, which must not matter, and nobody who changes their mind.
     pub fn undisturbed(&self) -> Self {
         let sweeps = self.sweeps.iter().map(|request| Request {
             cancelled_after: None,
@@ -131,7 +131,7 @@ impl Scenario {
             faults: self
                 .faults
                 .iter()
-                .filter(|(_, fault)| matches!(fault, Fault::WallClock(_)))
+                .filter(|(_, fault)| matches!(fault, Fault::WallClock(..)))
                 .cloned()
                 .collect(),
             is_disturbed: false,

@@ -5,9 +5,15 @@
 //! world; this and `disk` are the only unsafe code of the package.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
+    collections::BTreeMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
+
+use tokio::runtime::{self, Handle};
 
 /// Seconds since 1970 at the beginning of every simulation: 2026-01-01.
 const BEGINNING: i64 = 1_767_225_600;
@@ -18,13 +24,27 @@ const NANOS: i64 = 1_000_000_000;
 static TAKEN_OVER: AtomicBool = AtomicBool::new(false);
 static RANDOM: AtomicU64 = AtomicU64::new(0);
 static ELAPSED_NS: AtomicI64 = AtomicI64::new(0);
-static WALL_CLOCK_OFF_NS: AtomicI64 = AtomicI64::new(0);
+static WALL_CLOCKS: Mutex<WallClocks> = Mutex::new(WallClocks {
+    off_ns: BTreeMap::new(),
+    runtimes: Vec::new(),
+});
+
+/// The wall clocks of the hosts, each of which has a runtime of its own.
+struct WallClocks {
+    /// By how much each is off, by name of the host.
+    off_ns: BTreeMap<String, i64>,
+    /// Whose a runtime is. One that is gone may leave its number to another.
+    runtimes: Vec<(runtime::Id, String)>,
+}
 
 /// From here on this process is simulated: `seed` decides what is random, and time stands still until it is set.
 pub fn take_over(seed: u64) {
     RANDOM.store(seed, Relaxed);
     ELAPSED_NS.store(0, Relaxed);
-    WALL_CLOCK_OFF_NS.store(0, Relaxed);
+    let mut clocks = wall_clocks();
+    clocks.off_ns.clear();
+    clocks.runtimes.clear();
+    drop(clocks);
     TAKEN_OVER.store(true, Relaxed);
 }
 
@@ -38,9 +58,39 @@ pub fn elapsed() -> Duration {
     Duration::from_nanos(ELAPSED_NS.load(Relaxed).unsigned_abs())
 }
 
-/// Lets the wall clock jump; the monotonic one goes on as it did.
-pub fn shift_wall_clock(seconds: i64) {
-    WALL_CLOCK_OFF_NS.fetch_add(seconds.saturating_mul(NANOS), Relaxed);
+/// Lets the wall clock of a host jump; its monotonic one goes on as it did.
+pub fn shift_wall_clock(host: &str, seconds: i64) {
+    let mut clocks = wall_clocks();
+    let off = clocks.off_ns.entry(host.to_owned()).or_default();
+    *off = off.saturating_add(seconds.saturating_mul(NANOS));
+}
+
+/// Says whose the runtime is that calls: what runs on it sees that host's wall clock.
+pub fn run_as(host: &str) {
+    let Ok(runtime) = Handle::try_current() else {
+        return;
+    };
+    let id = runtime.id();
+    let mut clocks = wall_clocks();
+    clocks.runtimes.retain(|(other, _)| *other != id);
+    clocks.runtimes.push((id, host.to_owned()));
+}
+
+/// By how much the wall clock is off that is asked here: that of the host on whose runtime this is.
+fn wall_clock_off_ns() -> i64 {
+    let Ok(runtime) = Handle::try_current() else {
+        return 0;
+    };
+    let id = runtime.id();
+    let clocks = wall_clocks();
+    let mut runtimes = clocks.runtimes.iter();
+    let host = runtimes.find(|(other, _)| *other == id);
+    let off = host.and_then(|(_, host)| clocks.off_ns.get(host));
+    off.copied().unwrap_or(0)
+}
+
+fn wall_clocks() -> MutexGuard<'static, WallClocks> {
+    WALL_CLOCKS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn nanos(time: Duration) -> i64 {
@@ -102,7 +152,7 @@ unsafe extern "C" fn clock_gettime(
     }
     let elapsed = ELAPSED_NS.load(Relaxed);
     let (seconds, nanos) = if clock == libc::CLOCK_REALTIME {
-        let shown = elapsed.saturating_add(WALL_CLOCK_OFF_NS.load(Relaxed));
+        let shown = elapsed.saturating_add(wall_clock_off_ns());
         (BEGINNING + shown.div_euclid(NANOS), shown.rem_euclid(NANOS))
     } else {
         (UPTIME + elapsed / NANOS, elapsed % NANOS)
@@ -115,4 +165,25 @@ unsafe extern "C" fn clock_gettime(
         });
     }
     0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_host_has_a_wall_clock_of_its_own() {
+        let runtime = || {
+            let mut builder = runtime::Builder::new_current_thread();
+            builder.build().expect("a runtime needs nothing")
+        };
+        let (one, other) = (runtime(), runtime());
+        one.block_on(async { run_as("one") });
+        other.block_on(async { run_as("other") });
+        shift_wall_clock("one", 5);
+        shift_wall_clock("one", 2);
+        let off = |runtime: &runtime::Runtime| runtime.block_on(async { wall_clock_off_ns() });
+        assert_eq!((off(&one), off(&other)), (7 * NANOS, 0));
+        assert_eq!(wall_clock_off_ns(), 0);
+    }
 }

@@ -181,11 +181,13 @@ impl World<'_> {
 
     fn populate(&mut self, scenario: &Scenario, copies: &Copies) {
         let coordinator = self.coordinator.clone();
-        self.sim
-            .host(COORDINATOR, move || coordinator.clone().run());
+        self.sim.host(COORDINATOR, move || {
+            on(COORDINATOR.to_owned(), coordinator.clone().run())
+        });
         for agent in self.agents.clone() {
+            let name = name(agent.number);
             self.sim
-                .host(name(agent.number), move || agent.clone().run());
+                .host(name.clone(), move || on(name.clone(), agent.clone().run()));
         }
         let (copies, chronicle) = (copies.clone(), Arc::clone(&self.chronicle));
         self.sim.host(ECHO, move || {
@@ -254,7 +256,9 @@ impl World<'_> {
                     .set_link_max_message_latency(name(*agent), COORDINATOR, *latency);
             }
             Fault::Disk(disk) => self.coordinator.store.set_disk(*disk),
-            Fault::WallClock(seconds) => system::shift_wall_clock(*seconds),
+            Fault::WallClock(whose, seconds) => {
+                system::shift_wall_clock(&host(*whose), *seconds);
+            }
             Fault::Drain(agent, drain) => {
                 if let Some(id) = self.agents[*agent].id() {
                     let mut drains = self.drains.lock().unwrap_or_else(PoisonError::into_inner);
@@ -339,6 +343,12 @@ impl World<'_> {
             lasted,
         }
     }
+}
+
+/// What runs on a host, with the clocks of that host.
+async fn on(host: String, software: impl Future<Output = turmoil::Result>) -> turmoil::Result {
+    system::run_as(&host);
+    software.await
 }
 
 fn host(target: Target) -> String {

@@ -62,6 +62,7 @@ fn the_planner_is_asked_seldom_where_much_is_lacking() {
         let plan = series(sizes, 0.001);
         let far = device.run_ahead(&plan);
         let rounds = far.history.rounds.len();
+        println!("{sizes}: {rounds} rounds, {} questions", far.questions);
         let often = far.questions as f64 / rounds as f64;
         assert!(often < seldom, "{} {rounds}", far.questions);
         let (usual, _) = device.run(&plan);
