@@ -42,6 +42,9 @@ fn refused(home: &Path, file: &str, said: &[&str]) {
         let output = serve(home, &["--config", "c.toml", last]).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{file}: {stderr}");
+        let lines = stderr.lines().filter(|line| line.contains("c.toml:"));
+        let places = lines.map(|line| line.split(':').nth(1));
+        assert!(places.is_sorted_by(|a, b| a < b), "{stderr}");
         for word in said {
             assert!(
                 stderr.contains(word),
@@ -169,6 +172,30 @@ fn what_is_wrong_is_named_with_its_line() {
         home,
         "data_dir = \"d\"\n[fleet]\nlease_intervals = 3\n",
         &["c.toml:2:", "fleet", "section"],
+    );
+    // What is in a section, and what is wrong with the TOML itself, hides nothing else.
+    refused(
+        home,
+        "lsten = \"a\"\n[fleet] # ours\nlease_intervals = \"many\"\nlog = {}\n[[a.b]]\noverhead = 1\n",
+        &[
+            "c.toml:1: there is no setting \"lsten\"; did you mean listen?\n",
+            "c.toml:2: [fleet] begins a section, and settings have none: leave this line out\n",
+            "c.toml:3: lease_intervals: ",
+            "c.toml:4: log cannot be of type table: ",
+            "c.toml:5: [[a.b]] begins a section",
+            "c.toml:6: there is no setting \"overhead\"; known: data_dir, ",
+        ],
+    );
+    refused(
+        home,
+        "listen = \nlog_format = \"xml\"\nkeep_blocks = \"30d\nlog = 3\nlog = 4\nlsten = 3\n",
+        &[
+            "c.toml:1: ",
+            "c.toml:2: log_format: ",
+            "c.toml:3: invalid basic string",
+            "c.toml:5: duplicate key",
+            "c.toml:6: there is no setting",
+        ],
     );
     refused(home, "data_dir = \"d\"\nlisten = \n", &["c.toml:2:"]);
     refused(
