@@ -2,7 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail loudly too")]
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs::{self, Permissions},
+    os::unix::{
+        fs::{PermissionsExt as _, symlink},
+        process::CommandExt as _,
+    },
+    path::Path,
+};
 
 use assert_cmd::Command;
 use tempfile::TempDir;
@@ -42,6 +50,9 @@ fn refused(home: &Path, file: &str, said: &[&str]) {
         let output = serve(home, &["--config", "c.toml", last]).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{file}: {stderr}");
+        let lines = stderr.lines().filter(|line| line.contains("c.toml:"));
+        let places = lines.map(|line| line.split(':').nth(1));
+        assert!(places.is_sorted_by(|a, b| a < b), "{stderr}");
         for word in said {
             assert!(
                 stderr.contains(word),
@@ -170,6 +181,30 @@ fn what_is_wrong_is_named_with_its_line() {
         "data_dir = \"d\"\n[fleet]\nlease_intervals = 3\n",
         &["c.toml:2:", "fleet", "section"],
     );
+    // What is in a section, and what is wrong with the TOML itself, hides nothing else.
+    refused(
+        home,
+        "lsten = \"a\"\n[fleet] # ours\nlease_intervals = \"many\"\nlog = {}\n[[a.b]]\noverhead = 1\n",
+        &[
+            "c.toml:1: there is no setting \"lsten\"; did you mean listen?\n",
+            "c.toml:2: [fleet] begins a section, and settings have none: leave this line out\n",
+            "c.toml:3: lease_intervals: ",
+            "c.toml:4: log cannot be of type table: ",
+            "c.toml:5: [[a.b]] begins a section",
+            "c.toml:6: there is no setting \"overhead\"; known: data_dir, ",
+        ],
+    );
+    refused(
+        home,
+        "listen = \nlog_format = \"xml\"\nkeep_blocks = \"30d\nlog = 3\nlog = 4\nlsten = 3\n",
+        &[
+            "c.toml:1: ",
+            "c.toml:2: log_format: ",
+            "c.toml:3: invalid basic string",
+            "c.toml:5: duplicate key",
+            "c.toml:6: there is no setting",
+        ],
+    );
     refused(home, "data_dir = \"d\"\nlisten = \n", &["c.toml:2:"]);
     refused(
         home,
@@ -225,13 +260,18 @@ fn what_the_settings_name_is_looked_at_too() {
         arguments
     };
     let names = with("named", &["--tls-names", "lab.example,a b"]);
-    let output = serve(home, &names).arg("--check-config").output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(!home.join("named").exists(), "nothing was made");
     both_refuse(home, &names, 2, "--tls-names");
+    assert!(!home.join("named").exists(), "nothing was made");
     fs::write(home.join("file"), "text").unwrap();
     both_refuse(home, &with("file", &[]), 3, "is not a directory");
     both_refuse(home, &with("file/below", &[]), 3, "cannot create");
+    symlink("nowhere", home.join("link")).unwrap();
+    both_refuse(home, &with("link", &[]), 3, "--data-dir");
+    // Root is forbidden nothing there, and can make nothing.
+    for place in ["/proc/batchstep", "/proc/batchstep/data"] {
+        let said = format!("cannot create the data directory {place}; choose another");
+        both_refuse(home, &with(place, &[]), 3, &said);
+    }
 
     fs::create_dir_all(home.join("damaged/pki")).unwrap();
     fs::write(home.join("damaged/pki/authority.pem"), "half a key").unwrap();
@@ -256,4 +296,48 @@ fn what_the_settings_name_is_looked_at_too() {
     let output = serve(home, &fine).arg("--check-config").output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(!home.join("fine").exists(), "nothing was made");
+}
+
+/// A user who is not the one that runs the tests.
+const SOMEBODY: u32 = 61_184;
+
+/// The unit's user has other rights than the person who looks at the configuration before it is installed.
+#[test]
+fn what_another_user_could_write_is_told_and_no_fault() {
+    let home = TempDir::new().unwrap();
+    let home = home.path();
+    let closed = home.join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, Permissions::from_mode(0o555)).unwrap();
+    fs::set_permissions(home, Permissions::from_mode(0o755)).unwrap();
+    // Where others can run it, too.
+    let program = home.join("batchstep");
+    fs::copy(assert_cmd::cargo::cargo_bin!("batchstep"), &program).unwrap();
+    let looked = |data_dir: &Path, change: &dyn Fn(&mut std::process::Command)| {
+        let mut command = std::process::Command::new(&program);
+        command
+            .env_clear()
+            .args(["serve", "--check-config", "--data-dir"]);
+        change(command.arg(data_dir));
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
+        stderr
+    };
+    let is_root = nix::unistd::geteuid().is_root();
+    for place in [closed.clone(), closed.join("data"), closed.join("a/b")] {
+        let stderr = looked(&place, &|command| {
+            if is_root {
+                command.uid(SOMEBODY).gid(SOMEBODY);
+            }
+        });
+        let said = format!("{} cannot be written or made by this user", place.display());
+        assert!(stderr.contains(&said), "{stderr}");
+        assert_eq!(
+            fs::read_dir(&closed).unwrap().count(),
+            0,
+            "nothing was made"
+        );
+    }
+    assert_eq!(looked(&home.join("open"), &|_| {}), "");
 }

@@ -152,14 +152,15 @@ pub(super) async fn run(command: Command) -> Result<Exit> {
 
 async fn list(options: List) -> Result<Exit> {
     let mut connection = Connection::open(&options.coordinator).await?;
-    let mut agents = all(&mut connection).await?;
-    agents.retain(|agent| options.all || agent.is_wanted());
+    let agents = all(&mut connection).await?;
+    let is_shown = |agent: &Listed| options.all || agent.is_wanted();
+    let (agents, gone): (Vec<_>, Vec<_>) = agents.into_iter().partition(is_shown);
     match options.format {
         ListFormat::Json => {
             let agents: Vec<_> = agents.iter().map(agents_view::as_json).collect();
             text::print_json(&json!({"schema_version": SCHEMA_VERSION, "agents": agents}))?;
         }
-        ListFormat::Table => text::print_line(&agents_view::for_people(&agents))?,
+        ListFormat::Table => text::print_line(&agents_view::for_people(&agents, &gone))?,
     }
     connection.close().await?;
     Ok(Exit::Done)

@@ -188,9 +188,10 @@ pub(super) fn as_json(agent: &Listed) -> serde_json::Value {
     })
 }
 
-pub(super) fn for_people(agents: &[Listed]) -> String {
+/// A table; where it would be empty, what became of those that are `gone` and not shown.
+pub(super) fn for_people(agents: &[Listed], gone: &[Listed]) -> String {
     if agents.is_empty() {
-        return "No agents yet. `batchstep-agent run` on a GPU host makes one.".to_owned();
+        return nobody(gone);
     }
     let mut table = grid::grid();
     table.set_header([
@@ -218,6 +219,26 @@ pub(super) fn for_people(agents: &[Listed]) -> String {
         ]);
     }
     grid::trim_lines(&table.to_string())
+}
+
+fn nobody(gone: &[Listed]) -> String {
+    const MAKES_ONE: &str = "`batchstep-agent run` on a GPU host makes one.";
+    if gone.is_empty() {
+        return format!("No agents yet. {MAKES_ONE}");
+    }
+    let revoked = gone.iter().filter(|agent| agent.is_revoked()).count();
+    let counts = [(revoked, "revoked"), (gone.len() - revoked, "removed")];
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts
+        .map(|(count, what)| match count {
+            1 => format!("1 was {what}"),
+            _ => format!("{count} were {what}"),
+        })
+        .collect();
+    format!(
+        "No agents any more: {}; with --all they are listed. {MAKES_ONE}",
+        counts.join(", ")
+    )
 }
 
 /// How many of each model, those that no trial can start on apart.
@@ -265,7 +286,7 @@ mod tests {
         let mut listed = Listed::join(Vec::new(), vec![turned_away]);
         let why = "turned away 2026-11-26 06:12:00 UTC: the host is that of another agent";
         assert_eq!(listed[0].why(), why);
-        let table = for_people(&listed);
+        let table = for_people(&listed, &[]);
         assert!(table.contains(why) && table.contains("enrolled"), "{table}");
         let json = as_json(&listed[0]);
         assert_eq!(json["enrolled"]["refused_at"], "2026-11-26T06:12:00.5Z");
@@ -274,5 +295,35 @@ mod tests {
             enrolled.revoked_at = Some("2026-11-26T06:13:00Z".to_owned());
         }
         assert_eq!(listed[0].why(), "revoked 2026-11-26 06:13:00 UTC");
+    }
+    #[test]
+    fn a_list_without_agents_says_whether_there_were_any() {
+        let removed = wire::EnrolledAgent {
+            agent_id: "0190d3a0-0000-7000-8000-00000000000a".to_owned(),
+            removed: true,
+            ..wire::EnrolledAgent::default()
+        };
+        let revoked = |id: &str| wire::EnrolledAgent {
+            agent_id: id.to_owned(),
+            revoked_at: Some("2026-11-26T06:13:00Z".to_owned()),
+            ..removed.clone()
+        };
+        let gone = Listed::join(
+            Vec::new(),
+            vec![removed.clone(), revoked("b"), revoked("c")],
+        );
+        assert!(!gone.iter().any(Listed::is_wanted));
+        let said = for_people(&[], &gone);
+        let counts =
+            "No agents any more: 2 were revoked, 1 was removed; with --all they are listed.";
+        assert!(said.starts_with(counts), "{said}");
+        let said = for_people(&[], &Listed::join(Vec::new(), vec![removed]));
+        assert!(
+            said.starts_with("No agents any more: 1 was removed;"),
+            "{said}"
+        );
+        assert!(for_people(&[], &[]).starts_with("No agents yet."));
+        // Who is there is what was asked for.
+        assert!(!for_people(&gone, &gone).contains("No agents"));
     }
 }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     nightly::{self, Clock},
-    pki::{Authority, LocalOperator, PKI_DIRECTORY, PkiError},
+    pki::{self, Authority, LocalOperator, PKI_DIRECTORY},
     retention::KeepBlocks,
     serve::{self, ServeError, Tls},
     store::{DATABASE, Sqlite},
@@ -150,7 +150,7 @@ impl TlsArgs {
     /// Settings for a coordinator on this address, unless it serves plain text.
     ///
     /// # Errors
-    /// When TLS shall be left out where it cannot be.
+    /// When TLS shall be left out where it cannot be, or a name cannot be in a certificate.
     fn settings(self, listen: SocketAddr, data_dir: &Path) -> Result<Option<Tls>> {
         let is_open = !listen.ip().is_loopback();
         match self.tls {
@@ -166,6 +166,8 @@ impl TlsArgs {
             .filter(|name| !name.is_empty())
             .map(ToOwned::to_owned)
             .collect();
+        pki::check_names(&names)
+            .map_err(|error| exit::usage(format!("{error}; see --tls-names")))?;
         let host = nix::unistd::gethostname()
             .ok()
             .and_then(|name| name.into_string().ok());
@@ -245,11 +247,7 @@ pub(super) async fn run(options: Options, settings: &Settings) -> Result<Exit> {
             serve::serve_monitored(store, listener, shutdown, settings, heart).await?;
         }
         Some(tls) => {
-            let served = serve::serve_tls(store, listener, shutdown, settings, heart, tls).await;
-            served.map_err(|error| match error {
-                ServeError::Pki(error) => unusable(error),
-                other => other.into(),
-            })?;
+            serve::serve_tls(store, listener, shutdown, settings, heart, tls).await?;
         }
     }
     tracing::info!("The coordinator has stopped.");
@@ -272,18 +270,24 @@ fn nights_clock() -> Clock {
 }
 
 /// Looks at what the settings name, without making anything or listening: whoever looks may be another user than the one who serves, so what they may
-/// not read is told and is no fault.
+/// not read or write is told and is no fault.
 async fn check(options: Options) -> Result<()> {
     let data_dir = options.data_dir;
     let tls = options.tls.settings(options.listen, &data_dir)?;
     let mut unread = Vec::new();
     options.tell.check(&mut unread)?;
+    if !Sqlite::check_place(&data_dir)? {
+        eprintln!(
+            "The data directory {} cannot be written or made by this user, and must be by the one who serves.",
+            data_dir.display()
+        );
+    }
     if !Sqlite::check_directory(&data_dir).await? {
         unread.push(data_dir.join(DATABASE));
     }
-    if let Some(tls) = tls {
+    if tls.is_some() {
         let folder = data_dir.join(PKI_DIRECTORY);
-        if !Authority::check(&folder, &tls.names).map_err(unusable)? {
+        if !Authority::check(&folder).map_err(ServeError::Pki)? {
             unread.push(folder);
         }
     }
@@ -294,11 +298,4 @@ async fn check(options: Options) -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn unusable(error: PkiError) -> anyhow::Error {
-    match error {
-        PkiError::Name(_) => exit::usage(format!("{error}; see --tls-names")),
-        other => ServeError::Pki(other).into(),
-    }
 }

@@ -88,11 +88,8 @@ impl Authority {
     /// somebody who may have less rights than the coordinator: false where it could not be looked at.
     ///
     /// # Errors
-    /// When the file holds something else, or one of `names` cannot be in the coordinator's certificate.
-    pub fn check(folder: &Path, names: &[String]) -> Result<bool, PkiError> {
-        for name in names {
-            subject(name)?;
-        }
+    /// When the file holds something else.
+    pub fn check(folder: &Path) -> Result<bool, PkiError> {
         let path = folder.join(AUTHORITY);
         match fs::read_to_string(&path) {
             Ok(pem) if Self::from_pem(&pem).is_some() => Ok(true),
@@ -254,6 +251,14 @@ fn system_time(at: Timestamp) -> Result<SystemTime, PkiError> {
 
 fn ia5(text: &str) -> Result<Ia5String, PkiError> {
     text.try_into().map_err(|_| PkiError::Name(text.to_owned()))
+}
+
+/// Looks whether all of these can be in the coordinator's certificate.
+///
+/// # Errors
+/// With the first that cannot.
+pub fn check_names(names: &[String]) -> Result<(), PkiError> {
+    names.iter().try_for_each(|name| subject(name).map(drop))
 }
 
 /// An address or a host name, as a certificate has it.

@@ -15,7 +15,7 @@ mod server_certificate;
 
 pub(crate) use acceptor::accept;
 pub(crate) use access::{Caller, admit};
-pub use authority::{Authority, IssuedCertificate};
+pub use authority::{Authority, IssuedCertificate, check_names};
 pub use connection::Peer;
 pub use error::PkiError;
 pub use files::{LOCAL_OPERATOR, LocalOperator, PKI_DIRECTORY};

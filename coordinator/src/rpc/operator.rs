@@ -152,8 +152,16 @@ impl<S: Store> OperatorService for Operators<S> {
         &self,
         request: Request<RemoveAgentRequest>,
     ) -> Result<Response<RemoveAgentResponse>, Status> {
-        let removed = restrictions::remove(&self.engine, &self.identities, request.get_ref());
-        removed.await.map(Response::new)
+        let (engine, identities) = (self.engine.clone(), Arc::clone(&self.identities));
+        // Both of its steps are done, even where nobody waits for the answer any more.
+        let removed = tokio::spawn(async move {
+            restrictions::remove(&engine, &identities, request.get_ref()).await
+        });
+        let removed = removed.await.map_err(|error| {
+            tracing::error!(%error, "An agent could not be removed.");
+            Status::internal("the agent could not be removed; the coordinator's log says more")
+        })?;
+        removed.map(Response::new)
     }
 
     async fn get_table(

@@ -55,7 +55,12 @@ pub(super) async fn remove<S: Store>(
         Ok(removed) => removed,
         Err(error) => return Err(refusal(error, agent, engine, identities).await),
     };
-    identities.remove_agent(agent).await?;
+    // It may say hello between the two, and is no removed one then.
+    let is_back = async {
+        let there = engine.agents().await.unwrap_or_default();
+        there.iter().any(|it| it.agent_id == agent.to_string())
+    };
+    identities.remove_agent(agent, is_back).await?;
     tracing::info!(%agent, failed, waiting, "An agent was removed; series that only it could run have failed, or wait for its devices.");
     let count = |series| u32::try_from(series).unwrap_or(u32::MAX);
     Ok(RemoveAgentResponse {

@@ -7,6 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::{
+    errno::Errno,
+    sys::statfs::{PROC_SUPER_MAGIC, SYSFS_MAGIC, statfs},
+    unistd::{AccessFlags, eaccess},
+};
+
 use super::StoreError;
 
 /// File name of the database in it.
@@ -87,20 +93,39 @@ impl DataDir {
         })
     }
 
-    /// Whether there is one or could be one, whoever may write to it. Changes nothing.
+    /// Whether there is one or could be one: false where this user may not write it, or where it would be made. Changes nothing.
     ///
     /// # Errors
-    /// When something else is in its place, or above it.
-    pub(super) fn check(path: &Path) -> Result<(), StoreError> {
-        match path.ancestors().find(|place| place.exists()) {
-            Some(place) if place.is_dir() => Ok(()),
-            Some(place) if place == path => Err(StoreError::NotADirectory { path: path.into() }),
-            Some(_) => Err(StoreError::CreateDirectory {
-                path: path.into(),
-                source: io::ErrorKind::NotADirectory.into(),
-            }),
-            // Relative to where the process is.
-            None => Ok(()),
+    /// When nobody could: something else is in its place or above it, or nothing can be made there.
+    pub(super) fn check(path: &Path) -> Result<bool, StoreError> {
+        let is_there = |place: &&Path| place.symlink_metadata().is_ok();
+        // Without any it is relative to where the process is.
+        let place = path.ancestors().find(is_there);
+        let place = place.unwrap_or(Path::new("."));
+        let refused = |source: io::Error| {
+            let path = path.to_owned();
+            Err(if path == place {
+                StoreError::Unwritable { path, source }
+            } else {
+                StoreError::CreateDirectory { path, source }
+            })
+        };
+        if !place.is_dir() {
+            return if path == place {
+                Err(StoreError::NotADirectory { path: path.into() })
+            } else {
+                refused(io::ErrorKind::NotADirectory.into())
+            };
+        }
+        // Nothing is forbidden to root there, and nothing can be made.
+        let kind = statfs(place).map(|it| it.filesystem_type());
+        if kind.is_ok_and(|kind| matches!(kind, PROC_SUPER_MAGIC | SYSFS_MAGIC)) {
+            return refused(io::Error::other("only the kernel makes files there"));
+        }
+        match eaccess(place, AccessFlags::W_OK | AccessFlags::X_OK) {
+            Ok(()) => Ok(true),
+            Err(Errno::EACCES | Errno::EPERM) => Ok(false),
+            Err(errno) => refused(errno.into()),
         }
     }
 

@@ -149,7 +149,7 @@ pub enum AttemptState {
     Reported,
     /// Its agent could not take it.
     Declined,
-    /// Its agent was lost; a late report is kept as an extra sample.
+    /// Its agent was lost; a late report counts while nobody else has its round, and is kept as an extra sample after that.
     Expired,
 }
 

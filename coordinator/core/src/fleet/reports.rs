@@ -114,6 +114,8 @@ impl State {
         };
         series.summary.blocks = series.summary.blocks.saturating_add(blocks);
         series.summary.measuring = series.summary.measuring.saturating_add(measuring);
+        // Its round has ended before, as when an attempt's end overtakes a part of it.
+        let is_late = !series.open.contains_key(&index);
         if let Some(record) = series.round_mut(index) {
             record.add(report);
         }
@@ -121,6 +123,9 @@ impl State {
         // What fails on one of several devices is for another to try.
         let record = series.round(index).filter(|_| series.plan.is_shared());
         let error = record.and_then(only_error);
+        if is_late {
+            self.look_at_budget(series_id);
+        }
         self.lane(&device).charge(sweep, elapsed, end.is_some());
         if measured {
             self.lane(&device).back_off = None;

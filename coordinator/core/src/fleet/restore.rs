@@ -90,6 +90,7 @@ impl State {
         series.summary.rounds_done = snapshot.rounds_done;
         if is_over {
             series.over = Some((snapshot.state, snapshot.message));
+            series.remaining = Duration::ZERO;
             let turn = series.turn;
             if let Some(sweep) = self.sweeps.get_mut(&sweep) {
                 sweep.going -= 1;
@@ -99,8 +100,6 @@ impl State {
                     lane.leave(&turn);
                 }
             }
-        } else {
-            series.remaining = self.planner.remaining(&series.plan, &series.history);
         }
     }
 

@@ -2,7 +2,10 @@
 //!
 //! Several of its rounds may be out at a time: on each device the one that runs, and the one that waits behind it so that the device never does.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use batchstep_proto::{
     domain::{AttemptOutcome, Round},
@@ -41,7 +44,7 @@ pub(super) struct Series {
     pub over: Option<(SeriesState, String)>,
     /// While it is unread, of its rounds that are over only the number.
     pub summary: SeriesSummary,
-    /// Device time it will still take at most.
+    /// Device time it will still take at most; follows every change of the history, see [`State::look_at_budget`].
     pub remaining: Duration,
 }
 
@@ -106,6 +109,12 @@ impl Series {
         record.is_as_foreseen(left, self.remaining) && open.any(|index| *index < foreseen.end)
     }
 
+    /// Has every device of it asked for what follows: that is known now, or may be.
+    fn wake(&mut self, dirty: &mut BTreeSet<String>) {
+        self.must_wait = false;
+        dirty.extend(self.plan.devices().map(ToOwned::to_owned));
+    }
+
     /// The round to repeat for the next index, and that index, where that one is foreseen.
     fn repeats(&self) -> Option<(&Round, u32)> {
         let index = u32::try_from(self.history.rounds.len() + self.open.len()).ok()?;
@@ -156,13 +165,10 @@ impl State {
         let Some(series) = self.series.get_mut(&id) else {
             return;
         };
-        series.must_wait = false;
         series.forget_planned();
-        series.remaining = self.planner.remaining(&series.plan, &series.history);
         match self.planner.next(&series.plan, &series.history) {
             Next::Round(round) => {
-                let devices = series.plan.devices().map(ToOwned::to_owned);
-                self.dirty.extend(devices);
+                series.wake(&mut self.dirty);
                 if series.open.is_empty() {
                     series.plan_round(round);
                 }
@@ -273,10 +279,15 @@ impl State {
         let (Ok(position) | Err(position)) = series.position(index);
         series.history.rounds.insert(position, record);
         series.summary.rounds_done += 1;
-        if series.over.is_none() {
+        self.look_at_budget(id);
+        self.persist(Record::RoundEnded { round });
+    }
+
+    /// Asks what of its budget a series may still use. Nothing but its history changes that: whoever changes it asks again, once.
+    pub(super) fn look_at_budget(&mut self, id: SeriesId) {
+        if let Some(series) = self.series.get_mut(&id).filter(|it| it.over.is_none()) {
             series.remaining = self.planner.remaining(&series.plan, &series.history);
         }
-        self.persist(Record::RoundEnded { round });
     }
 
     /// A round has reported: tells watchers and goes on to the next.
@@ -311,9 +322,7 @@ impl State {
             return;
         };
         if series.goes_on_after(index) {
-            series.must_wait = false;
-            self.dirty
-                .extend(series.plan.devices().map(ToOwned::to_owned));
+            series.wake(&mut self.dirty);
         } else {
             self.reconsider(id);
         }

@@ -203,7 +203,9 @@ impl State {
             });
             self.lane(device).join(turn, least);
         }
-        self.series.insert(plan.id, Series::new(plan, turn));
+        let id = plan.id;
+        self.series.insert(id, Series::new(plan, turn));
+        self.look_at_budget(id);
     }
 
     pub(super) fn cancel(&mut self, reply: ReplyKey, id: SweepId, reason: &str) {

@@ -103,5 +103,6 @@ impl State {
             let rounds = &mut series.history.rounds;
             rounds.sort_by_key(|record| record.round.index);
         }
+        self.look_at_budget(id);
     }
 }

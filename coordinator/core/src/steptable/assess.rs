@@ -16,8 +16,8 @@ use super::{
     rows::SeriesResult,
 };
 use crate::sweep::{
-    Contribution, Corrected, Quality, Unsettled, contributions, correct, left_out, misfits,
-    quarantine_note, quarantined, required_rounds, settled,
+    Contribution, Corrected, LeftOut, Quality, Unsettled, contributions, correct, left_out,
+    misfits, quarantine_note, quarantined, required_rounds, settled,
 };
 
 /// Share of host-bound blocks from which the reason mentions them.
@@ -183,8 +183,8 @@ fn judge(
     }
 }
 
-/// The batch size from which on a series that is over had no time left.
-fn left_out_at_the_end(series: &SeriesResult<'_>) -> Option<u32> {
+/// The batch sizes for which a series that is over had no time left.
+fn left_out_at_the_end(series: &SeriesResult<'_>) -> Option<LeftOut> {
     series
         .finished
         .then(|| left_out(series.plan, series.history))
@@ -237,10 +237,8 @@ fn add_remarks(
         inference.reason.push_str("; ");
         inference.reason.push_str(&note);
     }
-    if let Some(size) = left_out_at_the_end(series) {
-        inference.reason.push_str(&format!(
-            "; batch sizes from {size} on take too long for the budget"
-        ));
+    if let Some(left_out) = left_out_at_the_end(series) {
+        inference.reason.push_str(&format!("; {left_out}"));
     }
     if quality.host_bound > HOST_BOUND_SHARE {
         inference.reason.push_str(&format!(

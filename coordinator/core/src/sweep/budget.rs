@@ -3,7 +3,7 @@
 //! Called by the planner, by progress displays and by `steptable` for its advice. Time is the device's: what attempts took, warm-up and
 //! overhead included.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{collections::BTreeSet, fmt, ops::RangeInclusive, time::Duration};
 
 use batchstep_proto::domain::{AttemptOutcome, BatchSizes, Strategy, VisitFailureKind};
 
@@ -113,43 +113,68 @@ fn seconds_for(plan: &SeriesPlan, costs: &Costs, window: &[u32]) -> Option<f64> 
     )
 }
 
-/// The batch size from which on the budget did not pay for the required blocks, where smaller ones have them and it is not by choice: one that is
-/// listed, or the limit of time that left an automatic window too narrow.
+/// Batch sizes that the budget did not pay for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The smallest of them.
+    pub from: u32,
+    /// No smaller one has its blocks either: what has is what the last round came to, in its random order.
+    pub is_whole_list: bool,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let from = self.from;
+        if self.is_whole_list {
+            write!(
+                f,
+                "the batch sizes asked for do not fit into the budget, not even the smallest, {from}: a larger --budget is needed, or fewer or smaller batch sizes"
+            )
+        } else {
+            write!(f, "batch sizes from {from} on take too long for the budget")
+        }
+    }
+}
+
+/// The batch sizes for whose required blocks the budget did not pay, where others have theirs and it is not by choice: those of a list, or those above
+/// the limit of time that left an automatic window too narrow.
 #[must_use]
-pub fn left_out(plan: &SeriesPlan, history: &History) -> Option<u32> {
+pub fn left_out(plan: &SeriesPlan, history: &History) -> Option<LeftOut> {
     omitted(plan, &Standing::of(plan, &history.past()))
 }
 
 /// The same for the planner, which knows where the batch sizes stand.
-pub(super) fn omitted(plan: &SeriesPlan, standing: &Standing) -> Option<u32> {
+pub(super) fn omitted(plan: &SeriesPlan, standing: &Standing) -> Option<LeftOut> {
     let required = required_rounds(&plan.spec) as usize;
-    let settled = |size: &u32| {
-        standing
-            .measured
-            .get(size)
-            .is_some_and(|blocks| blocks.len() >= required)
-    };
-    let settled_sizes = standing
-        .measured
-        .keys()
-        .filter(|size| settled(size))
-        .count();
-    if settled_sizes == 0 {
-        return None;
-    }
+    let measured = standing.measured.iter();
+    let settled: BTreeSet<u32> = measured
+        .filter(|(_, blocks)| blocks.len() >= required)
+        .map(|(size, _)| *size)
+        .collect();
+    let smallest = *settled.first()?;
     match &plan.spec.batch_sizes {
-        BatchSizes::Listed(sizes) => sizes.iter().copied().find(|size| {
-            // An adaptive sweep leaves most out because they do not matter.
-            let wanted = plan.spec.strategy == Strategy::Dense && standing.usable(*size);
-            !settled(size) && (wanted || standing.out_of_time(*size))
-        }),
+        BatchSizes::Listed(sizes) => {
+            let mut sizes = sizes.iter().copied();
+            let from = sizes.find(|size| {
+                // An adaptive sweep leaves most out because they do not matter.
+                let wanted = plan.spec.strategy == Strategy::Dense && standing.usable(*size);
+                !settled.contains(size) && (wanted || standing.out_of_time(*size))
+            })?;
+            Some(LeftOut {
+                from,
+                is_whole_list: from < smallest,
+            })
+        }
         BatchSizes::Auto => standing
             .bound
             .as_ref()
             .filter(|bound| {
-                bound.kind == VisitFailureKind::TimeLimit && settled_sizes < LEAST_WINDOW as usize
+                bound.kind == VisitFailureKind::TimeLimit && settled.len() < LEAST_WINDOW as usize
             })
-            .map(|bound| bound.batch_size),
+            .map(|bound| LeftOut {
+                from: bound.batch_size,
+                is_whole_list: false,
+            }),
     }
 }
 

@@ -431,11 +431,10 @@ fn with_omissions(
     standing: &Standing,
     mut conclusion: Conclusion,
 ) -> Conclusion {
-    if let Some(size) = omitted(plan, standing) {
-        conclusion.message.push_str(&format!(
-            "; batch sizes from {size} on take too long for the budget{}",
-            advice(plan, past, standing)
-        ));
+    if let Some(left_out) = omitted(plan, standing) {
+        conclusion
+            .message
+            .push_str(&format!("; {left_out}{}", advice(plan, past, standing)));
     }
     conclusion
 }

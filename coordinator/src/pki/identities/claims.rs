@@ -302,21 +302,112 @@ impl<S: Store> Identities<S> {
         agents
     }
 
-    /// Notes that a person took an agent off the list: its host and its devices are free until it comes back. False: it was never enrolled.
+    /// Notes that a person took an agent off the list: its host and its devices are free until it comes back. It may have come since the fleet let go of it, and
+    /// `is_back` then says so: nobody else gets what it has before that is known. False: it was never enrolled.
     ///
     /// # Errors
-    /// When it cannot be recorded.
-    pub(crate) async fn remove_agent(&self, agent: AgentId) -> Result<bool, PkiError> {
+    /// When it cannot be recorded; then it is not removed.
+    pub(crate) async fn remove_agent(
+        &self,
+        agent: AgentId,
+        is_back: impl Future<Output = bool> + Send,
+    ) -> Result<bool, PkiError> {
         let _change = self.changing.lock().await;
-        let found = self.known().agents.get(&agent).cloned();
-        let Some(mut enrolled) = found else {
+        let Some(before) = self.known().agents.get(&agent).cloned() else {
             return Ok(false);
         };
-        if !enrolled.removed {
-            enrolled.removed = true;
-            self.store.save_agent(&enrolled, None).await?;
-            self.known().agents.insert(agent, enrolled);
+        let mut removed = before.clone();
+        removed.removed = true;
+        // Whoever says hello from here on sees it, and waits to take it back.
+        self.known().agents.insert(agent, removed.clone());
+        let outcome = if is_back.await {
+            None
+        } else {
+            Some(self.store.save_agent(&removed, None).await)
+        };
+        if !matches!(outcome, Some(Ok(()))) {
+            self.known().agents.insert(agent, before);
         }
+        outcome.transpose()?;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use batchstep_identity::TokenKind;
+    use rcgen::{CertificateParams, KeyPair};
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::{
+        pki::{Authority, NewToken},
+        store::{IdentityStore as _, Memory},
+    };
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    async fn enrolled(identities: &Identities<Memory>) -> AgentId {
+        let now = Timestamp::now();
+        let wanted = NewToken {
+            kind: TokenKind::Join,
+            name: String::new(),
+            ttl: DAY,
+            uses: 1,
+            agent: None,
+        };
+        let (token, _) = identities.create_token(wanted, now).await.unwrap();
+        let key = KeyPair::generate().unwrap();
+        let request = CertificateParams::default()
+            .serialize_request(&key)
+            .unwrap();
+        let joined = identities.enroll(&token, request.der(), "host".to_owned(), now);
+        joined.await.unwrap().0
+    }
+
+    /// As one that says hello.
+    async fn greet(identities: &Identities<Memory>, agent: AgentId) -> Result<(), PkiError> {
+        let (mut devices, now) = (Vec::new(), Timestamp::now());
+        let greeted = identities.greet(agent, "m-1", &mut devices, now);
+        greeted.await.map(drop)
+    }
+
+    /// The fleet lets an agent go first, and it may say hello before that is on record.
+    #[tokio::test]
+    async fn nobody_gets_what_a_removed_agent_has_that_is_back_already() {
+        for is_back in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let authority = Authority::open(folder.path(), Timestamp::now()).unwrap();
+            let store = Arc::new(Memory::new());
+            let guarded = Identities::guarded(Arc::clone(&store), Arc::new(authority), DAY);
+            let identities = Arc::new(guarded.await.unwrap());
+            let (first, second) = (enrolled(&identities).await, enrolled(&identities).await);
+            greet(&identities, first).await.unwrap();
+            let others = Arc::clone(&identities);
+            let (ask, asked) = tokio::sync::oneshot::channel::<()>();
+            let other = tokio::spawn(async move {
+                asked.await.unwrap();
+                greet(&others, second).await
+            });
+            let look = async {
+                ask.send(()).unwrap();
+                // It gets as far as it can.
+                for _ in 0..100 {
+                    yield_now().await;
+                }
+                is_back
+            };
+            assert!(identities.remove_agent(first, look).await.unwrap());
+            let other = other.await.unwrap();
+            assert_eq!(other.is_ok(), !is_back, "{other:?}");
+            let stored = store.identities().await.unwrap().agents.into_iter();
+            let mut stored = stored.filter(|stored| stored.agent == first);
+            assert_eq!(stored.next().unwrap().removed, !is_back);
+            let listed = identities.enrolled().into_iter();
+            let mut listed = listed.filter(|(listed, _)| listed.agent == first);
+            assert_eq!(listed.next().unwrap().0.removed, !is_back);
+        }
     }
 }

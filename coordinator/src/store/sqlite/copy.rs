@@ -31,13 +31,20 @@ impl Sqlite {
         db.close().await.map_err(failed)
     }
 
-    /// Whether a coordinator could begin with this data directory, as far as that can be told without making or writing anything, and by somebody who may
+    /// Whether a data directory could be at this place, without making anything: false where this user may not make or write it, and another one might.
+    ///
+    /// # Errors
+    /// When nobody could.
+    pub fn check_place(data_dir: &Path) -> Result<bool, StoreError> {
+        DataDir::check(data_dir)
+    }
+
+    /// Whether a coordinator could begin with the database in this data directory, as far as that can be told without making or writing anything, and by somebody who may
     /// have less rights than the coordinator: false where the database could not be looked at.
     ///
     /// # Errors
     /// When it could not.
     pub async fn check_directory(data_dir: &Path) -> Result<bool, StoreError> {
-        DataDir::check(data_dir)?;
         let path = data_dir.join(DATABASE);
         match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),

@@ -27,6 +27,8 @@ impl fmt::Display for Problem {
 pub(super) struct File {
     pub(super) path: PathBuf,
     entries: Vec<Entry>,
+    /// What is wrong with it whatever its keys mean; told together with what is wrong with those.
+    problems: Vec<Problem>,
 }
 
 #[derive(Debug)]
@@ -39,53 +41,75 @@ struct Entry {
 }
 
 impl File {
-    /// Reads the keys and values; what they mean is not looked at.
+    /// Reads the keys and values; what they mean is not looked at, and what is no flat TOML is kept for [`File::check`].
     ///
     /// # Errors
-    /// When there is no such file, or it is no flat TOML.
+    /// When there is no such file.
     pub(super) fn read(path: PathBuf) -> Result<Self, SettingsError> {
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(source) => return Err(SettingsError::Unreadable { path, source }),
         };
-        let line = |at: usize| 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
-        let problem = |at: usize, what: String| Problem {
-            path: path.clone(),
-            line: line(at),
-            what,
+        let mut file = Self {
+            path,
+            entries: Vec::new(),
+            problems: Vec::new(),
         };
-        let table = DeTable::parse(&text).map_err(|error| {
+        let (table, errors) = DeTable::parse_recoverable(&text);
+        for error in errors {
             let at = error.span().map_or(0, |span| span.start);
             // The caret under the place that `Display` draws is what the line's number is for.
-            wrong(vec![problem(at, error.message().to_owned())])
-        })?;
-        let mut entries = Vec::new();
-        let mut problems = Vec::new();
-        for (key, value) in table.get_ref() {
-            let at = key.span().start;
+            file.note(Place::of(&text, at).line, error.message().to_owned());
+        }
+        file.take(table.get_ref(), &text);
+        // What was made of a line that is no TOML says nothing.
+        let broken: Vec<usize> = file.problems.iter().map(|problem| problem.line).collect();
+        file.entries.retain(|entry| !broken.contains(&entry.line));
+        file.entries.sort_by_key(|entry| entry.line);
+        Ok(file)
+    }
+
+    /// Takes in the keys of a table. Those of a section are looked at as if its first line were not there.
+    fn take(&mut self, table: &DeTable<'_>, text: &str) {
+        for (key, value) in table {
+            let place = Place::of(text, key.span().start);
             let key = key.get_ref().to_string();
             let value = match value.get_ref() {
                 DeValue::String(text) => text.to_string(),
                 DeValue::Integer(number) => number.to_string(),
                 DeValue::Float(number) => number.to_string(),
                 DeValue::Boolean(flag) => flag.to_string(),
+                DeValue::Table(_) | DeValue::Array(_) if place.begins_section => {
+                    let what = format!(
+                        "{} begins a section, and settings have none: leave this line out",
+                        place.text
+                    );
+                    self.note(place.line, what);
+                    for section in sections(value.get_ref()) {
+                        self.take(section, text);
+                    }
+                    continue;
+                }
                 DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
                     let kind = value.get_ref().type_str();
                     let what = format!(
-                        "{key} cannot be of type {kind}: a setting is one text, number, true or false, and has no section"
+                        "{key} cannot be of type {kind}: a setting is one text, number, true or false"
                     );
-                    problems.push(problem(at, what));
+                    self.note(place.line, what);
                     continue;
                 }
             };
-            let line = line(at);
-            entries.push(Entry { key, value, line });
+            let line = place.line;
+            self.entries.push(Entry { key, value, line });
         }
-        if problems.is_empty() {
-            entries.sort_by_key(|entry| entry.line);
-            Ok(Self { path, entries })
-        } else {
-            Err(wrong(problems))
+    }
+
+    fn note(&mut self, line: usize, what: String) {
+        let path = self.path.clone();
+        let problem = Problem { path, line, what };
+        // The parts of `[a.b]` are one section each.
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
         }
     }
 
@@ -94,22 +118,20 @@ impl File {
     /// # Errors
     /// With all that is wrong.
     pub(super) fn check(&self, command: &Command, daemon: Daemon) -> Result<(), SettingsError> {
-        let problems: Vec<Problem> = self
-            .entries
-            .iter()
-            .filter_map(|entry| {
-                let what = entry.problem(command, daemon)?;
-                Some(Problem {
-                    path: self.path.clone(),
-                    line: entry.line,
-                    what,
-                })
+        let wrong = self.entries.iter().filter_map(|entry| {
+            let what = entry.problem(command, daemon)?;
+            Some(Problem {
+                path: self.path.clone(),
+                line: entry.line,
+                what,
             })
-            .collect();
+        });
+        let mut problems: Vec<Problem> = self.problems.iter().cloned().chain(wrong).collect();
+        problems.sort_by_key(|problem| problem.line);
         if problems.is_empty() {
             Ok(())
         } else {
-            Err(wrong(problems))
+            Err(SettingsError::Wrong { problems })
         }
     }
 
@@ -162,6 +184,34 @@ impl Entry {
     }
 }
 
-fn wrong(problems: Vec<Problem>) -> SettingsError {
-    SettingsError::Wrong { problems }
+/// The one table of `[a]`, or those of every `[[a]]`.
+fn sections<'a, 'i>(value: &'a DeValue<'i>) -> impl Iterator<Item = &'a DeTable<'i>> {
+    let several = value.as_array().into_iter().flatten();
+    let several = several.filter_map(|section| section.get_ref().as_table());
+    value.as_table().into_iter().chain(several)
+}
+
+/// Where in a file something is.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    /// Counted from 1.
+    line: usize,
+    /// The whole of it, up to a comment.
+    text: &'a str,
+    begins_section: bool,
+}
+
+impl<'a> Place<'a> {
+    /// Of a byte of the text.
+    fn of(text: &'a str, at: usize) -> Self {
+        let before = text.get(..at).unwrap_or(text);
+        let begin = before.rfind('\n').map_or(0, |end| end + 1);
+        let text = text[begin..].lines().next().unwrap_or_default();
+        let text = text.split('#').next().unwrap_or_default().trim();
+        Self {
+            line: 1 + before.matches('\n').count(),
+            text,
+            begins_section: text.starts_with('['),
+        }
+    }
 }

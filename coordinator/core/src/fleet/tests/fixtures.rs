@@ -95,8 +95,10 @@ impl Planner for Script {
     }
 
     fn remaining(&self, _: &SeriesPlan, history: &History) -> Duration {
+        // Like that of the real planner it follows every round, and every block.
         let left = self.rounds - history.rounds.len().min(self.rounds);
         Duration::from_secs(left as u64)
+            .saturating_sub(Duration::from_nanos(blocks(history) as u64))
     }
 }
 

@@ -1,11 +1,48 @@
 //! The round behind the one that runs: given out early, started without a word, called back when nothing more is wanted.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use batchstep_proto::domain::AttemptOutcome;
+use batchstep_proto::domain::{AttemptOutcome, Round};
 
-use super::{fixtures::spec, world::World};
-use crate::fleet::{AttemptState, HeldState};
+use super::{
+    fixtures::{Script, spec},
+    world::World,
+};
+use crate::{
+    fleet::{AttemptState, HeldState, Planner},
+    sweep::{Ahead, History, Next, RoundRecord, SeriesPlan},
+};
+
+/// Counts how often it is asked for what is left of a budget, which is a sum over the whole history.
+struct Counting {
+    script: Script,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Planner for Counting {
+    fn next(&self, plan: &SeriesPlan, history: &History) -> Next {
+        self.script.next(plan, history)
+    }
+
+    fn ahead(&self, plan: &SeriesPlan, history: &History, open: &[&RoundRecord]) -> Option<Ahead> {
+        self.script.ahead(plan, history, open)
+    }
+
+    fn repeated(&self, plan: &SeriesPlan, round: &Round, index: u32) -> Round {
+        self.script.repeated(plan, round, index)
+    }
+
+    fn remaining(&self, plan: &SeriesPlan, history: &History) -> Duration {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.script.remaining(plan, history)
+    }
+}
 
 fn states(world: &World, agent: usize) -> Vec<HeldState> {
     let mut held: Vec<_> = world.agents[agent].held.values().collect();
@@ -33,6 +70,23 @@ fn a_device_has_its_next_round_while_it_measures() {
     world.run();
     assert_eq!(world.ledger.blocks(), [6]);
     assert!(world.state.idle());
+}
+
+#[test]
+fn what_is_left_of_the_budget_is_asked_for_once_a_round() {
+    const ROUNDS: usize = 6;
+    let mut world = World::new(ROUNDS, &[&["GPU-x"]]);
+    let asked = Arc::new(AtomicUsize::new(0));
+    world.state.planner = Box::new(Counting {
+        script: world.script,
+        asked: Arc::clone(&asked),
+    });
+    world.connect(0);
+    world.submit(spec());
+    world.run();
+    assert_eq!(world.ledger.blocks(), [2 * ROUNDS]);
+    // Once more for the series when it is new.
+    assert_eq!(asked.load(Ordering::Relaxed), ROUNDS + 1);
 }
 
 /// The planner foresees the second round together with the first, and its batch sizes tell what it took to be measured.

@@ -14,8 +14,8 @@ use super::{
     ledger::{Histories, Ledger},
 };
 use crate::fleet::{
-    Answer, Config, Disposition, Effect, Enrolled, HeldAttempt, HeldState, Hello, Input, ReplyKey,
-    SessionKey, State, ToAgent, Verdict,
+    Answer, Config, Disposition, Effect, Enrolled, HeldAttempt, HeldState, Hello, Input, Planner,
+    ReplyKey, SessionKey, State, ToAgent, Verdict,
 };
 
 pub struct World {
@@ -80,6 +80,8 @@ impl World {
         for series in self.state.series.values().filter(|it| it.over.is_none()) {
             let ready = self.state.ready_round(series);
             assert!(!series.must_wait || ready.is_none(), "a round waits");
+            let remaining = self.script.remaining(&series.plan, &series.history);
+            assert_eq!(series.remaining, remaining, "of an older history");
             let view = self.state.series_view(series);
             let runs = view.state() == wire::SeriesState::Running;
             assert!(runs || !view.explanation.is_empty(), "no reason: {view:?}");

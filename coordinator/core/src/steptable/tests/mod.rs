@@ -263,6 +263,22 @@ fn what_the_budget_left_out_is_told_with_the_budget_that_would_do() {
     }
 }
 
+/// Half a minute pays for two rounds of a hundred batch sizes; the few that are in a third one by chance are no reason to name the first as a limit.
+#[test]
+fn a_list_of_which_nothing_fits_into_the_budget_is_told_as_such() {
+    let measured = Measured::with(
+        plan(spec("16-1600:16", 30), "SIM-a"),
+        &Simulator::new(|size| 3e-3 * (1.0 + f64::from(size) / 1600.0)),
+    );
+    let row = &table(&[&measured])[0].row;
+    assert_eq!(
+        row.reason,
+        "2 of 100 batch sizes have the 5 measuring rounds needed; the batch sizes asked for do not fit into the budget, not even the smallest, 16: a \
+         larger --budget is needed, or fewer or smaller batch sizes"
+    );
+    assert_eq!(row.next_action.as_deref(), Some("give --budget 2m"));
+}
+
 #[test]
 fn a_budget_too_small_for_one_iteration_is_answered_with_one_that_does() {
     let plan = plan(spec("auto", 1), "SIM-a");
