@@ -157,37 +157,6 @@ async fn inputs_that_wait_share_a_commit_and_nobody_is_answered_before_it() {
     assert_eq!(sizes, [1, 19]);
 }
 
-/// Behind a commit that several shared, one waits for company; alone it never does.
-#[tokio::test]
-async fn where_inputs_come_in_company_a_commit_waits_for_more() {
-    const TRIES: u8 = 20;
-    let mut lab = Lab::new().await;
-    let (attempt, round) = lab.assignment().await;
-    let report = |number: u8| lab.report(part(attempt, &round, u32::from(number)), number);
-    let mut together = 0;
-    for first in (0..TRIES).map(|number| 4 * number) {
-        // Two that are sent at once share a commit.
-        for both in join_all([0, 1].map(|more| report(first + more))).await {
-            assert_eq!(both.unwrap(), Ok(Disposition::Accepted));
-        }
-        let before = lab.commits();
-        let early = report(first + 2);
-        // It has been taken now.
-        settle().await;
-        let late = report(first + 3);
-        for either in join_all([early, late]).await {
-            assert_eq!(either.unwrap(), Ok(Disposition::Accepted));
-        }
-        together += usize::from(lab.commits() == before + 1);
-    }
-    // Now and then a busy machine takes longer than the coordinator waits.
-    assert!(together > 0, "none of {TRIES} were committed together");
-    assert_eq!(report(100).await.unwrap(), Ok(Disposition::Accepted));
-    let alone = report(101);
-    settle().await;
-    assert!(alone.is_finished());
-}
-
 #[tokio::test]
 async fn a_report_that_comes_twice_at_once_counts_once() {
     let mut lab = Lab::new().await;

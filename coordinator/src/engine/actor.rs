@@ -1,8 +1,7 @@
 //! The task that owns the fleet's state: it takes the inputs that wait, commits what they lead to together, and only then does everything else.
 //!
-//! A commit costs a write that reaches the disk, whatever is in it; while one is under way further inputs gather, and share the next. Where they come so
-//! close upon each other that several did, the next commit waits a moment for more. Whoever asks for something that is on record, or sees the state, is
-//! preceded by the commit of what waits.
+//! A commit costs a write that reaches the disk, whatever is in it; while one is under way further inputs gather, and share the next. Whoever
+//! asks for something that is on record, or sees the state, is preceded by the commit of what waits.
 //!
 //! A state never runs ahead of its store: when a commit fails, callers are told to try again, every session is closed, and the state is made
 //! anew from the store before the next input is taken. What was measured before that is read back while the task serves; reports that may be of it wait.
@@ -19,7 +18,7 @@ use batchstep_proto::causes::chain;
 use jiff::Timestamp;
 use tokio::{
     sync::{broadcast, mpsc},
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -41,9 +40,6 @@ use crate::{
 const BATCH: usize = 256;
 /// No further input joins after this: what the first ones lead to waits for the last, and a plan may take milliseconds.
 const BATCH_TIME: Duration = Duration::from_millis(20);
-/// From a commit that several inputs shared to the next one, which more may share then: a fraction of what a commit costs many agents, and nothing to a
-/// device, whose next round waits beside it. An input that is alone, as all of a single agent are, does not wait.
-const GATHERING: Duration = Duration::from_millis(5);
 /// Time between two tries to read the state back from a failing store.
 const RESTORE_PAUSE: Duration = Duration::from_secs(1);
 /// Between two times that a state with daily windows is told the time of day: a clock that is set moves them within this.
@@ -82,7 +78,6 @@ pub async fn start<S: Store>(
         histories: None,
         waiting: Waiting::default(),
         batch: Batch::default(),
-        gathers_until: Instant::now(),
         sessions: HashMap::new(),
         replies: HashMap::new(),
         next_reply: 0,
@@ -109,8 +104,6 @@ struct Actor<S> {
     waiting: Waiting,
     /// What inputs led to since the last commit.
     batch: Batch,
-    /// What waits is not committed before this, so that more may join it.
-    gathers_until: Instant,
     sessions: HashMap<SessionKey, Outbound>,
     replies: HashMap<ReplyKey, Reply>,
     next_reply: u64,
@@ -193,25 +186,21 @@ impl<S: Store> Actor<S> {
         }
     }
 
-    /// Takes a command and those that wait behind it or join it in time, up to [`BATCH`], with one commit.
+    /// Takes a command and those that wait behind it, up to [`BATCH`], with one commit.
     async fn take_with(&mut self, command: Command, inbox: &mut mpsc::Receiver<Command>) {
         self.tell_time();
         self.take(command).await;
-        let (begun, mut taken) = (Instant::now(), 1);
-        while taken < BATCH
-            && begun.elapsed() <= BATCH_TIME
-            && let Some(command) = joining(inbox, self.gathers_until).await
-        {
+        let begun = Instant::now();
+        for _ in 1..BATCH {
+            if begun.elapsed() > BATCH_TIME {
+                break;
+            }
+            let Ok(command) = inbox.try_recv() else { break };
             self.take(command).await;
-            taken += 1;
         }
         // However much comes in, what is read back has its turn.
         self.take_histories();
         self.flush().await;
-        self.gathers_until = Instant::now();
-        if taken > 1 {
-            self.gathers_until += GATHERING;
-        }
     }
 
     /// Hands one input to the state machine. What follows from it waits for [`Actor::flush`].
@@ -354,14 +343,5 @@ impl<S: Store> Actor<S> {
         for (_, outbound) in self.sessions.drain() {
             outbound.close(reason.to_owned(), false);
         }
-    }
-}
-
-/// The command that waits, or else one that comes until then.
-async fn joining(inbox: &mut mpsc::Receiver<Command>, until: Instant) -> Option<Command> {
-    match inbox.try_recv() {
-        Ok(command) => Some(command),
-        Err(_) if until <= Instant::now() => None,
-        Err(_) => timeout_at(until, inbox.recv()).await.ok().flatten(),
     }
 }
