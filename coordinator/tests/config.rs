@@ -51,8 +51,8 @@ fn refused(home: &Path, file: &str, said: &[&str]) {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{file}: {stderr}");
         let lines = stderr.lines().filter(|line| line.contains("c.toml:"));
-        let places = lines.map(|line| line.split(':').nth(1));
-        assert!(places.is_sorted_by(|a, b| a < b), "{stderr}");
+        let places = lines.map(|line| line.split(':').nth(1).unwrap().parse::<usize>().unwrap());
+        assert!(places.is_sorted(), "{stderr}");
         for word in said {
             assert!(
                 stderr.contains(word),
@@ -205,6 +205,16 @@ fn what_is_wrong_is_named_with_its_line() {
             "c.toml:6: there is no setting",
         ],
     );
+    refused(
+        home,
+        "listen: \"x\"\nlsten = 3\n[fleet\nlog_format = \"xml\"\nlog = \"info\"\n",
+        &[
+            "c.toml:1: ",
+            "c.toml:2: there is no setting",
+            "c.toml:3: ",
+            "c.toml:4: log_format: ",
+        ],
+    );
     refused(home, "data_dir = \"d\"\nlisten = \n", &["c.toml:2:"]);
     refused(
         home,
@@ -311,21 +321,34 @@ fn what_another_user_could_write_is_told_and_no_fault() {
     fs::set_permissions(&closed, Permissions::from_mode(0o555)).unwrap();
     fs::set_permissions(home, Permissions::from_mode(0o755)).unwrap();
     // Where others can run it, too.
-    let program = home.join("batchstep");
-    fs::copy(assert_cmd::cargo::cargo_bin!("batchstep"), &program).unwrap();
+    let (built, program) = (
+        assert_cmd::cargo::cargo_bin!("batchstep"),
+        home.join("batchstep"),
+    );
+    if fs::hard_link(built, &program).is_err() {
+        fs::copy(built, &program).unwrap();
+    }
+    // As /var/lib has it for a unit with DynamicUser=yes.
+    let private = home.join("private");
+    fs::create_dir_all(private.join("state")).unwrap();
+    fs::set_permissions(&private, Permissions::from_mode(0o000)).unwrap();
+    let linked = home.join("linked");
+    symlink(private.join("state"), &linked).unwrap();
     let looked = |data_dir: &Path, change: &dyn Fn(&mut std::process::Command)| {
         let mut command = std::process::Command::new(&program);
         command
             .env_clear()
             .args(["serve", "--check-config", "--data-dir"]);
         change(command.arg(data_dir));
-        let output = command.output().unwrap();
+        let output = command.output();
+        let output = output.expect("everybody may look into the folder of temporary files");
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(0), "{stderr}");
         stderr
     };
     let is_root = nix::unistd::geteuid().is_root();
-    for place in [closed.clone(), closed.join("data"), closed.join("a/b")] {
+    let within = [closed.clone(), closed.join("data"), closed.join("a/b")];
+    for place in within.into_iter().chain([linked.clone(), linked.join("a")]) {
         let stderr = looked(&place, &|command| {
             if is_root {
                 command.uid(SOMEBODY).gid(SOMEBODY);

@@ -222,9 +222,8 @@ pub(super) fn for_people(agents: &[Listed], gone: &[Listed]) -> String {
 }
 
 fn nobody(gone: &[Listed]) -> String {
-    const MAKES_ONE: &str = "`batchstep-agent run` on a GPU host makes one.";
     if gone.is_empty() {
-        return format!("No agents yet. {MAKES_ONE}");
+        return "No agents yet. `batchstep-agent run` on a GPU host makes one.".to_owned();
     }
     let revoked = gone.iter().filter(|agent| agent.is_revoked()).count();
     let counts = [(revoked, "revoked"), (gone.len() - revoked, "removed")];
@@ -236,7 +235,8 @@ fn nobody(gone: &[Listed]) -> String {
         })
         .collect();
     format!(
-        "No agents any more: {}; with --all they are listed. {MAKES_ONE}",
+        "No agents any more: {}; with --all they are listed. A removed one comes back when it is started; any other host needs `batchstep token create` here \
+         and `batchstep-agent enroll` there.",
         counts.join(", ")
     )
 }
@@ -296,6 +296,7 @@ mod tests {
         }
         assert_eq!(listed[0].why(), "revoked 2026-11-26 06:13:00 UTC");
     }
+
     #[test]
     fn a_list_without_agents_says_whether_there_were_any() {
         let removed = wire::EnrolledAgent {

@@ -87,6 +87,8 @@ enum Command {
     Sweeps(oneshot::Sender<Vec<wire::Sweep>>),
     /// All agents.
     Agents(oneshot::Sender<Vec<wire::Agent>>),
+    /// Whether an agent has said hello and was not removed since.
+    IsHere(AgentId, oneshot::Sender<bool>),
     /// How many there are of everything.
     Census(oneshot::Sender<Census>),
 }
@@ -322,6 +324,14 @@ impl Engine {
     /// When the coordinator stops or its store fails.
     pub async fn agents(&self) -> Result<Vec<wire::Agent>, EngineError> {
         self.view(Command::Agents).await
+    }
+
+    /// True of an agent that has said hello since the coordinator started and was not removed since.
+    ///
+    /// # Errors
+    /// When the coordinator stops or its store fails.
+    pub async fn is_here(&self, agent: AgentId) -> Result<bool, EngineError> {
+        self.view(|answer| Command::IsHere(agent, answer)).await
     }
 
     /// The fleet in numbers. Whoever is answered knows that the task takes inputs and has a state.

@@ -22,7 +22,7 @@ mod endings;
 mod refusals;
 
 use claims::Claims;
-pub(crate) use claims::Foreign;
+pub(crate) use claims::{Foreign, Removal};
 pub(crate) use refusals::TurnedAway;
 
 /// Longest name of a token, characters.

@@ -19,6 +19,6 @@ pub use authority::{Authority, IssuedCertificate, check_names};
 pub use connection::Peer;
 pub use error::PkiError;
 pub use files::{LOCAL_OPERATOR, LocalOperator, PKI_DIRECTORY};
-pub(crate) use identities::{Foreign, TurnedAway};
+pub(crate) use identities::{Foreign, Removal, TurnedAway};
 pub use identities::{Identities, NewToken};
 pub(crate) use server_certificate::ServerCertificate;

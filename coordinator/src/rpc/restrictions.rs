@@ -13,7 +13,7 @@ use tonic::Status;
 use super::{id, reason};
 use crate::{
     engine::{Engine, EngineError, Removed},
-    pki::Identities,
+    pki::{Identities, Removal},
     store::Store,
 };
 
@@ -55,12 +55,13 @@ pub(super) async fn remove<S: Store>(
         Ok(removed) => removed,
         Err(error) => return Err(refusal(error, agent, engine, identities).await),
     };
-    // It may say hello between the two, and is no removed one then.
-    let is_back = async {
-        let there = engine.agents().await.unwrap_or_default();
-        there.iter().any(|it| it.agent_id == agent.to_string())
-    };
-    identities.remove_agent(agent, is_back).await?;
+    // It may say hello between the two, and is no removed one then. A coordinator that cannot tell stops, or lost its state and all sessions with it.
+    let is_back = async { engine.is_here(agent).await.unwrap_or(false) };
+    if identities.remove_agent(agent, is_back).await? == Removal::IsBack {
+        return Err(Status::failed_precondition(format!(
+            "the agent {agent} came back while it was removed; stop it, then remove it again"
+        )));
+    }
     tracing::info!(%agent, failed, waiting, "An agent was removed; series that only it could run have failed, or wait for its devices.");
     let count = |series| u32::try_from(series).unwrap_or(u32::MAX);
     Ok(RemoveAgentResponse {

@@ -110,12 +110,14 @@ impl DataDir {
                 StoreError::CreateDirectory { path, source }
             })
         };
-        if !place.is_dir() {
-            return if path == place {
-                Err(StoreError::NotADirectory { path: path.into() })
-            } else {
-                refused(io::ErrorKind::NotADirectory.into())
-            };
+        match fs::metadata(place) {
+            Ok(found) if found.is_dir() => {}
+            // A link to where this user may not look, as that of a unit with a user of its own.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
+            _ if path == place => {
+                return Err(StoreError::NotADirectory { path: path.into() });
+            }
+            _ => return refused(io::ErrorKind::NotADirectory.into()),
         }
         // Nothing is forbidden to root there, and nothing can be made.
         let kind = statfs(place).map(|it| it.filesystem_type());

@@ -16,7 +16,7 @@ const LONGEST: f64 = 60.0;
 /// Shortest, seconds.
 const SHORTEST: f64 = 0.05;
 
-/// Most that a wall clock jumps by, either way: four and a half days.
+/// Most that a wall clock jumps by, either way: 4.6 days.
 const WALL_CLOCK_SECONDS: i64 = 400_000;
 
 /// A host that may fail.

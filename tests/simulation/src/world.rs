@@ -215,7 +215,10 @@ impl World<'_> {
     /// Makes a fault happen.
     fn suffer(&mut self, fault: &Fault) {
         self.chronicle.note(format_args!("FAULT {fault:?}"));
-        if let Some(name) = fault.name() {
+        // What is so from the beginning does not happen.
+        if let Some(name) = fault.name()
+            && !self.sim.elapsed().is_zero()
+        {
             self.chronicle.count(name);
             self.chronicle.count("faults");
         }

@@ -77,6 +77,12 @@ impl State {
         ids.into_iter().map(|id| self.agent_view(id)).collect()
     }
 
+    /// True of an agent that has said hello since the coordinator started and was not removed since.
+    #[must_use]
+    pub fn is_here(&self, id: AgentId) -> bool {
+        self.agents.contains_key(&id)
+    }
+
     fn agent_view(&self, id: AgentId) -> wire::Agent {
         let agent = self.agents.get(&id);
         let restriction = self.restrictions.get(&id).cloned().unwrap_or_default();

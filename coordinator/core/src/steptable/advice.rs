@@ -27,7 +27,7 @@ pub(super) fn more_measuring(series: &SeriesResult<'_>) -> String {
 }
 
 /// True where a series ended that the planner would have gone on with. What was measured elsewhere has no end to explain.
-fn was_cut_short(series: &SeriesResult<'_>) -> bool {
+pub(super) fn was_cut_short(series: &SeriesResult<'_>) -> bool {
     let history = comparable(series.plan, series.history);
     series.message.is_some() && matches!(next(series.plan, &history), Next::Round(_))
 }

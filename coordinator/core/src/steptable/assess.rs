@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     PointRow, Verdict,
-    advice::{more_measuring, out_of_reach},
+    advice::{more_measuring, out_of_reach, was_cut_short},
     kept,
     row::count,
     rows::SeriesResult,
@@ -237,7 +237,9 @@ fn add_remarks(
         inference.reason.push_str("; ");
         inference.reason.push_str(&note);
     }
-    if let Some(left_out) = left_out_at_the_end(series) {
+    // What ended before its time says nothing about its budget.
+    let is_spent = !series.cancelled && !was_cut_short(series);
+    if let Some(left_out) = left_out_at_the_end(series).filter(|_| is_spent) {
         inference.reason.push_str(&format!("; {left_out}"));
     }
     if quality.host_bound > HOST_BOUND_SHARE {

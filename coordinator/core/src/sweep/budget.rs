@@ -118,20 +118,34 @@ fn seconds_for(plan: &SeriesPlan, costs: &Costs, window: &[u32]) -> Option<f64> 
 pub struct LeftOut {
     /// The smallest of them.
     pub from: u32,
-    /// No smaller one has its blocks either: what has is what the last round came to, in its random order.
-    pub is_whole_list: bool,
+    /// Which others are.
+    pub extent: Extent,
+}
+
+/// How much of what was asked for the budget did not pay for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// All that is larger.
+    Above,
+    /// Single ones, which the last round did not come to in its random order.
+    Single,
+    /// Most of the list: what has its blocks is what the last round came to.
+    Most,
 }
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let from = self.from;
-        if self.is_whole_list {
-            write!(
+        match self.extent {
+            Extent::Above => write!(f, "batch sizes from {from} on take too long for the budget"),
+            Extent::Single => write!(
+                f,
+                "the budget was spent before every batch size had its blocks, {from} being the smallest without"
+            ),
+            Extent::Most => write!(
                 f,
                 "the batch sizes asked for do not fit into the budget, not even the smallest, {from}: a larger --budget is needed, or fewer or smaller batch sizes"
-            )
-        } else {
-            write!(f, "batch sizes from {from} on take too long for the budget")
+            ),
         }
     }
 }
@@ -154,16 +168,19 @@ pub(super) fn omitted(plan: &SeriesPlan, standing: &Standing) -> Option<LeftOut>
     let smallest = *settled.first()?;
     match &plan.spec.batch_sizes {
         BatchSizes::Listed(sizes) => {
-            let mut sizes = sizes.iter().copied();
-            let from = sizes.find(|size| {
-                // An adaptive sweep leaves most out because they do not matter.
-                let wanted = plan.spec.strategy == Strategy::Dense && standing.usable(*size);
-                !settled.contains(size) && (wanted || standing.out_of_time(*size))
+            // An adaptive sweep leaves most out because they do not matter.
+            let is_wanted =
+                |size: &u32| plan.spec.strategy == Strategy::Dense && standing.usable(*size);
+            let from = sizes.iter().copied().find(|size| {
+                !settled.contains(size) && (is_wanted(size) || standing.out_of_time(*size))
             })?;
-            Some(LeftOut {
-                from,
-                is_whole_list: from < smallest,
-            })
+            let wanted = sizes.iter().filter(|size| is_wanted(size)).count();
+            let extent = match from < smallest {
+                true if settled.len() * 2 < wanted => Extent::Most,
+                true => Extent::Single,
+                false => Extent::Above,
+            };
+            Some(LeftOut { from, extent })
         }
         BatchSizes::Auto => standing
             .bound
@@ -173,7 +190,7 @@ pub(super) fn omitted(plan: &SeriesPlan, standing: &Standing) -> Option<LeftOut>
             })
             .map(|bound| LeftOut {
                 from: bound.batch_size,
-                is_whole_list: false,
+                extent: Extent::Above,
             }),
     }
 }

@@ -15,8 +15,8 @@ use super::{
 const ROUNDING: f64 = 1e-9;
 /// Of the blocks that a batch size lacks by its standard error, the share that is taken for granted: of few blocks the error is known badly, and its square worse.
 const GRANTED: f64 = 0.5;
-/// The blocks that are taken for granted at most, as a share of those there are, whether they count or not: where rounds drift, few of those that follow will. The
-/// error is that of a median: where disturbed blocks are no longer half of them it falls at once, and not with the square root of their number.
+/// The blocks that are taken for granted at most, as a share of those there are. The error is that of a median: where disturbed blocks are no longer half of
+/// them it falls at once, and not with the square root of their number.
 const GROWTH: f64 = 0.5;
 /// Batch sizes that are asked for how much is lacking: of five, two may be wrong.
 const ASKED: usize = 5;
@@ -43,8 +43,11 @@ impl Seen<'_, '_> {
             size.is_some_and(|size| window.binary_search(&size).is_ok())
         });
         let lacking = |blocks: &Vec<_>| {
-            let granted = granted(&possible, &self.counting(blocks), precision)?;
-            Some(granted.min(blocks.len() as f64 * GROWTH) as u32)
+            let counting = self.counting(blocks);
+            let granted = granted(&possible, &counting, precision)?;
+            // Where most rounds drift few blocks count, and few of those that follow will, unless the drift is over: then as many again settle it.
+            let most = (blocks.len() as f64 * GROWTH).min(counting.len() as f64);
+            Some(granted.min(most) as u32)
         };
         let first = repeats.iter().find_map(lacking)?;
         if !foresight || first == 0 {

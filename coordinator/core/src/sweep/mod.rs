@@ -29,7 +29,7 @@ mod standing;
 mod tests;
 
 pub use ahead::{Ahead, ahead};
-pub use budget::{LeftOut, as_option, left_out, remaining, spent, sufficient_budget};
+pub use budget::{Extent, LeftOut, as_option, left_out, remaining, spent, sufficient_budget};
 pub use correct::{Corrected, CorrectedBlock, Flag, Quality, correct, undisturbed};
 pub use history::{History, PoolDevice, RoundRecord, SeriesPlan};
 pub use levels::{Contribution, contributions};

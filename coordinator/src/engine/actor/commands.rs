@@ -152,6 +152,12 @@ impl<S: Store> Actor<S> {
                     let _ = answer.send(state.agents());
                 }
             }
+            Command::IsHere(agent, answer) => {
+                self.flush().await;
+                if let Some(state) = &self.state {
+                    let _ = answer.send(state.is_here(agent));
+                }
+            }
             Command::Census(answer) => {
                 if let Some(state) = &self.state {
                     let _ = answer.send(state.census());

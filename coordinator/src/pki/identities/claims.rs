@@ -303,7 +303,7 @@ impl<S: Store> Identities<S> {
     }
 
     /// Notes that a person took an agent off the list: its host and its devices are free until it comes back. It may have come since the fleet let go of it, and
-    /// `is_back` then says so: nobody else gets what it has before that is known. False: it was never enrolled.
+    /// `is_back` then says so: nobody else gets what it has before that is known.
     ///
     /// # Errors
     /// When it cannot be recorded; then it is not removed.
@@ -311,26 +311,37 @@ impl<S: Store> Identities<S> {
         &self,
         agent: AgentId,
         is_back: impl Future<Output = bool> + Send,
-    ) -> Result<bool, PkiError> {
+    ) -> Result<Removal, PkiError> {
         let _change = self.changing.lock().await;
         let Some(before) = self.known().agents.get(&agent).cloned() else {
-            return Ok(false);
+            return Ok(Removal::NotEnrolled);
         };
         let mut removed = before.clone();
         removed.removed = true;
         // Whoever says hello from here on sees it, and waits to take it back.
         self.known().agents.insert(agent, removed.clone());
         let outcome = if is_back.await {
-            None
+            Ok(Removal::IsBack)
         } else {
-            Some(self.store.save_agent(&removed, None).await)
+            let saved = self.store.save_agent(&removed, None).await;
+            saved.map(|()| Removal::Done)
         };
-        if !matches!(outcome, Some(Ok(()))) {
+        if !matches!(outcome, Ok(Removal::Done)) {
             self.known().agents.insert(agent, before);
         }
-        outcome.transpose()?;
-        Ok(true)
+        Ok(outcome?)
     }
+}
+
+/// What came of taking an agent off the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// It is off.
+    Done,
+    /// It has said hello again: nothing was changed.
+    IsBack,
+    /// It was never enrolled.
+    NotEnrolled,
 }
 
 #[cfg(test)]
@@ -399,7 +410,8 @@ mod tests {
                 }
                 is_back
             };
-            assert!(identities.remove_agent(first, look).await.unwrap());
+            let removal = identities.remove_agent(first, look).await.unwrap();
+            assert_eq!(removal == Removal::IsBack, is_back);
             let other = other.await.unwrap();
             assert_eq!(other.is_ok(), !is_back, "{other:?}");
             let stored = store.identities().await.unwrap().agents.into_iter();

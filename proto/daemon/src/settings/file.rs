@@ -55,13 +55,17 @@ impl File {
             entries: Vec::new(),
             problems: Vec::new(),
         };
-        let (table, errors) = DeTable::parse_recoverable(&text);
-        for error in errors {
-            let at = error.span().map_or(0, |span| span.start);
-            // The caret under the place that `Display` draws is what the line's number is for.
-            file.note(Place::of(&text, at).line, error.message().to_owned());
+        // A line that is no TOML may hide others or be mixed up with them, so that it is told and left out before the rest is looked at.
+        let mut rest = text;
+        while let Some((line, what)) = first_error(&rest) {
+            file.note(line, what);
+            match without(&rest, line) {
+                Some(others) => rest = others,
+                None => break,
+            }
         }
-        file.take(table.get_ref(), &text);
+        let (table, _) = DeTable::parse_recoverable(&rest);
+        file.take(table.get_ref(), &rest);
         // What was made of a line that is no TOML says nothing.
         let broken: Vec<usize> = file.problems.iter().map(|problem| problem.line).collect();
         file.entries.retain(|entry| !broken.contains(&entry.line));
@@ -182,6 +186,25 @@ impl Entry {
         let words: Vec<&str> = first.split_whitespace().collect();
         Some(format!("{}: {}", self.key, words.join(" ")))
     }
+}
+
+/// The first line that is no TOML, and why.
+fn first_error(text: &str) -> Option<(usize, String)> {
+    let (_, errors) = DeTable::parse_recoverable(text);
+    let placed = errors.iter().map(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        // The caret under the place that `Display` draws is what the line's number is for.
+        (Place::of(text, at).line, error.message().to_owned())
+    });
+    placed.min_by_key(|(line, _)| *line)
+}
+
+/// The text with nothing in that line; `None` where nothing is in it.
+fn without(text: &str, line: usize) -> Option<String> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    let emptied = lines.get_mut(line - 1).filter(|it| !it.trim().is_empty())?;
+    *emptied = "";
+    Some(lines.join("\n"))
 }
 
 /// The one table of `[a]`, or those of every `[[a]]`.

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::{Answer, DetailedRow, Edge, EdgeSight, SeriesResult, Verdict, rows, rows_of};
 use crate::sweep::{
-    History, Next, SeriesPlan,
+    History, Next, SeriesPlan, left_out,
     simulator::{Simulator, plan, spec, staircase},
 };
 
@@ -277,6 +277,34 @@ fn a_list_of_which_nothing_fits_into_the_budget_is_told_as_such() {
          larger --budget is needed, or fewer or smaller batch sizes"
     );
     assert_eq!(row.next_action.as_deref(), Some("give --budget 2m"));
+}
+
+/// The last pass over a list is cut in random order: what it did not come to may be the smallest, and most have their blocks.
+#[test]
+fn single_batch_sizes_without_their_blocks_are_not_the_whole_list() {
+    let plan = plan(spec("16-160:16", 3600), "SIM-a");
+    let (mut history, _) = Simulator::new(staircase(64)).run(&plan);
+    for record in &mut history.rounds {
+        let (visits, blocks) = (&mut record.round.visits, &mut record.blocks);
+        visits.retain(|visit| visit.batch_size != 16 || visit.role != VisitRole::Measure);
+        blocks.retain(|block| block.batch_size != 16 || block.role != VisitRole::Measure);
+    }
+    let reason = |cancelled: bool| {
+        let result = SeriesResult {
+            plan: &plan,
+            history: &history,
+            finished: true,
+            cancelled,
+            message: None,
+        };
+        super::rows(&[result], false).remove(0).row.reason
+    };
+    // It was ended with most of its budget left.
+    assert!(!reason(true).contains("budget"), "{}", reason(true));
+    assert_eq!(
+        left_out(&plan, &history).unwrap().to_string(),
+        "the budget was spent before every batch size had its blocks, 16 being the smallest without"
+    );
 }
 
 #[test]
