@@ -237,9 +237,11 @@ fn add_remarks(
         inference.reason.push_str("; ");
         inference.reason.push_str(&note);
     }
-    // What ended before its time says nothing about its budget.
-    let is_spent = !series.cancelled && !was_cut_short(series);
-    if let Some(left_out) = left_out_at_the_end(series).filter(|_| is_spent) {
+    // What ended before its time says nothing about its budget; whether it did takes a plan, and is asked last.
+    if let Some(left_out) = left_out_at_the_end(series)
+        && !series.cancelled
+        && !was_cut_short(series)
+    {
         inference.reason.push_str(&format!("; {left_out}"));
     }
     if quality.host_bound > HOST_BOUND_SHARE {

@@ -175,10 +175,12 @@ pub(super) fn omitted(plan: &SeriesPlan, standing: &Standing) -> Option<LeftOut>
                 !settled.contains(size) && (is_wanted(size) || standing.out_of_time(*size))
             })?;
             let wanted = sizes.iter().filter(|size| is_wanted(size)).count();
-            let extent = match from < smallest {
-                true if settled.len() * 2 < wanted => Extent::Most,
-                true => Extent::Single,
-                false => Extent::Above,
+            let extent = if from > smallest {
+                Extent::Above
+            } else if settled.len() * 2 < wanted {
+                Extent::Most
+            } else {
+                Extent::Single
             };
             Some(LeftOut { from, extent })
         }

@@ -3,6 +3,8 @@
 //! Called by the planner when a dense sweep has its required blocks, instead of learning the drift: which of the ways to learn it is best takes all blocks
 //! of the series and most of a plan's time, and rarely matters for whether more blocks are wanted. Decides nothing; where it cannot tell, the drift is learned.
 
+use std::cmp::Ordering;
+
 use batchstep_inference::{Observation, Trace};
 
 use super::{
@@ -49,13 +51,21 @@ impl Seen<'_, '_> {
             let most = (blocks.len() as f64 * GROWTH).min(counting.len() as f64);
             Some(granted.min(most) as u32)
         };
-        let first = repeats.iter().find_map(lacking)?;
-        if !foresight || first == 0 {
+        let mut numbered = repeats.iter().enumerate();
+        let (first, by_first) = numbered.find_map(|(at, it)| Some((at, lacking(it)?)))?;
+        if !foresight || by_first == 0 {
             return Some(0);
         }
         let every = repeats.len().div_ceil(ASKED);
-        let asked = repeats.iter().step_by(every);
-        let mut lacking: Vec<u32> = asked.map(|it| lacking(it).unwrap_or(0)).collect();
+        let asked = repeats.iter().enumerate().step_by(every);
+        // Up to the first that lacks any they have been asked already.
+        let mut lacking: Vec<u32> = asked
+            .map(|(at, it)| match at.cmp(&first) {
+                Ordering::Less => 0,
+                Ordering::Equal => by_first,
+                Ordering::Greater => lacking(it).unwrap_or(0),
+            })
+            .collect();
         lacking.sort_unstable();
         lacking.get((lacking.len() - 1) / 2).copied()
     }
