@@ -215,6 +215,14 @@ fn what_is_wrong_is_named_with_its_line() {
             "c.toml:4: log_format: ",
         ],
     );
+    // A file of another kind, such as a log, is not told line by line.
+    let log = "2026-11-26 something happened\n".repeat(500);
+    refused(home, &log, &["c.toml:1: ", "c.toml:20: "]);
+    let output = serve(home, &["--config", "c.toml"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr)
+        .matches("c.toml:")
+        .count();
+    assert_eq!(told, 20);
     refused(home, "data_dir = \"d\"\nlisten = \n", &["c.toml:2:"]);
     refused(
         home,

@@ -8,6 +8,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Daemon, SettingsError, key, settings};
 
+/// Lines that are no TOML and told, each of which takes a reading of the file: one with so many is of another kind, and nothing else in it is looked at.
+const BROKEN_LINES: usize = 20;
+
 /// Something in a file that cannot be followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -56,9 +59,13 @@ impl File {
             problems: Vec::new(),
         };
         // A line that is no TOML may hide others or be mixed up with them, so that it is told and left out before the rest is looked at.
-        let mut rest = text;
+        let (mut rest, mut broken) = (text, 0);
         while let Some((line, what)) = first_error(&rest) {
             file.note(line, what);
+            broken += 1;
+            if broken == BROKEN_LINES {
+                return Ok(file);
+            }
             match without(&rest, line) {
                 Some(others) => rest = others,
                 None => break,
@@ -191,12 +198,13 @@ impl Entry {
 /// The first line that is no TOML, and why.
 fn first_error(text: &str) -> Option<(usize, String)> {
     let (_, errors) = DeTable::parse_recoverable(text);
-    let placed = errors.iter().map(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        // The caret under the place that `Display` draws is what the line's number is for.
-        (Place::of(text, at).line, error.message().to_owned())
-    });
-    placed.min_by_key(|(line, _)| *line)
+    let begin = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
+    let first = errors.iter().min_by_key(|error| begin(error))?;
+    // The caret under the place that `Display` draws is what the line's number is for.
+    Some((
+        Place::of(text, begin(first)).line,
+        first.message().to_owned(),
+    ))
 }
 
 /// The text with nothing in that line; `None` where nothing is in it.
